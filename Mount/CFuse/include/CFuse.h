@@ -1,0 +1,7 @@
+#ifndef TIDEMARK_CFUSE_H
+#define TIDEMARK_CFUSE_H
+
+#define FUSE_USE_VERSION 312
+#include <fuse3/fuse_lowlevel.h>
+
+#endif

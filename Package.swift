@@ -1,0 +1,72 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+/// The settings every Swift target is built with: language mode 6, no warning left standing, and
+/// imports that do not leak a dependency's types to the next room.
+let strict: [SwiftSetting] = [
+  .swiftLanguageMode(.v6), .treatAllWarnings(as: .error),
+  .enableUpcomingFeature("ExistentialAny"), .enableUpcomingFeature("MemberImportVisibility"),
+  .enableUpcomingFeature("InternalImportsByDefault"),
+]
+
+func room(_ name: String, in folder: String = "Sources", _ needs: Target.Dependency...) -> Target {
+  .target(name: name, dependencies: needs, path: "\(folder)/\(name)", swiftSettings: strict)
+}
+
+func tests(_ name: String, _ needs: Target.Dependency...) -> Target {
+  .testTarget(
+    name: name, dependencies: ["Support"] + needs, path: "Tests/\(name)", swiftSettings: strict)
+}
+
+func tool(_ name: String, in folder: String = "Sources", _ needs: Target.Dependency...) -> Target {
+  .executableTarget(
+    name: name, dependencies: needs, path: "\(folder)/\(name)", swiftSettings: strict)
+}
+
+let arguments: Target.Dependency = .product(
+  name: "ArgumentParser", package: "swift-argument-parser")
+
+let package = Package(
+  name: "tidemark",
+  products: [.executable(name: "tidemark", targets: ["tidemark"])],
+  dependencies: [
+    // Parses the command line, and writes its help and shell completions.
+    .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2")
+  ],
+  targets: [
+    // C: only what Swift can't import or can't do (hardware checksums, inline codec headers, ioctls).
+    .target(name: "CBytes", path: "Sources/CBytes"),
+    .target(
+      name: "CCodecs", path: "Sources/CCodecs",
+      linkerSettings: [.linkedLibrary("z"), .linkedLibrary("zstd")]),
+    .target(name: "CFileIO", path: "Sources/CFileIO"),
+    .target(name: "CFuse", path: "Mount/CFuse", linkerSettings: [.linkedLibrary("fuse3")]),
+
+    room("Bytes", "CBytes"),
+    room("Codecs", "CCodecs"),
+    room("FileIO", "CFileIO", "Bytes"),
+    room("Vault", "Bytes", "Codecs", "FileIO"),
+    room("ImageFormats", "Bytes", "FileIO"),
+    room("RecoveryTree", "Bytes", "Vault", "ImageFormats"),
+    room("FuseMount", in: "Mount", "RecoveryTree", "CFuse"),
+    room("Capture", "Bytes", "FileIO", "Vault", "ImageFormats"),
+    room("Operations", "Bytes", "FileIO", "Vault", "ImageFormats", "Capture"),
+    tool(
+      "tidemark", "Operations", "RecoveryTree", "FuseMount", "Vault", "ImageFormats", "Bytes",
+      "FileIO", arguments),
+
+    room("Support", in: "Tests", "Bytes", "FileIO"),
+    tool("PowerLossMount", in: "Tests", "Support", "CFuse", "FileIO", "Bytes"),
+    tests("TidyTests"),
+    tests("BytesTests", "Bytes"),
+    tests("CodecsTests", "Codecs"),
+    tests("FileIOTests", "FileIO", "Bytes"),
+    tests("VaultTests", "Vault", "FileIO", "Bytes", "Codecs"),
+    tests("ImageFormatsTests", "ImageFormats", "FileIO", "Bytes"),
+    tests("RecoveryTreeTests", "RecoveryTree", "Vault", "FileIO", "Bytes"),
+    tests("FuseMountTests", "FuseMount", "RecoveryTree", "Vault", "FileIO", "Bytes"),
+    tests("CaptureTests", "Capture", "Vault", "ImageFormats", "FileIO", "Bytes"),
+    tests("OperationsTests", "Operations", "Vault", "FileIO", "Bytes"),
+    tests("tidemarkTests", "tidemark"),
+  ]
+)

@@ -1,0 +1,52 @@
+#define _GNU_SOURCE
+#include "CFileIO.h"
+
+#include <fcntl.h>
+#include <linux/fiemap.h>
+#include <linux/fs.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+
+int tidemark_clone(int to, int from) { return ioctl(to, FICLONE, from); }
+
+int tidemark_extents(int file, uint64_t start, struct tidemark_extent *extents, unsigned capacity) {
+  size_t size = sizeof(struct fiemap) + capacity * sizeof(struct fiemap_extent);
+  struct fiemap *map = calloc(1, size);
+  if (!map) return -1;
+  map->fm_start = start;
+  map->fm_length = FIEMAP_MAX_OFFSET - start;
+  map->fm_flags = FIEMAP_FLAG_SYNC;
+  map->fm_extent_count = capacity;
+  int result = ioctl(file, FS_IOC_FIEMAP, map);
+  if (result == 0) {
+    result = (int)map->fm_mapped_extents;
+    for (int i = 0; i < result; i++) {
+      extents[i].logical = map->fm_extents[i].fe_logical;
+      extents[i].physical = map->fm_extents[i].fe_physical;
+      extents[i].length = map->fm_extents[i].fe_length;
+      extents[i].flags = map->fm_extents[i].fe_flags;
+    }
+  }
+  free(map);
+  return result;
+}
+
+int tidemark_punch_hole(int file, int64_t offset, int64_t length) {
+  return fallocate(file, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, offset, length);
+}
+
+int tidemark_device_size(int device, uint64_t *size) { return ioctl(device, BLKGETSIZE64, size); }
+
+int tidemark_lock_byte(int file, int64_t offset, int type) {
+  struct flock lock = {.l_type = (short)type, .l_whence = SEEK_SET, .l_start = offset, .l_len = 1};
+  return fcntl(file, F_OFD_SETLK, &lock);
+}
+
+int tidemark_find_lock(int file, int64_t offset, int64_t length, int64_t *first) {
+  struct flock lock = {
+      .l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = offset, .l_len = length};
+  if (fcntl(file, F_OFD_GETLK, &lock) != 0) return -1;
+  *first = lock.l_start;
+  return lock.l_type != F_UNLCK;
+}

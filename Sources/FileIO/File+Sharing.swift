@@ -1,0 +1,97 @@
+internal import CFileIO
+internal import Glibc
+
+extension File {
+  /// Takes the file's lock for this process alone without waiting (flock(2), LOCK_EX | LOCK_NB).
+  ///
+  /// - Throws: an error with `isLocked` if another process has it.
+  public func lockExclusively() throws(IOError) {
+    guard flock(descriptor, LOCK_EX | LOCK_NB) == 0 else {
+      throw IOError("lock", path, code: errno)
+    }
+  }
+
+  /// Takes a shared lock on one byte, held until the file is closed (F_OFD_SETLK, F_RDLCK).
+  public func lockSharedByte(_ offset: UInt64) throws(IOError) {
+    guard tidemark_lock_byte(descriptor, Int64(offset), F_RDLCK) == 0 else {
+      throw IOError("lock a byte of", path, code: errno)
+    }
+  }
+
+  /// Gives up the lock on one byte.
+  public func unlockByte(_ offset: UInt64) throws(IOError) {
+    guard tidemark_lock_byte(descriptor, Int64(offset), F_UNLCK) == 0 else {
+      throw IOError("unlock a byte of", path, code: errno)
+    }
+  }
+
+  /// The lowest byte in `range` that another open file has locked; nil if none has (F_OFD_GETLK).
+  public func lowestLockedByte(in range: Range<UInt64>) throws(IOError) -> UInt64? {
+    var lowest: UInt64?
+    var end = range.upperBound
+    while range.lowerBound < end {
+      var first: Int64 = 0
+      let found = tidemark_find_lock(
+        descriptor, Int64(range.lowerBound), Int64(end - range.lowerBound), &first)
+      guard found >= 0 else { throw IOError("look for locks on", path, code: errno) }
+      guard found == 1 else { break }
+      lowest = max(UInt64(first), range.lowerBound)
+      end = lowest ?? end
+    }
+    return lowest
+  }
+
+  /// Makes this file share all of `source`'s blocks (FICLONE); both must lie on one file system.
+  public func clone(from source: borrowing File) throws(IOError) {
+    guard tidemark_clone(descriptor, source.descriptor) == 0 else {
+      throw IOError("clone", source.path, code: errno)
+    }
+  }
+}
+
+/// A stretch of a file and where the file system keeps it.
+public struct FileExtent: Hashable, Sendable {
+  /// First byte, in the file.
+  public var logical: UInt64
+  /// First byte, on the device.
+  public var physical: UInt64
+  /// Bytes.
+  public var length: UInt64
+  /// The bits of `FIEMAP_EXTENT_*`.
+  public var flags: UInt32
+
+  /// Describes a stretch.
+  public init(logical: UInt64, physical: UInt64, length: UInt64, flags: UInt32) {
+    (self.logical, self.physical) = (logical, physical)
+    (self.length, self.flags) = (length, flags)
+  }
+
+  /// No further extent follows (FIEMAP_EXTENT_LAST).
+  public var isLast: Bool { flags & 0x1 != 0 }
+
+  /// Whether equal physical places mean equal content.
+  ///
+  /// False for UNKNOWN, DELALLOC, ENCODED, DATA_ENCRYPTED, NOT_ALIGNED, DATA_INLINE, DATA_TAIL and
+  /// UNWRITTEN extents: their place says nothing of their bytes.
+  public var isComparable: Bool { flags & 0xFCE == 0 }
+}
+
+extension File {
+  /// The file's extents in order, after writing back what is cached (FIEMAP with SYNC).
+  public func extents() throws(IOError) -> [FileExtent] {
+    var all: [FileExtent] = []
+    var start: UInt64 = 0
+    var batch = [tidemark_extent](repeating: tidemark_extent(), count: 2048)
+    while true {
+      let count = tidemark_extents(descriptor, start, &batch, UInt32(batch.count))
+      guard count >= 0 else { throw IOError("map the extents of", path, code: errno) }
+      for raw in batch.prefix(Int(count)) {
+        all.append(
+          FileExtent(
+            logical: raw.logical, physical: raw.physical, length: raw.length, flags: raw.flags))
+      }
+      guard count > 0, let last = all.last, !last.isLast else { return all }
+      start = last.logical + last.length
+    }
+  }
+}
