@@ -1,6 +1,7 @@
 #define _GNU_SOURCE
 #include "CFileIO.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <linux/fiemap.h>
 #include <linux/fs.h>
@@ -8,7 +9,18 @@
 #include <string.h>
 #include <sys/ioctl.h>
 
-int tidemark_clone(int to, int from) { return ioctl(to, FICLONE, from); }
+int tidemark_clone(int to, int from) {
+  int result = ioctl(to, FICLONE, from);
+  if (result == 0 || errno != EINVAL) return result;
+  int flags = 0;
+  if (ioctl(from, FS_IOC_GETFLAGS, &flags) != 0 || !(flags & FS_NOCOW_FL)) {
+    errno = EINVAL;
+    return -1;
+  }
+  flags = FS_NOCOW_FL;
+  if (ioctl(to, FS_IOC_SETFLAGS, &flags) != 0) return -1;
+  return ioctl(to, FICLONE, from);
+}
 
 int tidemark_extents(int file, uint64_t start, struct tidemark_extent *extents, unsigned capacity) {
   size_t size = sizeof(struct fiemap) + capacity * sizeof(struct fiemap_extent);

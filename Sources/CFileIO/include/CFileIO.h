@@ -6,7 +6,8 @@
 // Swift can't import ioctl(2), fcntl(2) with a struct, or macros with a type in them; each function
 // here is one such call. All return what the call returns and leave the reason in errno.
 
-/// FICLONE (ioctl_ficlone(2)): makes `to` share all blocks of `from`.
+/// FICLONE (ioctl_ficlone(2)): makes `to`, an empty file, share all blocks of `from`. On btrfs both
+/// must be alike in FS_NOCOW_FL (ioctl_iflags(2)), which disk images often carry: it is set on `to`.
 int tidemark_clone(int to, int from);
 
 /// One extent of a file; `physical` is meaningful only without the flags that say otherwise.
