@@ -6,6 +6,7 @@ extension File {
   ///
   /// - Throws: an error with `isLocked` if another process has it.
   public func lockExclusively() throws(IOError) {
+    if let double { return try double.lockExclusively(descriptor) }
     guard flock(descriptor, LOCK_EX | LOCK_NB) == 0 else {
       throw IOError("lock", path, code: errno)
     }
@@ -13,6 +14,7 @@ extension File {
 
   /// Takes a shared lock on one byte, held until the file is closed (F_OFD_SETLK, F_RDLCK).
   public func lockSharedByte(_ offset: UInt64) throws(IOError) {
+    if let double { return try double.lockSharedByte(descriptor, offset) }
     guard tidemark_lock_byte(descriptor, Int64(offset), F_RDLCK) == 0 else {
       throw IOError("lock a byte of", path, code: errno)
     }
@@ -20,6 +22,7 @@ extension File {
 
   /// Gives up the lock on one byte.
   public func unlockByte(_ offset: UInt64) throws(IOError) {
+    if let double { return try double.unlockByte(descriptor, offset) }
     guard tidemark_lock_byte(descriptor, Int64(offset), F_UNLCK) == 0 else {
       throw IOError("unlock a byte of", path, code: errno)
     }
@@ -27,6 +30,7 @@ extension File {
 
   /// The lowest byte in `range` that another open file has locked; nil if none has (F_OFD_GETLK).
   public func lowestLockedByte(in range: Range<UInt64>) throws(IOError) -> UInt64? {
+    if let double { return try double.lowestLockedByte(descriptor, in: range) }
     var lowest: UInt64?
     var end = range.upperBound
     while range.lowerBound < end {

@@ -10,7 +10,7 @@ public struct File: ~Copyable, Sendable {
   public let descriptor: Int32
   /// The path the file was opened by.
   public let path: String
-  private let double: (any FileSystemDouble)?
+  let double: (any FileSystemDouble)?
 
   /// Opens a file (open(2)), with O_CLOEXEC.
   public init(_ path: String, _ mode: OpenMode, on system: FileSystem = .system) throws(IOError) {

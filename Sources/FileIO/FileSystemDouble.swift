@@ -33,4 +33,12 @@ public protocol FileSystemDouble: Sendable {
   func syncDirectory(_ path: String) throws(IOError)
   /// Bytes free and bytes in all.
   func space() throws(IOError) -> (free: UInt64, total: UInt64)
+  /// Takes the file's exclusive lock; EAGAIN if another handle has it.
+  func lockExclusively(_ handle: Int32) throws(IOError)
+  /// Takes a shared lock on one byte.
+  func lockSharedByte(_ handle: Int32, _ offset: UInt64) throws(IOError)
+  /// Gives up the lock on one byte.
+  func unlockByte(_ handle: Int32, _ offset: UInt64) throws(IOError)
+  /// The lowest byte of `range` that another handle has locked.
+  func lowestLockedByte(_ handle: Int32, in range: Range<UInt64>) throws(IOError) -> UInt64?
 }
