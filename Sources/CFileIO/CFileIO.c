@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/vfs.h>
 
 int tidemark_clone(int to, int from) {
   int result = ioctl(to, FICLONE, from);
@@ -61,4 +62,11 @@ int tidemark_find_lock(int file, int64_t offset, int64_t length, int64_t *first)
   if (fcntl(file, F_OFD_GETLK, &lock) != 0) return -1;
   *first = lock.l_start;
   return lock.l_type != F_UNLCK;
+}
+
+int tidemark_file_system_type(const char *path, uint64_t *type) {
+  struct statfs facts;
+  if (statfs(path, &facts) != 0) return -1;
+  *type = (uint32_t)facts.f_type;
+  return 0;
 }

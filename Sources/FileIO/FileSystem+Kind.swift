@@ -1,3 +1,4 @@
+internal import CFileIO
 internal import Glibc
 
 /// What kind of file system a path lies on, as far as it matters here.
@@ -14,12 +15,12 @@ extension FileSystem {
   /// The kind of file system `path` lies on (statfs(2), `f_type`).
   public func kind(at path: String) throws(IOError) -> FileSystemKind {
     guard double == nil else { return .other }
-    var facts = statfs()
-    guard statfs(path, &facts) == 0 else {
+    var type: UInt64 = 0
+    guard tidemark_file_system_type(path, &type) == 0 else {
       throw IOError("ask for the file system of", path, code: errno)
     }
     // XFS_SUPER_MAGIC and BTRFS_SUPER_MAGIC of linux/magic.h, which Swift's Glibc does not import.
-    switch UInt64(truncatingIfNeeded: facts.f_type) & 0xFFFF_FFFF {
+    switch type {
     case 0x5846_5342: return .xfs
     case 0x9123_683E: return .btrfs
     default: return .other

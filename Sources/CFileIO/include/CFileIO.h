@@ -35,4 +35,7 @@ int tidemark_lock_byte(int file, int64_t offset, int type);
 /// sets `first` to the start of the lock in the way, 0 if there is none, -1 on error.
 int tidemark_find_lock(int file, int64_t offset, int64_t length, int64_t *first);
 
+/// statfs(2), which Swift's Glibc lacks: the `f_type` of where `path` lies.
+int tidemark_file_system_type(const char *path, uint64_t *type);
+
 #endif
