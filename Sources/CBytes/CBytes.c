@@ -75,3 +75,13 @@ int tidemark_is_zero(const void *bytes, size_t count) {
     if (*next++) return 0;
   return 1;
 }
+
+void tidemark_clear(void *bytes, size_t count) { memset(bytes, 0, count); }
+
+size_t tidemark_difference(const void *left, const void *right, size_t count) {
+  const uint8_t *one = left, *other = right;
+  size_t at = 0;
+  while (count - at >= 4096 && memcmp(one + at, other + at, 4096) == 0) at += 4096;
+  while (at < count && one[at] == other[at]) at++;
+  return at;
+}

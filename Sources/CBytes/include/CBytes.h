@@ -15,4 +15,10 @@ uint32_t tidemark_crc32c_portable(uint32_t crc, const void *bytes, size_t count)
 /// Whether `count` bytes are all zero. C, because the compiler vectorises this loop here.
 int tidemark_is_zero(const void *bytes, size_t count);
 
+/// memset(3) to zero.
+void tidemark_clear(void *bytes, size_t count);
+
+/// The index of the first of `count` bytes in which `left` and `right` differ; `count` if none does.
+size_t tidemark_difference(const void *left, const void *right, size_t count);
+
 #endif
