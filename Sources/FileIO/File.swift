@@ -150,6 +150,13 @@ public struct File: ~Copyable, Sendable {
     throw IOError("look for holes in", path, code: errno)
   }
 
+  /// Asks the kernel to forget the bytes it holds of this file, so that the next read comes from
+  /// the disk (posix_fadvise(2) DONTNEED). What is not durable yet stays.
+  public func forgetCached() {
+    guard double == nil else { return }
+    _ = posix_fadvise(descriptor, 0, 0, POSIX_FADV_DONTNEED)
+  }
+
   /// Frees the room of a range, which then reads as zeros (fallocate(2) PUNCH_HOLE | KEEP_SIZE).
   public func punchHole(at offset: UInt64, count: UInt64) throws(IOError) {
     guard tidemark_punch_hole(descriptor, Int64(offset), Int64(count)) == 0 else {
