@@ -60,8 +60,8 @@ public enum Instant: Hashable, Sendable {
       let civil = CivilTime(
         year: year, month: month, day: day, hour: hour, minute: minute, second: second)
     else { return nil }
-    // A date past what nanoseconds in 64 bits can express (2262) is no instant.
-    guard civil.epochSeconds < 1 << 33 else { return nil }
+    // A date outside what nanoseconds in 64 bits can express (1677 to 2262) is no instant.
+    guard (-9_223_372_036..<(1 << 33)).contains(civil.epochSeconds) else { return nil }
     var nanoseconds = civil.epochSeconds * 1_000_000_000
     if halves.count == 2 {
       guard let fraction = fraction(halves[1]) else { return nil }

@@ -26,7 +26,8 @@ public struct Timestamp: RawRepresentable, Hashable, Comparable, Sendable {
 
   /// `YYYY-MM-DDTHH:MM:SSZ`, with `.fraction` before the `Z` where the moment has one.
   public var iso8601: String {
-    let fraction = rawValue - seconds * 1_000_000_000
+    // Wrapping: near the earliest moment the whole seconds alone lie outside the range.
+    let fraction = rawValue &- seconds &* 1_000_000_000
     let base = CivilTime(self).extended
     guard fraction > 0 else { return base + "Z" }
     var digits = CivilTime.padded(fraction, 9)
