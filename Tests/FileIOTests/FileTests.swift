@@ -44,7 +44,9 @@ struct FileTests {
       child = try Program("sleep", ["60"])
     }
     let file = try File(path, .writing)
-    try file.lockExclusively()
+    // A process that another test is starting may hold a copy until its exec.
+    #expect(Program.poll(seconds: 10) { (try? file.lockExclusively()) != nil })
+    #expect(child.isRunning)
     child.killGroup()
     _ = child.wait(seconds: 10)
   }

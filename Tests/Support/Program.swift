@@ -52,7 +52,12 @@ public final class Program: Sendable {
     var attributes = posix_spawnattr_t()
     posix_spawnattr_init(&attributes)
     defer { posix_spawnattr_destroy(&attributes) }
-    posix_spawnattr_setflags(&attributes, Int16(POSIX_SPAWN_SETPGROUP))
+    // Threads of the test runner block signals; the program starts with none blocked.
+    var none = sigset_t()
+    sigemptyset(&none)
+    posix_spawnattr_setsigmask(&attributes, &none)
+    posix_spawnattr_setflags(
+      &attributes, Int16(POSIX_SPAWN_SETPGROUP | POSIX_SPAWN_SETSIGMASK))
     // Swift's Glibc can't ask posix_spawn to change the directory; env(1) can.
     let command = (directory.map { ["env", "-C", $0] } ?? []) + [name] + arguments
     processIdentifier = try Self.spawn(
