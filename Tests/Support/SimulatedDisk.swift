@@ -76,6 +76,9 @@ extension SimulatedDisk {
     state.withLock { $0.faults.changesUntilPowerCut = calls }
   }
 
+  /// Lets the power go now: every call fails with EIO until `crash`.
+  public func cutPower() { state.withLock { $0.faults.isOff = true } }
+
   /// Whether the power is gone.
   public var isOff: Bool { state.withLock { $0.faults.isOff } }
 
