@@ -60,6 +60,9 @@ public struct FileSystem: Sendable {
   /// A file system that answers instead of the machine's.
   public init(double: (any FileSystemDouble)?) { self.double = double }
 
+  /// Whether these are the machine's own file systems and not a test's double.
+  public var isReal: Bool { double == nil }
+
   /// The names in a directory, without `.` and `..`, in no order.
   public func list(_ path: String) throws(IOError) -> [String] {
     if let double { return try double.list(path) }
@@ -91,6 +94,17 @@ public struct FileSystem: Sendable {
     guard double == nil else { return }
     guard chown(path, uid_t.max, group) == 0 else {
       throw IOError("change the group of", path, code: errno)
+    }
+  }
+
+  /// Sets the permissions of a path (chmod(2)): the first for a directory, the second for a file.
+  public func setPermissions(
+    _ path: String, directory: UInt32, file: UInt32
+  ) throws(IOError) {
+    guard double == nil else { return }
+    let permissions = try status(path).kind == .directory ? directory : file
+    guard chmod(path, permissions) == 0 else {
+      throw IOError("change the permissions of", path, code: errno)
     }
   }
 

@@ -1,1 +1,155 @@
-// placeholder
+internal import Bytes
+public import Codecs
+public import FileIO
+internal import Synchronization
+
+/// A directory that holds the logs of protected machines. Start here:
+///
+/// - ``Machine`` and ``MachineSnapshot`` tell what is there, ``DiskReader`` reads a disk at a point;
+/// - ``MachineWriter``, with a ``VaultLock``, adds to a log;
+/// - ``MachineCheck`` verifies, ``Rebuild`` makes a lost MANIFEST anew.
+///
+/// `Vault.docc` explains how it works and specifies every byte. Safe from any thread; calls block.
+public final class Vault: Sendable {
+  /// The vault's directory.
+  public let path: String
+  /// What `vault.json` says.
+  public let description: VaultDescription
+  let system: FileSystem
+  private let cache: PageCache
+  private let known = Mutex<[Identifier: Machine]>([:])
+
+  /// Bytes of index pages kept in memory for all machines of a vault.
+  static let indexCacheSize = 64 << 20
+
+  /// Opens a vault for reading; takes no lock and writes nothing.
+  ///
+  /// - Throws: `.notAVault`, `.newerVersion`, `.damaged`, or the failure of a system call.
+  public init(opening path: String, on system: FileSystem = .system) throws(VaultError) {
+    self.path = path
+    self.system = system
+    description = try VaultDescription(readingFrom: path, on: system)
+    cache = PageCache(byteCount: Self.indexCacheSize)
+  }
+
+  /// Makes a vault in a directory that does not exist or is empty, and opens it.
+  ///
+  /// Durable when it returns. A `group` may read the vault; without one only the owner can.
+  public static func create(
+    at path: String, name: String, codec: Codec, group: UInt32? = nil,
+    on system: FileSystem = .system
+  ) throws(VaultError) -> Vault {
+    if let objection = NameRule.objection(to: name) {
+      throw VaultError(.invalid, "A vault can't be named '\(name)': \(objection).")
+    }
+    let permissions = Permissions(group: group)
+    try makeEmptyDirectory(path, permissions, on: system)
+    let description = VaultDescription(
+      id: .random(), name: name, created: .now(), codec: codec)
+    let json = try description.encode()
+    try translated { () throws(IOError) in
+      try permissions.makeDirectory(path + "/machines", on: system)
+      let lock = try File(
+        path + "/" + VaultLock.fileName, .creating(permissions: 0o600), on: system)
+      try lock.sync()
+      let file = path + "/" + VaultDescription.fileName
+      try system.replaceFile(file, with: json, permissions: permissions.file)
+      try permissions.apply(to: file, on: system)
+      try system.syncDirectory(path)
+      try system.syncDirectory(FileSystem.parent(of: path))
+    }
+    return try Vault(opening: path, on: system)
+  }
+
+  private static func makeEmptyDirectory(
+    _ path: String, _ permissions: Permissions, on system: FileSystem
+  ) throws(VaultError) {
+    do throws(IOError) {
+      try permissions.makeDirectory(path, on: system)
+    } catch {
+      guard error.isPresent else { throw VaultError(error) }
+      let names = try translated { () throws(IOError) in try system.list(path) }
+      guard names.isEmpty else {
+        let isVault = names.contains(VaultDescription.fileName)
+        throw VaultError(
+          .alreadyExists,
+          isVault
+            ? "'\(path)' is a vault already."
+            : "'\(path)' is not empty; a vault needs a "
+              + "directory of its own.")
+      }
+      try translated { () throws(IOError) in try permissions.apply(to: path, on: system) }
+    }
+  }
+
+  var machinesPath: String { path + "/machines" }
+
+  /// The permissions files of this vault are made with: those its directory has.
+  var permissions: Permissions {
+    guard let status = try? system.status(path), status.permissions & 0o040 != 0 else {
+      return Permissions(group: nil)
+    }
+    return Permissions(group: status.group)
+  }
+
+  /// The machines, by name; one whose MANIFEST can't be read is among them and says so when used.
+  public func machines() throws(VaultError) -> [Machine] {
+    let names = try translated { () throws(IOError) in try system.list(machinesPath) }
+    let named = names.compactMap(Identifier.init).map { id in
+      let machine = machine(id)
+      return (name: machine.name, machine: machine)
+    }
+    return named.sorted { $0.name < $1.name }.map(\.machine)
+  }
+
+  /// The machine of that name.
+  ///
+  /// - Throws: `.unknownMachine`, naming those there are.
+  public func machine(named name: String) throws(VaultError) -> Machine {
+    let all = try machines()
+    if let found = all.first(where: { $0.name == name }) { return found }
+    let names = all.map { "'\($0.name)'" }.joined(separator: ", ")
+    throw VaultError(
+      .unknownMachine,
+      "The vault '\(path)' has no machine '\(name)'; "
+        + (names.isEmpty ? "add one with 'tidemark machine add'." : "it has \(names)."))
+  }
+
+  /// The machine of that identifier, whether it can be read or not.
+  func machine(_ id: Identifier) -> Machine {
+    known.withLock { machines in
+      if let machine = machines[id] { return machine }
+      let machine = Machine(
+        id: id, vault: description.id, directory: machinesPath + "/\(id)", cache: cache, on: system)
+      machines[id] = machine
+      return machine
+    }
+  }
+
+  /// Lets go of a machine that is no more.
+  func forget(_ id: Identifier) { known.withLock { $0[id] = nil } }
+
+  /// Bytes free, and bytes in all, where the vault lies.
+  public func space() throws(VaultError) -> (free: UInt64, total: UInt64) {
+    try translated { () throws(IOError) in try system.space(at: path) }
+  }
+}
+
+/// Who may read the files of a vault.
+struct Permissions: Sendable {
+  /// The group that may read; nil if only the owner may.
+  var group: UInt32?
+
+  var file: UInt32 { group == nil ? 0o600 : 0o640 }
+  var directory: UInt32 { group == nil ? 0o700 : 0o750 }
+
+  func makeDirectory(_ path: String, on system: FileSystem) throws(IOError) {
+    try system.makeDirectory(path, permissions: directory)
+    try apply(to: path, on: system)
+  }
+
+  func apply(to path: String, on system: FileSystem) throws(IOError) {
+    try system.setPermissions(path, directory: directory, file: file)
+    if let group { try system.setGroup(path, group) }
+  }
+}

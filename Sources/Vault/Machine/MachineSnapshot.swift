@@ -1,0 +1,76 @@
+public import Bytes
+
+/// A machine as it was when a reader looked: it does not change, and what it shows stays readable as
+/// long as it, or a disk opened from it, is held.
+public final class MachineSnapshot: Sendable {
+  /// The machine's identifier.
+  public let machine: Identifier
+  /// The machine as the operator described it.
+  public let configuration: MachineConfiguration
+  /// The recovery points, the oldest first.
+  public let points: [RecoveryPoint]
+  /// The newest time the source vouches for; nil before the first point.
+  public let windowEnd: Timestamp?
+  /// The transaction of the MANIFEST this is a picture of.
+  public let generation: UInt64
+  /// The newest number that was acknowledged.
+  public let lastSequence: SequenceNumber
+  private let runs: [Run]
+  private let branchings: [Branching]
+  private let owner: Machine
+  private let lease: ReaderLease
+
+  init(
+    machine: Machine, manifest: ManifestState, replay: SegmentReplay?, runs: [FileRun],
+    lease: ReaderLease
+  ) {
+    owner = machine
+    self.lease = lease
+    self.machine = machine.id
+    configuration = manifest.configuration
+    generation = manifest.generation
+    branchings = manifest.branchings
+    var points = manifest.points
+    if let replay {
+      let last = points.last?.sequence ?? .zero
+      points += replay.points.filter { $0.sequence > last }
+    }
+    for index in points.indices {
+      points[index].locked = manifest.lockedPoints.contains(points[index].sequence)
+    }
+    self.points = points
+    windowEnd = points.last?.time
+    let sealed = manifest.segments.last { $0.sealed != nil }?.sealed?.lastSequence ?? .zero
+    lastSequence = max(sealed, replay?.lastSequence ?? .zero)
+    var newestFirst: [Run] = runs.reversed().map(Run.file)
+    if let replay, !replay.entries.isEmpty {
+      newestFirst.insert(.memory(MemoryRun(replay.entries)), at: 0)
+    }
+    self.runs = newestFirst
+  }
+
+  /// Gives up the claim on the files; nothing may be read from the snapshot after that.
+  func release() { lease.release() }
+
+  /// How many sorted runs a read may have to ask.
+  public var runCount: Int { runs.count }
+
+  /// A disk as it was at a point.
+  ///
+  /// Takes no time worth mentioning, whatever the number of points.
+  /// - Throws: `.unknownDisk` if the point does not hold the disk.
+  public func disk(
+    _ number: DiskNumber, at point: RecoveryPoint
+  ) throws(VaultError) -> DiskReader {
+    guard let size = point.size(of: number) else {
+      throw VaultError(
+        .unknownDisk,
+        "Recovery point '\(point.id)' of '\(configuration.name)' has no disk "
+          + "\(number); it has \(point.disks.map { String($0.number) }.joined(separator: ", ")).")
+    }
+    return DiskReader(
+      number: number, size: size, runs: runs,
+      timeline: Timeline(cut: point.sequence, branchings: branchings),
+      identity: owner.identity, files: owner.files, lease: lease)
+  }
+}

@@ -1,0 +1,96 @@
+internal import Bytes
+internal import FileIO
+
+extension Vault {
+  /// Adds a machine. Durable when it returns; a crash before leaves a directory that is passed over
+  /// and cleared away by the next `addMachine`.
+  ///
+  /// - Throws: `.invalid`, `.alreadyExists`, or the failure of a system call.
+  @discardableResult
+  public func addMachine(
+    _ configuration: MachineConfiguration, lock: VaultLock
+  ) throws(VaultError) -> Machine {
+    try check(configuration)
+    try removeUnfinished()
+    let id = Identifier.random()
+    let directory = machinesPath + "/\(id)"
+    let unfinished = machinesPath + "/.new-\(id)"
+    let permissions = permissions
+    let identity = LogIdentity(vault: description.id, machine: id)
+    try translated { () throws(IOError) in
+      try permissions.makeDirectory(unfinished, on: system)
+      let readers = unfinished + "/" + ReaderLease.fileName
+      let file = try File(readers, .creating(permissions: permissions.file), on: system)
+      try file.sync()
+      try permissions.apply(to: readers, on: system)
+    }
+    let manifest = unfinished + "/" + Manifest.fileName
+    try ManifestWriter.create(
+      manifest, entries: [.configuration(configuration)], identity: identity,
+      permissions: permissions.file, on: system)
+    try translated { () throws(IOError) in
+      try permissions.apply(to: manifest, on: system)
+      try system.rename(unfinished, to: directory)
+      try system.syncDirectory(machinesPath)
+    }
+    return machine(id)
+  }
+
+  private func check(_ configuration: MachineConfiguration) throws(VaultError) {
+    let name = configuration.name
+    if let objection = NameRule.objection(to: name) {
+      throw VaultError(.invalid, "A machine can't be named '\(name)': \(objection).")
+    }
+    guard (1...Format.diskLimit).contains(configuration.disks.count) else {
+      throw VaultError(
+        .invalid, "A machine has 1 to \(Format.diskLimit) disks, not \(configuration.disks.count).")
+    }
+    // Linux mounts do not tell case apart for everyone who looks at them.
+    let taken = try machines().contains { $0.name.lowercased() == name.lowercased() }
+    guard !taken else {
+      throw VaultError(.alreadyExists, "The vault '\(path)' has a machine '\(name)' already.")
+    }
+  }
+
+  /// Removes a machine with all its recovery points. A crash leaves it either whole or gone.
+  ///
+  /// - Throws: `.unknownMachine`, or `.inUse` while a mount or another reader has it open.
+  public func removeMachine(named name: String, lock: VaultLock) throws(VaultError) {
+    let machine = try self.machine(named: name)
+    let snapshot = try machine.snapshot()
+    let inUse = try ReaderLease.isInUseByOthers(machine.directory, snapshot, on: system)
+    guard !inUse else {
+      throw VaultError(
+        .inUse, "Machine '\(name)' is being read, by a mount or an export. End that first.")
+    }
+    let removed = machinesPath + "/.removed-\(machine.id)"
+    try translated { () throws(IOError) in
+      try system.rename(machine.directory, to: removed)
+      try system.syncDirectory(machinesPath)
+    }
+    forget(machine.id)
+    try removeUnfinished()
+  }
+
+  /// Clears away what a crash left of adding or removing a machine.
+  private func removeUnfinished() throws(VaultError) {
+    try translated { () throws(IOError) in
+      for name in try system.list(machinesPath)
+      where name.hasPrefix(".new-") || name.hasPrefix(".removed-") {
+        let directory = machinesPath + "/" + name
+        for file in try system.list(directory) { try system.remove(directory + "/" + file) }
+        try system.removeDirectory(directory)
+      }
+    }
+  }
+}
+
+extension ReaderLease {
+  /// Whether anyone but the holder of `snapshot` reads the machine.
+  static func isInUseByOthers(
+    _ directory: String, _ snapshot: MachineSnapshot, on system: FileSystem
+  ) throws(VaultError) -> Bool {
+    snapshot.release()
+    return try oldest(below: snapshot.generation + 1, directory: directory, on: system) != nil
+  }
+}

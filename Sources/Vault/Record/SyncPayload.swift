@@ -1,0 +1,72 @@
+internal import Bytes
+
+/// What a sync record says: the state of the log at the end of a group commit.
+struct SyncPayload: Equatable, Sendable {
+  /// The newest number is a cut.
+  static let endsAtCut: UInt32 = 1
+  /// The writer stopped in order; nothing follows until it starts again.
+  static let closing: UInt32 = 2
+
+  var flags: UInt32 = 0
+  /// The newest number before this record.
+  var lastSequence: SequenceNumber
+  /// Everything before this offset of this segment was durable when the record was written.
+  var durableOffset: UInt64
+  var epoch: UInt32 = 0
+  var incarnation: UInt32 = 0
+  /// Where the epoch or incarnation branched off.
+  var parentCut: SequenceNumber = .zero
+  /// Bytes of the MANIFEST when this was written, and their checksum.
+  var manifestLength: UInt64
+  var manifestChecksum: UInt32
+  /// The clock of whoever wrote the record.
+  var serviceTime: Timestamp
+  /// The size of every disk from here on.
+  var disks: [PointDisk] = []
+
+  func encode() -> [UInt8] {
+    var writer = ByteWriter(capacity: 128)
+    writer.integer(flags)
+    writer.integer(epoch)
+    writer.integer(lastSequence.rawValue)
+    writer.integer(durableOffset)
+    writer.integer(incarnation)
+    writer.integer(manifestChecksum)
+    writer.integer(parentCut.rawValue)
+    writer.integer(manifestLength)
+    writer.integer(serviceTime.rawValue)
+    PointDisk.encode(disks, into: &writer)
+    return writer.bytes
+  }
+
+  init(
+    flags: UInt32, lastSequence: SequenceNumber, durableOffset: UInt64, manifestLength: UInt64,
+    manifestChecksum: UInt32, serviceTime: Timestamp, disks: [PointDisk]
+  ) {
+    (self.flags, self.lastSequence, self.durableOffset) = (flags, lastSequence, durableOffset)
+    (self.manifestLength, self.manifestChecksum) = (manifestLength, manifestChecksum)
+    (self.serviceTime, self.disks) = (serviceTime, disks)
+  }
+
+  init?(_ bytes: [UInt8]) {
+    let decoded = bytes.withUnsafeBytes { buffer -> SyncPayload? in
+      var reader = ByteReader(buffer)
+      return try? SyncPayload(from: &reader)
+    }
+    guard let decoded else { return nil }
+    self = decoded
+  }
+
+  private init(from reader: inout ByteReader) throws(ByteReader.ShortInput) {
+    flags = try reader.integer()
+    epoch = try reader.integer()
+    lastSequence = SequenceNumber(rawValue: try reader.integer())
+    durableOffset = try reader.integer()
+    incarnation = try reader.integer()
+    manifestChecksum = try reader.integer()
+    parentCut = SequenceNumber(rawValue: try reader.integer())
+    manifestLength = try reader.integer()
+    serviceTime = Timestamp(rawValue: try reader.integer())
+    disks = try PointDisk.decode(from: &reader)
+  }
+}

@@ -1,0 +1,251 @@
+public import Bytes
+internal import Codecs
+public import FileIO
+
+/// Adds to the log of one machine. Needs the vault's lock; for one thread at a time; every call blocks.
+///
+/// Durability: records are added to the open segment in memory and written on in group commits. A
+/// commit ends with a sync record and one fdatasync of one file; when `commit` or `mark` has returned,
+/// everything before is durable. A crash leaves the log as some commit left it: what follows the last
+/// sync whose records are whole is cut off by the next writer and ignored by readers. A failed
+/// fdatasync is never repeated: the segment is closed at what was durable before, and the records in
+/// question go to a new one. After any other failure the writer refuses to go on; a new one starts from
+/// what is on disk.
+public final class MachineWriter {
+  let machine: Machine
+  let vault: Vault
+  let lock: VaultLock
+  let manifest: ManifestWriter
+  var segment: OpenSegment?
+  let batch = BlockBatch()
+  var runs: [LogFileName: FileRun] = [:]
+  /// The newest number given out.
+  var lastSequence: SequenceNumber = .zero
+  var hint = RecordHint()
+  /// The sizes the newest sync told.
+  var sizes: [PointDisk] = []
+  /// Whether the newest record is a sync that closes the log.
+  var isClosed = false
+  /// Set while a write is under way; stays set if it failed.
+  var isBroken = false
+  private let clock: @Sendable () -> Timestamp
+
+  /// The newest record's time; times never go back within a log.
+  public internal(set) var lastTime = Timestamp(rawValue: 0)
+  /// The recovery points, the oldest first.
+  public internal(set) var points: [RecoveryPoint] = []
+  /// Bytes added to the log by this writer.
+  public internal(set) var storedBytes: UInt64 = 0
+
+  /// Opens a machine's log for writing, and puts in order what a crash left.
+  ///
+  /// - Throws: `.damaged` if the MANIFEST or the log contradict each other, or the failure of a system
+  ///   call.
+  public init(
+    machine: Machine, in vault: Vault, lock: VaultLock,
+    clock: @escaping @Sendable () -> Timestamp = { Timestamp.now() }
+  ) throws(VaultError) {
+    (self.machine, self.vault, self.lock, self.clock) = (machine, vault, lock, clock)
+    manifest = try ManifestWriter(
+      machine.manifestPath, identity: machine.identity, on: machine.system)
+    points = manifest.manifest.state.points
+    let sealed = manifest.manifest.state.segments.last { $0.sealed != nil }?.sealed
+    if let sealed {
+      (lastSequence, lastTime, sizes) = (sealed.lastSequence, sealed.lastTime, sealed.disks)
+    }
+    try recover()
+  }
+
+  /// The machine as the operator described it.
+  public var configuration: MachineConfiguration { manifest.manifest.state.configuration }
+
+  /// The capture cycle that made the newest recovery point; nil if there is none.
+  public var cycle: UInt64? { points.last?.cycle }
+
+  /// The size a disk had at the newest recovery point that holds it; nil if none does.
+  public func lastSize(of disk: DiskNumber) -> UInt64? { points.last?.size(of: disk) }
+
+  // MARK: - Adding
+
+  /// Adds pages of one block.
+  ///
+  /// `bytes` is the whole block of 64 KiB, zeros behind the disk's end; bit n of `pages` says that page
+  /// n is to be stored. Pages of zeros take no room. Durable after `commit`, which is done by itself
+  /// every 16 MiB.
+  public func write(
+    disk: DiskNumber, block: UInt64, bytes: UnsafeRawBufferPointer, pages: UInt16
+  ) throws(VaultError) {
+    guard bytes.count == Layout.blockSize, block < 1 << 32 else {
+      throw VaultError(.invalid, "Block \(block) of disk \(disk) can't be stored: it is no block.")
+    }
+    guard pages != 0 else { return }
+    var header = next(.data, disk: disk, block: block, count: 1)
+    header.codec = vault.description.codec
+    header.dataMask = pages
+    batch.add(header, block: bytes)
+    try drainIfFull()
+  }
+
+  /// Says that whole blocks became zeros, any number of them in one record.
+  public func zero(
+    disk: DiskNumber, firstBlock: UInt64, count: UInt64
+  ) throws(VaultError) {
+    guard count > 0 else { return }
+    guard firstBlock < 1 << 32, count <= (1 << 32) - firstBlock else {
+      throw VaultError(
+        .invalid, "Blocks \(firstBlock) … of disk \(disk) are past the largest disk.")
+    }
+    batch.add(next(.zero, disk: disk, block: firstBlock, count: count))
+    try drainIfFull()
+  }
+
+  private func next(
+    _ type: RecordType, disk: DiskNumber, block: UInt64, count: UInt64
+  ) -> RecordHeader {
+    lastSequence = lastSequence.next
+    lastTime = max(lastTime, clock())
+    var header = RecordHeader(
+      type: type, sequence: lastSequence, time: lastTime,
+      length: UInt32(Format.recordHeaderSize))
+    (header.disk, header.block, header.blockCount) = (UInt32(disk), block, count)
+    header.hint = hint
+    hint = RecordHint(header)
+    return header
+  }
+
+  private func drainIfFull() throws(VaultError) {
+    if batch.isFull { try drain() }
+  }
+
+  /// Moves what waits to be encoded to the open segment, and commits when enough has gathered.
+  func drain() throws(VaultError) {
+    guard !batch.isEmpty else { return }
+    let segment = try openSegment()
+    try batch.drain(identity: machine.identity) { header, record throws(VaultError) in
+      segment.add(header, record)
+      storedBytes += UInt64(record.count)
+    }
+    isClosed = false
+    if segment.unacknowledged.count >= Format.commitSizeLimit || segment.isFull {
+      try endCommit(flags: 0)
+    }
+  }
+
+  // MARK: - Committing
+
+  /// Makes everything added so far durable.
+  public func commit() throws(VaultError) {
+    try drain()
+    guard let segment, !segment.unacknowledged.isEmpty else { return }
+    try endCommit(flags: 0)
+  }
+
+  /// Makes a recovery point of everything added so far. Durable when it returns.
+  public func mark(_ new: NewPoint) throws(VaultError) -> RecoveryPoint {
+    if let label = new.label, let objection = PointSelector.objection(toLabel: label) {
+      throw VaultError(.invalid, "A recovery point can't be labelled '\(label)': \(objection).")
+    }
+    try drain()
+    let segment = try openSegment()
+    lastSequence = lastSequence.next
+    lastTime = max(lastTime, new.time)
+    let point = new.point(sequence: lastSequence, time: lastTime, among: points)
+    sizes = point.disks
+    let record = PayloadRecord.encode(
+      .mark, sequence: lastSequence, time: lastTime, payload: point.encode(), hint: hint,
+      identity: machine.identity)
+    add(record, point: point, to: segment)
+    points.append(point)
+    try endCommit(flags: SyncPayload.endsAtCut)
+    return point
+  }
+
+  func add(_ record: [UInt8], point: RecoveryPoint? = nil, to segment: OpenSegment) {
+    record.withUnsafeBytes { bytes in
+      guard let header = RecordHeader(bytes, identity: machine.identity) else {
+        fatalError("the writer made a record it can't read")
+      }
+      segment.add(header, bytes, point: point)
+    }
+    storedBytes += UInt64(record.count)
+    isClosed = false
+  }
+
+  /// Ends a group commit: a sync record, one fdatasync, and sealing where the segment is full.
+  func endCommit(flags: UInt32) throws(VaultError) {
+    guard let segment else { return }
+    try exclusively { () throws(VaultError) in
+      addSync(flags: flags, to: segment)
+      do throws(IOError) {
+        try segment.sync()
+      } catch {
+        // Only a failed fdatasync leaves records whose fate is unknown; a failed write is just told.
+        guard error.operation == "sync" else { throw VaultError(error) }
+        try moveUnacknowledged(from: segment, flags: flags)
+      }
+      if let open = self.segment, open.isFull { try seal(open) }
+    }
+  }
+
+  func addSync(flags: UInt32, to segment: OpenSegment) {
+    var sync = SyncPayload(
+      flags: flags, lastSequence: lastSequence, durableOffset: segment.durable,
+      manifestLength: manifest.manifest.length, manifestChecksum: manifest.manifest.checksum,
+      serviceTime: clock(), disks: sizes)
+    for branching in manifest.manifest.state.branchings {
+      if branching.kind == .epoch { sync.epoch = branching.number }
+      if branching.kind == .incarnation { sync.incarnation = branching.number }
+      sync.parentCut = branching.parent
+    }
+    let record = PayloadRecord.encode(
+      .sync, sequence: lastSequence, time: lastTime, payload: sync.encode(), hint: hint,
+      identity: machine.identity)
+    add(record, to: segment)
+  }
+
+  /// Ends the use of the log: what was added becomes durable, and one more sync vouches for it.
+  public func close() throws(VaultError) {
+    try drain()
+    guard segment != nil, !isClosed else { return }
+    if segment?.unacknowledged.isEmpty == false { try endCommit(flags: 0) }
+    guard segment != nil else { return }
+    try endCommit(flags: SyncPayload.closing)
+    isClosed = true
+  }
+
+  /// Runs a step that must not be half done: after a failure the writer can't be used any more.
+  func exclusively(_ body: () throws(VaultError) -> Void) throws(VaultError) {
+    guard !isBroken else {
+      throw VaultError(
+        .io, "The log of '\(configuration.name)' could not be written before. Start again.")
+    }
+    isBroken = true
+    try body()
+    isBroken = false
+  }
+
+  // MARK: - Reading back
+
+  /// A disk as everything stored so far leaves it, also by a cycle that was interrupted.
+  public func head(_ disk: DiskNumber, size: UInt64) throws(VaultError) -> DiskReader {
+    try drain()
+    var newestFirst: [Run] = []
+    if let segment {
+      try translated { () throws(IOError) in try segment.write() }
+      if !segment.entries.isEmpty { newestFirst.append(.memory(MemoryRun(segment.entries))) }
+    }
+    for set in manifest.manifest.state.runs.reversed() { newestFirst.append(.file(try run(set))) }
+    let timeline = Timeline(cut: lastSequence, branchings: manifest.manifest.state.branchings)
+    return DiskReader(
+      number: disk, size: size, runs: newestFirst, timeline: timeline,
+      identity: machine.identity, files: machine.files, lease: nil)
+  }
+
+  func run(_ set: RunSet) throws(VaultError) -> FileRun {
+    if let known = runs[set.id] { return known }
+    let run = try FileRun(
+      set, identity: machine.identity, files: machine.files, cache: machine.cache)
+    runs[set.id] = run
+    return run
+  }
+}

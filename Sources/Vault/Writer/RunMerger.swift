@@ -1,0 +1,193 @@
+internal import Bytes
+internal import FileIO
+
+/// Merges sorted runs into one, so that a read has few runs to ask.
+///
+/// Runs are kept in tiers by their number of entries, each tier four times the one before; as soon as
+/// four runs that follow each other in age are of a tier or lower, they become one. So there are never
+/// more than three runs a tier, and an entry is copied once a tier.
+enum RunMerger {
+  static let fanIn = 4
+  /// Entries of a run of the lowest tier, at the most.
+  static let lowestTier: UInt64 = 16_384
+
+  /// Which runs to merge next, as a range of `runs`, the oldest first; nil if all is well.
+  static func choice(_ runs: [RunSet]) -> Range<Int>? {
+    var limit = lowestTier
+    let largest = runs.map(\.entryCount).max() ?? 0
+    repeat {
+      let first = runs.lastIndex { $0.entryCount > limit }.map { $0 + 1 } ?? 0
+      if runs.count - first >= fanIn { return first..<runs.count }
+      limit *= UInt64(fanIn)
+    } while limit / UInt64(fanIn) < largest
+    return nil
+  }
+
+  /// One of the runs that are merged, read page by page.
+  private struct Source {
+    let run: RunFile
+    var page: UInt32 = 0
+    var entries: [RunEntry] = []
+    var next = 0
+
+    init(_ run: RunFile) throws(VaultError) {
+      self.run = run
+      entries = try run.entries(ofPage: 0)
+    }
+
+    var first: RunEntry? { next < entries.count ? entries[next] : nil }
+
+    mutating func advance() throws(VaultError) {
+      next += 1
+      guard next == entries.count, page + 1 < run.description.entryPages else { return }
+      page += 1
+      next = 0
+      entries = try run.entries(ofPage: page)
+    }
+  }
+
+  /// Gives all entries of `runs` in order to `body`.
+  static func merge(
+    _ runs: [RunFile], _ body: (RunEntry) throws(VaultError) -> Void
+  ) throws(VaultError) {
+    var sources: [Source] = []
+    for run in runs { sources.append(try Source(run)) }
+    while let index = smallest(sources) {
+      if let entry = sources[index].first { try body(entry) }
+      try sources[index].advance()
+      if sources[index].first == nil { sources.remove(at: index) }
+    }
+  }
+
+  private static func smallest(_ sources: [Source]) -> Int? {
+    var best: Int?
+    for (index, source) in sources.enumerated() {
+      guard let entry = source.first else { continue }
+      guard let chosen = best, let other = sources[chosen].first else {
+        best = index
+        continue
+      }
+      if entry.precedes(other.key, other.sequence) { best = index }
+    }
+    return best
+  }
+}
+
+extension MachineWriter {
+  /// Merges runs until their number is logarithmic, or `entryBudget` entries were copied.
+  ///
+  /// Protocol of one merge: write the new run's files, fdatasync each, fsync the directory, then one
+  /// MANIFEST transaction that adds the new run and retires the old ones; then remove their files once
+  /// no reader uses them. A crash before the transaction leaves files that nobody knows, which the next
+  /// writer removes. A damaged page ends the merging and leaves everything as it was.
+  public func mergeRuns(
+    entryBudget: Int, cancelled: () -> Bool = { false }
+  ) throws(VaultError) {
+    var left = entryBudget
+    while !cancelled() {
+      let runs = manifest.manifest.state.runs
+      guard let choice = RunMerger.choice(runs) else { return }
+      let chosen = Array(runs[choice])
+      let count = chosen.reduce(0) { $0 + Int($1.entryCount) }
+      guard count <= left else { return }
+      left -= count
+      guard let merged = try merge(chosen, cancelled) else { return }
+      try manifest.append([.runAdded(merged), .runsRetired(chosen.map(\.id))])
+      for run in chosen { self.runs[run.id] = nil }
+      try removeOrphans()
+    }
+  }
+
+  private func merge(
+    _ sets: [RunSet], _ cancelled: () -> Bool
+  ) throws(VaultError) -> RunSet? {
+    var sources: [RunFile] = []
+    for set in sets { sources += try run(set).partitions }
+    let numbers = (sets.map(\.oldest).min() ?? 0)...(sets.map(\.newest).max() ?? 0)
+    let output = MergedRun(writer: self, numbers: numbers)
+    var counter = 0
+    do throws(VaultError) {
+      try RunMerger.merge(sources) { entry throws(VaultError) in
+        counter += 1
+        if counter % 8192 == 0, cancelled() { throw VaultError(.cancelled, "Merging was stopped.") }
+        try output.add(entry)
+      }
+      return try output.finish()
+    } catch {
+      output.discard()
+      // What can't be merged can still be read, but for the damaged part; verify tells.
+      guard error.code == .damaged || error.code == .cancelled else { throw error }
+      return nil
+    }
+  }
+}
+
+/// The files of a run that is being merged, a new one every million entries.
+private final class MergedRun {
+  private let writer: MachineWriter
+  private let numbers: ClosedRange<UInt64>
+  private var current: Part?
+  private var finished: [RunDescription] = []
+
+  private final class Part {
+    let name: LogFileName
+    let file: File
+    var output: RunWriter
+    var count = 0
+
+    init(_ name: LogFileName, _ file: consuming File, identity: LogIdentity) {
+      self.name = name
+      self.file = file
+      output = RunWriter(name, base: 0, identity: identity)
+    }
+  }
+
+  init(writer: MachineWriter, numbers: ClosedRange<UInt64>) {
+    (self.writer, self.numbers) = (writer, numbers)
+  }
+
+  func add(_ entry: RunEntry) throws(VaultError) {
+    if let current, current.count == Format.runEntryLimit { try finish(current) }
+    let part: Part
+    if let current { part = current } else { part = try start() }
+    part.count += 1
+    do throws(IOError) {
+      try part.output.add(entry, to: part.file)
+    } catch {
+      throw VaultError(error)
+    }
+  }
+
+  private func start() throws(VaultError) -> Part {
+    let name = LogFileName(.run, try writer.nextFileNumber())
+    let part = Part(
+      name, try writer.create(name), identity: writer.machine.identity)
+    current = part
+    return part
+  }
+
+  private func finish(_ part: Part) throws(VaultError) {
+    do throws(IOError) {
+      let run = try part.output.finish(to: part.file, numbers: numbers) { RunTrailer(run: $0) }
+      try part.file.sync()
+      finished.append(run)
+    } catch {
+      throw VaultError(error)
+    }
+    current = nil
+  }
+
+  func finish() throws(VaultError) -> RunSet? {
+    if let current { try finish(current) }
+    try translated { () throws(IOError) in
+      try writer.machine.system.syncDirectory(writer.machine.directory)
+    }
+    return RunSet(finished)
+  }
+
+  /// Removes what was written; what can't be removed now, the next writer removes.
+  func discard() {
+    let names = finished.map(\.file) + [current?.name].compactMap { $0 }
+    for name in names { try? writer.machine.system.remove(writer.machine.files.path(name)) }
+  }
+}
