@@ -1,4 +1,5 @@
 import Bytes
+import Codecs
 import FileIO
 import Foundation
 import Support
