@@ -37,6 +37,12 @@ public final class MachineWriter {
   /// Bytes added to the log by this writer.
   public internal(set) var storedBytes: UInt64 = 0
 
+  /// The moment that the source's bytes are of, while they are added; nil for the moment they are.
+  ///
+  /// A clone is read for minutes after it was made: its records, and so the recovery point, carry the
+  /// time it shows.
+  public var recordTime: Timestamp?
+
   /// Opens a machine's log for writing, and puts in order what a crash left.
   ///
   /// - Throws: `.damaged` if the MANIFEST or the log contradict each other, or the failure of a system
@@ -64,6 +70,10 @@ public final class MachineWriter {
 
   /// The size a disk had at the newest recovery point that holds it; nil if none does.
   public func lastSize(of disk: DiskNumber) -> UInt64? { points.last?.size(of: disk) }
+
+  /// Whether something was stored since the newest recovery point: by a cycle that broke off, or one
+  /// that is under way.
+  public var hasUnmarkedWrites: Bool { lastSequence > points.last?.sequence ?? .zero }
 
   // MARK: - Adding
 
@@ -103,7 +113,7 @@ public final class MachineWriter {
     _ type: RecordType, disk: DiskNumber, block: UInt64, count: UInt64
   ) -> RecordHeader {
     lastSequence = lastSequence.next
-    lastTime = max(lastTime, clock())
+    lastTime = max(lastTime, recordTime ?? clock())
     var header = RecordHeader(
       type: type, sequence: lastSequence, time: lastTime,
       length: UInt32(Format.recordHeaderSize))
