@@ -63,7 +63,7 @@ let package = Package(
     tests("TidyTests"),
     tests("BytesTests", "Bytes"),
     tests("CodecsTests", "Codecs"),
-    tests("FileIOTests", "FileIO", "Bytes"),
+    tests("FileIOTests", "FileIO"),
     tests("VaultTests", "Vault", "FileIO", "Bytes", "Codecs"),
     tests("ImageFormatsTests", golden: ["Vectors"], "ImageFormats", "FileIO", "Bytes"),
     tests("RecoveryTreeTests", "RecoveryTree", "Vault", "FileIO", "Bytes"),

@@ -58,6 +58,7 @@ extension SimulatedDisk: FileSystemDouble {
   public func write(
     _ handle: Int32, _ bytes: UnsafeRawBufferPointer, at offset: UInt64
   ) throws(IOError) {
+    // As in `read`.
     nonisolated(unsafe) let bytes = bytes
     try state.withLock { (state) throws(IOError) in
       let file = try state.file(handle, for: "write")
