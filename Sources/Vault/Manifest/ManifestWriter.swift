@@ -11,10 +11,10 @@ final class ManifestWriter {
 
   /// Makes the MANIFEST of a new machine, durable when this returns.
   static func create(
-    _ path: String, entries: [ManifestEntry], identity: LogIdentity, permissions: UInt32,
-    on system: FileSystem
+    _ path: String, entries: [ManifestEntry], generation: UInt64 = 1, identity: LogIdentity,
+    permissions: UInt32, on system: FileSystem
   ) throws(VaultError) {
-    let bytes = image(of: entries, generation: 1, identity: identity)
+    let bytes = image(of: entries, generation: generation, identity: identity)
     try translated { () throws(IOError) in
       try system.replaceFile(path, with: bytes, permissions: permissions)
     }

@@ -1,0 +1,113 @@
+internal import Bytes
+internal import Codecs
+internal import FileIO
+
+/// Checking the index: its pages, and that it names the records that are there.
+extension MachineCheck {
+  func check(_ set: RunSet) throws(VaultError) {
+    for partition in set.partitions {
+      let run: RunFile
+      do throws(VaultError) {
+        run = try RunFile(
+          partition, identity: machine.identity, files: machine.files, cache: machine.cache)
+      } catch {
+        guard error.code == .damaged else { throw error }
+        add(
+          Damage(
+            file: partition.file.description, offset: partition.base,
+            what: "the index can't be used: \(error.message)", points: points(from: set.oldest)))
+        continue
+      }
+      for (page, keys) in try run.damagedPages() { addDamagedPage(run, page, keys, set) }
+      try sum(run)
+      report.indexPages += UInt64(partition.rootPage) + 1
+      try advance(UInt64(partition.rootPage + 1) * UInt64(Format.indexPageSize))
+    }
+  }
+
+  private func addDamagedPage(
+    _ run: RunFile, _ page: UInt32, _ keys: ClosedRange<UInt64>?, _ set: RunSet
+  ) {
+    let offset = run.description.base + UInt64(page) * UInt64(Format.indexPageSize)
+    guard let keys else {
+      add(
+        Damage(
+          file: run.description.file.description, offset: offset,
+          what: "an inner index page is damaged; it is made anew whenever it is needed"))
+      return
+    }
+    let (first, last) = (BlockKey(rawValue: keys.lowerBound), BlockKey(rawValue: keys.upperBound))
+    let isOneDisk = first.disk == last.disk && first.level == last.level
+    let end = isOneDisk ? last.blocks.upperBound : UInt64(1) << 32
+    let size = UInt64(Layout.blockSize)
+    add(
+      Damage(
+        file: run.description.file.description, offset: offset,
+        what: "an index page is damaged", disk: first.disk,
+        range: first.blocks.lowerBound * size..<max(end, first.blocks.upperBound) * size,
+        points: points(from: set.oldest)))
+  }
+
+  private func sum(_ run: RunFile) throws(VaultError) {
+    for page in 0..<run.description.entryPages {
+      let entries: [RunEntry]
+      do throws(VaultError) {
+        entries = try run.entries(ofPage: page)
+      } catch {
+        guard error.code == .damaged else { throw error }
+        continue
+      }
+      for entry in entries where entry.flags & RunEntry.damaged == 0 {
+        sums[entry.segment, default: (0, 0)].entries &+= entry.fingerprint
+      }
+    }
+  }
+
+  /// Where the sums of a segment differ, looks which entries lead to no intact record.
+  func compareSums(_ state: ManifestState) throws(VaultError) {
+    let sealed = state.segments.filter { $0.sealed != nil }.map(\.number)
+    let suspects = Set(sealed.filter { sums[$0]?.records != sums[$0]?.entries })
+    guard !suspects.isEmpty else { return }
+    for set in state.runs {
+      for partition in set.partitions {
+        guard
+          let run = try? RunFile(
+            partition, identity: machine.identity, files: machine.files, cache: machine.cache)
+        else { continue }
+        for page in 0..<partition.entryPages {
+          for entry in (try? run.entries(ofPage: page)) ?? [] where suspects.contains(entry.segment)
+          {
+            try checkTarget(of: entry)
+          }
+        }
+      }
+    }
+  }
+
+  /// Checks the cells an entry leads to, the record's header left aside.
+  private func checkTarget(of entry: RunEntry) throws(VaultError) {
+    guard entry.key.level == 0, entry.dataMask != 0 else { return }
+    let name = LogFileName(.segment, entry.segment)
+    guard let file = try? machine.files.open(name) else { return }
+    var header = RecordHeader(
+      type: .data, sequence: SequenceNumber(rawValue: entry.sequence),
+      time: Timestamp(rawValue: 0), length: 0)
+    (header.disk, header.block) = (UInt32(entry.key.disk), entry.key.index)
+    (header.dataMask, header.cellLengths) = (entry.dataMask, entry.cellLengths)
+    header.codec = .init(rawValue: entry.codec) ?? .none
+    let cells = (0..<Layout.cellsPerBlock).reduce(0) { $0 + Int(entry.cellLengths[$1]) }
+    let length = Format.recordHeaderSize + cells
+    let record = try translated { () throws(IOError) in
+      try file.file.read(at: UInt64(entry.offset), count: length)
+    }
+    guard record.count == length else { return addDamaged(entry, entry.dataMask, name) }
+    let damaged = record.withUnsafeBytes {
+      RecordCheck.damagedPages(
+        of: header, in: $0, identity: machine.identity, coder: coder, scratch: cell)
+    }
+    let isKnown = report.damages.contains {
+      $0.file == name.description && $0.offset == UInt64(entry.offset) && $0.disk != nil
+    }
+    if damaged != 0, !isKnown { addDamaged(entry, damaged, name) }
+  }
+}
