@@ -53,10 +53,10 @@ let package = Package(
     room("RecoveryTree", "Bytes", "Vault", "ImageFormats"),
     room("FuseMount", in: "Mount", "RecoveryTree", "CFuse"),
     room("Capture", "Bytes", "FileIO", "Vault", "ImageFormats"),
-    room("Operations", "Bytes", "FileIO", "Vault", "ImageFormats", "Capture"),
+    room("Operations", "Bytes", "Codecs", "FileIO", "Vault", "ImageFormats", "Capture"),
     tool(
-      "tidemark", "Operations", "RecoveryTree", "FuseMount", "Vault", "ImageFormats", "Bytes",
-      "FileIO", arguments),
+      "tidemark", "Operations", "RecoveryTree", "FuseMount", "Capture", "Vault", "ImageFormats",
+      "Bytes", "Codecs", "FileIO", arguments),
 
     room("Support", in: "Tests", "Bytes", "FileIO"),
     tool("PowerLossMount", in: "Tests", "Support", "CFuse", "FileIO", "Bytes"),
@@ -68,8 +68,10 @@ let package = Package(
     tests("ImageFormatsTests", golden: ["Vectors"], "ImageFormats", "FileIO", "Bytes"),
     tests("RecoveryTreeTests", "RecoveryTree", "Vault", "FileIO", "Bytes"),
     tests("FuseMountTests", "FuseMount", "RecoveryTree", "Vault", "FileIO", "Bytes"),
-    tests("CaptureTests", "Capture", "Vault", "ImageFormats", "FileIO", "Bytes"),
-    tests("OperationsTests", "Operations", "Vault", "FileIO", "Bytes"),
-    tests("tidemarkTests", "tidemark"),
+    tests("CaptureTests", "Capture", "Vault", "ImageFormats", "FileIO", "Bytes", "Codecs"),
+    tests(
+      "OperationsTests", "Operations", "Capture", "Vault", "ImageFormats", "FileIO", "Bytes",
+      "Codecs"),
+    tests("tidemarkTests", "tidemark", "Operations", "FuseMount", "FileIO", "Bytes"),
   ]
 )

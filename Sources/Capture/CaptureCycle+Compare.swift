@@ -1,0 +1,96 @@
+internal import Bytes
+internal import Vault
+
+extension CaptureCycle {
+  /// Compares all disks and stores what differs; gives what was found, disk by disk.
+  func compare(
+    _ sources: [DiskSource], with writer: MachineWriter, clones: CloneSet?
+  ) throws(CaptureError) -> [DiskCapture] {
+    let clock = ContinuousClock()
+    let start = clock.now
+    var state = CaptureProgress(
+      disk: 0, examined: 0, total: sources.reduce(0) { $0 + $1.total }, changed: 0,
+      elapsed: .zero)
+    var space = CloneSpaceWatch(clones, percent: options.cloneFloorPercent)
+    var tallies: [DiskCapture] = []
+    for source in sources {
+      let before = state
+      state.disk = source.disk.number
+      let tally = try compare(source, with: writer) { (comparer) throws(CaptureError) in
+        state.examined = before.examined + comparer.examined
+        state.changed = before.changed + comparer.changed
+        state.elapsed = clock.now - start
+        progress(state)
+        try space.check()
+      }
+      tallies.append(tally)
+    }
+    return tallies
+  }
+
+  /// Compares one disk; `step` is called after every piece.
+  private func compare(
+    _ source: DiskSource, with writer: MachineWriter,
+    step: (borrowing BlockComparer) throws(CaptureError) -> Void
+  ) throws(CaptureError) -> DiskCapture {
+    let number = source.disk.number
+    let size = source.content.size
+    let head = try inVault { () throws(VaultError) in try writer.head(number, size: size) }
+    var comparer = BlockComparer(disk: number, head: head, writer: writer)
+    let handover = Handover()
+    defer { handover.stop() }
+    WindowReader(
+      disk: number, path: source.disk.path, content: source.content, ranges: source.ranges
+    ).start(into: handover)
+    while try takeOne(from: handover, into: &comparer) {
+      try step(comparer)
+      if cancelled() { throw try stopped(writer) }
+    }
+    try comparer.finish()
+    return DiskCapture(
+      number: number, size: size, mode: source.disk.capture, examined: comparer.examined,
+      changed: comparer.changed, whole: source.whole, cloneTime: source.cloneTime)
+  }
+
+  /// Compares the next piece; false if there is none.
+  private func takeOne(
+    from handover: Handover, into comparer: inout BlockComparer
+  ) throws(CaptureError) -> Bool {
+    switch handover.take() {
+    case .window(let window):
+      defer { handover.giveBack(window) }
+      try comparer.compare(window)
+    case .hole(let blocks): try comparer.compare(hole: blocks)
+    case .failed(let error): throw error
+    case .end: return false
+    }
+    return true
+  }
+
+  /// Makes safe what was stored so far, for the next cycle to find.
+  private func stopped(_ writer: MachineWriter) throws(CaptureError) -> CaptureError {
+    try inVault { () throws(VaultError) in try writer.commit() }
+    return CaptureError(
+      .cancelled,
+      "Stopped before the recovery point was made. What was stored is kept; run the command again "
+        + "to go on from there.")
+  }
+}
+
+/// Looks once a second whether clones have become too expensive for the file system they lie on.
+private struct CloneSpaceWatch {
+  private let floor: CloneFloor?
+  private let clock = ContinuousClock()
+  private var next: ContinuousClock.Instant
+
+  init(_ clones: CloneSet?, percent: Int) {
+    floor = clones.map { CloneFloor(stores: $0.clones.map(\.store), percent: percent) }
+    next = clock.now + .seconds(1)
+  }
+
+  mutating func check() throws(CaptureError) {
+    guard let floor, clock.now >= next else { return }
+    next = clock.now + .seconds(1)
+    try floor.check()
+  }
+}

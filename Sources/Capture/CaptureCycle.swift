@@ -1,0 +1,139 @@
+public import Bytes
+internal import FileIO
+public import Vault
+
+/// One cycle over all disks of a machine: reads, compares, stores, and makes a recovery point.
+///
+/// What a cycle stored before it broke off, for whatever reason, stays: the next one finds those
+/// pages in the replica and does not store them again.
+public struct CaptureCycle {
+  let machine: Identifier
+  let disks: [DiskConfiguration]
+  let options: CaptureOptions
+  let progress: (CaptureProgress) -> Void
+  let cancelled: () -> Bool
+
+  /// Prepares a cycle.
+  ///
+  /// - Parameters:
+  ///   - machine: the machine's identifier, which names its clones.
+  ///   - disks: the disks, in the order they are read.
+  ///   - options: what the caller chose.
+  ///   - progress: called often, on the calling thread, while disks are read.
+  ///   - cancelled: asked often; once it says true the cycle ends with `.cancelled`.
+  public init(
+    machine: Identifier, disks: [DiskConfiguration], options: CaptureOptions,
+    progress: @escaping (CaptureProgress) -> Void, cancelled: @escaping () -> Bool
+  ) {
+    (self.machine, self.disks, self.options) = (machine, disks, options)
+    (self.progress, self.cancelled) = (progress, cancelled)
+  }
+
+  /// Runs the cycle. Blocks until the recovery point is durable.
+  ///
+  /// Where it goes on with the clones of an interrupted cycle, the point shows the disks as they
+  /// were then and takes no label: `resumed` tells, and another cycle brings the present.
+  public func run(with writer: MachineWriter) throws(CaptureError) -> CaptureResult {
+    let clock = ContinuousClock()
+    let start = clock.now
+    let storedBefore = writer.storedBytes
+    for disk in disks { try checkSize(try SourceCheck.size(of: disk), of: disk, writer) }
+    let scanTime = Timestamp.now()
+    let watches = try watchScanned()
+    let clones = try makeClones(writer)
+    let sources = try openSources(clones, writer)
+    let time = clones?.time ?? scanTime
+    writer.recordTime = time
+    defer { writer.recordTime = nil }
+    let tallies = try compare(sources, with: writer, clones: clones)
+    for watch in watches { try watch.check() }
+    let point = try mark(sources, with: writer, clones: clones, watches: watches, time: time)
+    return CaptureResult(
+      point: point, disks: tallies, stored: writer.storedBytes - storedBefore,
+      elapsed: clock.now - start, resumed: clones?.resumed ?? false, advice: settle(clones))
+  }
+
+  private func checkSize(
+    _ size: UInt64, of disk: DiskConfiguration, _ writer: MachineWriter
+  ) throws(CaptureError) {
+    guard let last = writer.lastSize(of: disk.number), last != size, !options.acceptSize
+    else { return }
+    throw CaptureError(
+      .sizeChanged,
+      "Disk \(disk.number), '\(disk.path)', has \(size) bytes now, and had \(last) bytes at the "
+        + "last recovery point. If that is meant, run the command again with --accept-size; earlier "
+        + "recovery points keep their size.")
+  }
+
+  private func watchScanned() throws(CaptureError) -> [SourceWatch] {
+    var watches: [SourceWatch] = []
+    for disk in disks where disk.capture == .scan { watches.append(try SourceWatch(disk: disk)) }
+    return watches
+  }
+
+  private func makeClones(_ writer: MachineWriter) throws(CaptureError) -> CloneSet? {
+    var stores: [CloneStore] = []
+    for disk in disks where disk.capture == .reflink {
+      stores.append(try CloneStore(machine: machine, disk: disk))
+    }
+    guard !stores.isEmpty else { return nil }
+    return try CloneSet(
+      stores, newest: writer.cycle, unmarked: writer.hasUnmarkedWrites,
+      floorPercent: options.cloneFloorPercent)
+  }
+
+  /// Opens what is to be read, and checks the sizes again: those of clones are the ones that count.
+  private func openSources(
+    _ clones: CloneSet?, _ writer: MachineWriter
+  ) throws(CaptureError) -> [DiskSource] {
+    var sources: [DiskSource] = []
+    for disk in disks {
+      let source: DiskSource
+      if let clone = clones?.clones.first(where: { $0.store.disk == disk.number }) {
+        source = try DiskSource(clone, of: disk, lastSize: writer.lastSize(of: disk.number))
+      } else {
+        source = try DiskSource(scanning: disk)
+      }
+      try checkSize(source.content.size, of: disk, writer)
+      sources.append(source)
+    }
+    return sources
+  }
+
+  private func mark(
+    _ sources: [DiskSource], with writer: MachineWriter, clones: CloneSet?,
+    watches: [SourceWatch], time: Timestamp
+  ) throws(CaptureError) -> RecoveryPoint {
+    // Files that did not change from before the first was read until after the last was are of one
+    // moment, and of that of a clone made meanwhile; two clones, or what can't be watched, are not.
+    let watched = watches.allSatisfy(\.canTell)
+    let moments = (clones?.clones.count ?? 0) + watches.count { !$0.canTell }
+    let oneMoment = moments <= 1 && watched && !(clones?.resumed == true && !watches.isEmpty)
+    let new = NewPoint(
+      kind: options.kind, consistency: sources.count == 1 || oneMoment ? .machine : .perDisk,
+      sourceWatched: watched, label: clones?.resumed == true ? nil : options.label,
+      cycle: clones?.cycle ?? UInt64.random(in: 1...UInt64.max),
+      disks: sources.map { PointDisk(number: $0.disk.number, size: $0.content.size) },
+      time: time)
+    return try inVault { () throws(VaultError) in try writer.mark(new) }
+  }
+
+  /// Keeps this cycle's clones for the next one if there is room; gives what the operator should
+  /// know. The recovery point is made, so nothing here is a failure of the cycle.
+  private func settle(_ clones: CloneSet?) -> [String] {
+    guard let clones else { return [] }
+    do throws(CaptureError) {
+      try clones.settle()
+      let floor = CloneFloor(
+        stores: clones.clones.map(\.store), percent: options.cloneFloorPercent)
+      guard let (store, free) = try floor.breach() else { return [] }
+      try clones.drop()
+      return [
+        "Only \(free) % is free where disk \(store.disk), '\(store.image)', lies, so its clone was "
+          + "removed: resynchronisation is required, and the next cycle compares everything."
+      ]
+    } catch {
+      return ["Old clones could not be removed: \(error.message)"]
+    }
+  }
+}

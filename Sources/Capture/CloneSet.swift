@@ -1,0 +1,224 @@
+internal import Bytes
+internal import Dispatch
+internal import FileIO
+internal import Vault
+
+/// The clones one cycle reads: one of every disk that is captured by cloning, made back to back.
+struct CloneSet: Sendable {
+  /// One disk's clone.
+  struct Clone: Sendable {
+    var store: CloneStore
+    var name: CloneName
+    /// The clone of the last cycle; nil if there is none to compare with.
+    var base: CloneName?
+    /// Why there is no base.
+    var whole: WholeComparison?
+    /// How long making it took; nil if it is from an interrupted cycle.
+    var duration: Duration?
+  }
+
+  /// The clones, by disk number.
+  private(set) var clones: [Clone]
+  /// The cycle that made them.
+  let cycle: UInt64
+  /// When the disks were as the clones show them.
+  let time: Timestamp
+  /// Whether they are of an interrupted cycle.
+  let resumed: Bool
+
+  /// Takes up the clones of an interrupted cycle that stored pages already, or makes new ones.
+  ///
+  /// - Parameters:
+  ///   - stores: where the disks' clones lie, by disk number.
+  ///   - newest: the cycle of the machine's newest mark; nil if there is none.
+  ///   - unmarked: whether pages were stored since that mark.
+  ///   - floorPercent: the share of a file system that must be free.
+  /// - Throws: `.notClonable`, `.cloneSpace`, or what failed.
+  init(
+    _ stores: [CloneStore], newest: UInt64?, unmarked: Bool, floorPercent: Int
+  ) throws(CaptureError) {
+    let floor = CloneFloor(stores: stores, percent: floorPercent)
+    try floor.check()
+    if unmarked, let found = try Self.interrupted(stores, after: newest ?? 0) {
+      (cycle, resumed) = (found.cycle, true)
+      time = try Self.madeAt(found, stores)
+      clones = try Self.describe(stores, found.cycle, newest: newest)
+      return
+    }
+    let lost = try Self.tidy(stores, newest: newest, unmarked: unmarked)
+    (cycle, resumed) = (Self.newCycle(), false)
+    let maker = CloneMaker(stores: stores, cycle: cycle, after: newest ?? 0)
+    let durations: [Duration]
+    do throws(CaptureError) { durations = try maker.make() } catch {
+      // What is half made is removed by the next cycle if not now; the first failure is the one told.
+      for store in stores { try? store.remove([CloneName]()) }
+      throw error
+    }
+    time = Timestamp.now()
+    clones = try Self.describe(stores, cycle, newest: newest)
+    for index in clones.indices {
+      clones[index].duration = durations[index]
+      if lost, clones[index].base == nil { clones[index].whole = .interruptedCloneLost }
+    }
+  }
+
+  private static func newCycle() -> UInt64 { UInt64.random(in: 1...UInt64.max) }
+
+  /// The cycle of which every disk still has its clone, made since the newest mark.
+  private static func interrupted(
+    _ stores: [CloneStore], after: UInt64
+  ) throws(CaptureError) -> CloneName? {
+    var common: Set<UInt64>?
+    var found: CloneName?
+    for store in stores {
+      let usable = try store.names().filter { $0.after == after && $0.cycle != after }
+      let cycles = Set(usable.map(\.cycle))
+      common = common?.intersection(cycles) ?? cycles
+      found = found ?? usable.first
+    }
+    guard let common, common.count == 1, let cycle = common.first else { return nil }
+    found?.cycle = cycle
+    return found
+  }
+
+  private static func madeAt(
+    _ name: CloneName, _ stores: [CloneStore]
+  ) throws(CaptureError) -> Timestamp {
+    var latest = Timestamp(rawValue: 0)
+    for store in stores {
+      var own = name
+      own.disk = store.disk
+      let path = store.path(of: own)
+      let status = try store.act { () throws(IOError) in try FileSystem.system.status(path) }
+      latest = max(latest, status.modified)
+    }
+    return latest
+  }
+
+  /// Removes what is of no use, and the bases too where the replica may hold pages of a clone that
+  /// is gone: nothing but comparing everything finds those.
+  /// - Returns: whether that was so.
+  private static func tidy(
+    _ stores: [CloneStore], newest: UInt64?, unmarked: Bool
+  ) throws(CaptureError) -> Bool {
+    for store in stores {
+      try store.remove(try store.names().filter { unmarked || $0.cycle != newest })
+    }
+    return unmarked
+  }
+
+  private static func describe(
+    _ stores: [CloneStore], _ cycle: UInt64, newest: UInt64?
+  ) throws(CaptureError) -> [Clone] {
+    var clones: [Clone] = []
+    for store in stores {
+      let name = CloneName(
+        machine: store.machine, disk: store.disk, cycle: cycle, after: newest ?? 0)
+      let base = try store.names().first { $0.cycle == newest }
+      let whole: WholeComparison? =
+        base != nil ? nil : newest == nil ? .firstCycle : .cloneLost
+      clones.append(Clone(store: store, name: name, base: base, whole: whole))
+    }
+    return clones
+  }
+
+  /// Keeps this cycle's clones as the base of the next one and removes all others.
+  func settle() throws(CaptureError) {
+    for clone in clones {
+      try clone.store.remove(try clone.store.names().filter { $0.cycle != cycle })
+    }
+  }
+
+  /// Removes every clone, so that the next cycle compares everything.
+  func drop() throws(CaptureError) {
+    for clone in clones { try clone.store.removeAll() }
+  }
+}
+
+/// Makes the clones of several disks back to back, so that they are as near to one moment as can be.
+private struct CloneMaker {
+  let stores: [CloneStore]
+  let cycle: UInt64
+  let after: UInt64
+
+  /// A file in an array.
+  private final class Target {
+    let file: File
+    init(_ path: String) throws(IOError) {
+      file = try File(path, .creating(permissions: 0o600))
+    }
+  }
+
+  private func path(_ store: CloneStore) -> String {
+    store.path(
+      of: CloneName(machine: store.machine, disk: store.disk, cycle: cycle, after: after))
+  }
+
+  /// Makes them all durable under their names; gives how long each took to clone.
+  func make() throws(CaptureError) -> [Duration] {
+    var targets: [Target] = []
+    for store in stores {
+      try store.makeDirectory()
+      let temporary = path(store) + CloneStore.temporarySuffix
+      targets.append(try store.act { () throws(IOError) in try Target(temporary) })
+    }
+    var durations: [Duration] = []
+    for (store, target) in zip(stores, targets) { durations.append(try clone(store, target)) }
+    for (store, target) in zip(stores, targets) {
+      let path = path(store)
+      try store.act { () throws(IOError) in
+        try target.file.sync()
+        try FileSystem.system.rename(path + CloneStore.temporarySuffix, to: path)
+      }
+    }
+    for store in stores {
+      try store.act { () throws(IOError) in try FileSystem.system.syncDirectory(store.directory) }
+    }
+    return durations
+  }
+
+  private func clone(_ store: CloneStore, _ target: Target) throws(CaptureError) -> Duration {
+    do throws(IOError) {
+      let image = try File(store.image, .reading)
+      let clock = ContinuousClock()
+      let start = clock.now
+      try target.file.clone(from: image)
+      return clock.now - start
+    } catch {
+      throw error.isUnsupported
+        ? CaptureError(
+          .notClonable,
+          "Disk \(store.disk), '\(store.image)', cannot be cloned: \(error.reason). "
+            + "Its file system keeps no shared blocks (XFS needs reflink=1). Use --capture scan.",
+          cause: error)
+        : .source(store.disk, store.image, error)
+    }
+  }
+}
+
+/// The share of every image's file system that must stay free while clones are kept there.
+struct CloneFloor: Sendable {
+  let stores: [CloneStore]
+  let percent: Int
+
+  /// The first file system below the floor.
+  func breach() throws(CaptureError) -> (store: CloneStore, free: Int)? {
+    for store in stores {
+      let free = try store.freePercent()
+      if free < percent { return (store, free) }
+    }
+    return nil
+  }
+
+  /// - Throws: `.cloneSpace` if a file system is below the floor; all clones are gone then.
+  func check() throws(CaptureError) {
+    guard let (store, free) = try breach() else { return }
+    for store in stores { try store.removeAll() }
+    throw CaptureError(
+      .cloneSpace,
+      "Only \(free) % is free where disk \(store.disk), '\(store.image)', lies; clones are kept "
+        + "above \(percent) % only, since each overwrite of a cloned image takes new space. The "
+        + "clones were removed: resynchronisation is required. Free some space and run the command "
+        + "again, which then compares everything, or lower --clone-floor.")
+  }
+}
