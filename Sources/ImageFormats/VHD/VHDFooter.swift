@@ -53,8 +53,8 @@ package struct VHDFooter: Hashable, Sendable {
 
   /// The footer of an image made here.
   ///
-  /// The creator is Hyper-V's, `win ` 6.3: with it QEMU takes the current size, as libvhdi and Azure
-  /// always do. With an unknown creator QEMU before 10 takes what the geometry covers, which is less.
+  /// The creator is Hyper-V's, `win ` 6.3: then QEMU takes the current size, as libvhdi and Azure
+  /// always do. Of an unknown creator QEMU before 10 takes what the geometry covers, which is less.
   package init(kind: Kind, diskSize: UInt64, identifier: Identifier, created: Timestamp) {
     dataOffset = kind == .fixed ? Self.noOffset : UInt64(Self.size)
     timestamp = VHD.time(created)
