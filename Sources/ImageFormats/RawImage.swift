@@ -31,6 +31,9 @@ public final class RawImage: DiskContent {
     try readExactly(file, into: buffer, at: offset)
   }
 
+  /// Lets the next reads come from where the file is kept, not from the kernel's memory.
+  func forgetCached() { file.forgetCached() }
+
   /// The first byte at or after `offset` outside the file's holes; nil if none follows.
   public func nextData(from offset: UInt64) throws(ImageError) -> UInt64? {
     guard offset < size else { return nil }

@@ -51,8 +51,10 @@ struct FixedVHDTests {
       place = try vhd.nextHole(from: data, in: content)
       found.append(data..<place)
     }
-    #expect(
-      found == [8192..<12288, 1 << 20..<(1 << 20) + 4096, 2 << 20..<(2 << 20) + 512])
+    let expected: [Range<UInt64>] = [
+      8192..<12288, 1 << 20..<(1 << 20) + 4096, 2 << 20..<(2 << 20) + 512,
+    ]
+    #expect(found == expected)
     #expect(try vhd.nextHole(from: (1 << 20) + 5000, in: content) == (1 << 20) + 5000)
     #expect(try vhd.nextData(from: (2 << 20) + 511, in: content) == (2 << 20) + 511)
     #expect(try vhd.nextData(from: (2 << 20) + 512, in: content) == nil)

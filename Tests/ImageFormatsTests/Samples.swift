@@ -1,6 +1,7 @@
 import Bytes
 import FileIO
 import ImageFormats
+import Support
 import Synchronization
 
 /// A disk in memory, cut into pieces of 4 KiB of which it knows which are holes.
@@ -155,4 +156,32 @@ struct HandmadeVHD {
     for part in parts { try file.write(part.bytes, at: part.offset) }
     try file.write(Array(foot.prefix(footerLength)), at: end)
   }
+}
+
+extension MemoryDisk {
+  /// A disk with pieces of data here and there, zeros that are no holes among them.
+  static func sample(size: UInt64, _ random: inout SeededGenerator) -> MemoryDisk {
+    let disk = MemoryDisk(size: size)
+    for _ in 0..<12 {
+      let start = UInt64.random(in: 0..<size, using: &random)
+      let count = min(random.number(1..<60_000), Int(size - start))
+      let zeros = [UInt8](repeating: 0, count: count)
+      disk.write(random.once(in: 4) ? zeros : random.bytes(count), at: start)
+    }
+    disk.write(random.bytes(512), at: size - 512)
+    return disk
+  }
+}
+
+/// A disk that knows no holes.
+struct Dense<Content: DiskContent>: DiskContent {
+  let content: Content
+  var size: UInt64 { content.size }
+
+  func read(into buffer: UnsafeMutableRawBufferPointer, at offset: UInt64) throws {
+    try content.read(into: buffer, at: offset)
+  }
+
+  func nextData(from offset: UInt64) -> UInt64? { offset < size ? offset : nil }
+  func nextHole(from offset: UInt64) -> UInt64 { size }
 }

@@ -1,5 +1,3 @@
-internal import Bytes
-
 /// Where a dynamic VHD keeps its blocks: for each, the sector of its bitmap, or none.
 package struct VHDBlockTable: Sendable {
   /// The sector at which each block begins; `VHD.absent` for a block of zeros.
@@ -46,9 +44,13 @@ package struct VHDBlockTable: Sendable {
 
   /// The entries of `range` as bytes.
   package func encoded(_ range: Range<Int>) -> [UInt8] {
-    var writer = ByteWriter(capacity: range.count * 4)
-    for entry in entries[range] { writer.bigEndian(entry) }
-    return writer.bytes
+    [UInt8](unsafeUninitializedCapacity: range.count * 4) { buffer, initialized in
+      let raw = UnsafeMutableRawBufferPointer(buffer)
+      for (index, entry) in entries[range].enumerated() {
+        raw.storeBytes(of: entry.bigEndian, toByteOffset: index * 4, as: UInt32.self)
+      }
+      initialized = range.count * 4
+    }
   }
 
   /// Gives a block its place.

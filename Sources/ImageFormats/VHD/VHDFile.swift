@@ -4,6 +4,7 @@ internal import FileIO
 /// Finds and checks what a VHD file says of itself: the footer, and in a dynamic one the header and
 /// the block table. Everything is doubted: sizes are bounded before anything is allocated.
 struct VHDFile {
+  let fileSize: UInt64
   let footer: VHDFooter
   let table: VHDBlockTable?
 
@@ -20,10 +21,10 @@ struct VHDFile {
           "its footer tells of a disk of \(footer.currentSize) bytes, but only \(footerOffset) "
             + "bytes lie before it")
       }
-      return VHDFile(footer: footer, table: nil)
+      return VHDFile(fileSize: fileSize, footer: footer, table: nil)
     case .dynamic:
-      return VHDFile(
-        footer: footer, table: try table(of: file, footer: footer, footerOffset: footerOffset))
+      let table = try table(of: file, footer: footer, footerOffset: footerOffset)
+      return VHDFile(fileSize: fileSize, footer: footer, table: table)
     case .differencing:
       throw differencing(file, footer: footer, footerOffset: footerOffset)
     case nil:

@@ -11,6 +11,8 @@ public final class VHDImage: DiskContent {
   public let size: UInt64
   /// The path it was opened by.
   public let path: String
+  /// Bytes of the file.
+  public let fileSize: UInt64
   /// What the footer at the end says.
   package let footer: VHDFooter
   let file: File
@@ -27,7 +29,7 @@ public final class VHDImage: DiskContent {
     self.path = path
     file = try onDisk { () throws(IOError) in try File(path, .reading) }
     let found = try VHDFile.open(file)
-    footer = found.footer
+    (fileSize, footer) = (found.fileSize, found.footer)
     size = found.footer.currentSize
     table = found.table
     bitmaps = SectorBitmaps(bitmapSize: found.table?.bitmapSize ?? VHD.sectorSize)
@@ -78,6 +80,9 @@ public final class VHDImage: DiskContent {
       }
     }
   }
+
+  /// Lets the next reads come from where the file is kept, not from the kernel's memory.
+  func forgetCached() { file.forgetCached() }
 
   /// The first byte at or after `offset` that may be other than zero; nil if none follows.
   public func nextData(from offset: UInt64) throws(ImageError) -> UInt64? {

@@ -1,0 +1,141 @@
+internal import Dispatch
+internal import Synchronization
+
+/// Reads stretches of a disk on two threads ahead of the one that uses them in order.
+///
+/// A source that decompresses is slower than the file it is written to; two readers keep both of
+/// its processors and the writer busy. Memory is bounded by the slots: `slotCount` buffers.
+final class ReadAhead<Product: Sendable>: Sendable {
+  /// The next stretch to read at or after an offset, at most a buffer long; nil at the end. Called
+  /// by one thread at a time, with rising offsets.
+  typealias Next = @Sendable (UInt64) throws(ImageError) -> Range<UInt64>?
+  /// Reads a stretch into a buffer, and says what it found. Called by both threads.
+  typealias Work =
+    @Sendable (Range<UInt64>, UnsafeMutableRawBufferPointer) throws(ImageError) -> Product
+
+  private let next: Next
+  private let work: Work
+  private let slots: [Slot]
+  private let plan: Mutex<Plan>
+
+  private struct Plan {
+    var cursor: UInt64
+    var issued = 0
+    /// The end, or an error in finding the next stretch, has been claimed.
+    var isExhausted = false
+    /// The user wants no more.
+    var isStopped = false
+  }
+
+  private enum Outcome {
+    case stretch(Range<UInt64>, Product)
+    case failed(ImageError)
+    case end
+  }
+
+  /// A buffer and what is in it.
+  ///
+  /// Unchecked, because buffer and outcome belong to one thread at a time: `emptied` hands them to
+  /// a reader, `filled` to the user.
+  private final class Slot: @unchecked Sendable {
+    let buffer: UnsafeMutableRawBufferPointer
+    var outcome = Outcome.end
+    let emptied = DispatchSemaphore(value: 0)
+    let filled = DispatchSemaphore(value: 0)
+
+    init(size: Int) {
+      buffer = .allocate(byteCount: size, alignment: 4096)
+      emptied.signal()
+    }
+
+    deinit { buffer.deallocate() }
+  }
+
+  /// Prepares to read from `start`, with buffers of `bufferSize` bytes.
+  init(
+    from start: UInt64, bufferSize: Int, slotCount: Int = 6, next: @escaping Next,
+    work: @escaping Work
+  ) {
+    (self.next, self.work) = (next, work)
+    slots = (0..<slotCount).map { _ in Slot(size: bufferSize) }
+    plan = Mutex(Plan(cursor: start))
+  }
+
+  /// Reads everything, and gives each stretch to `use` on this thread, in order. Once only.
+  ///
+  /// - Throws: the first error of reading or of `use`; no thread is left behind.
+  func run(
+    _ use: (Range<UInt64>, UnsafeRawBufferPointer, Product) throws(ImageError) -> Void
+  ) throws(ImageError) {
+    let readers = DispatchGroup()
+    for number in 1...2 {
+      // A serial queue each, so that each has a thread whatever else the process does.
+      DispatchQueue(label: "tidemark.read-ahead.\(number)").async(group: readers) { self.read() }
+    }
+    defer {
+      stop()
+      readers.wait()
+    }
+    var index = 0
+    while true {
+      let slot = slots[index % slots.count]
+      slot.filled.wait()
+      switch slot.outcome {
+      case .end: return
+      case .failed(let error): throw error
+      case .stretch(let range, let product):
+        try use(range, UnsafeRawBufferPointer(slot.buffer), product)
+      }
+      slot.emptied.signal()
+      index += 1
+    }
+  }
+
+  private func stop() {
+    plan.withLock { $0.isStopped = true }
+    for slot in slots {
+      // Both readers may wait for one slot.
+      slot.emptied.signal()
+      slot.emptied.signal()
+    }
+  }
+
+  /// One reader: takes the next stretch, waits for its slot, fills it.
+  private func read() {
+    while let (index, stretch) = claim() {
+      let slot = slots[index % slots.count]
+      slot.emptied.wait()
+      if plan.withLock({ $0.isStopped }) { return }
+      slot.outcome = outcome(of: stretch, in: slot.buffer)
+      slot.filled.signal()
+    }
+  }
+
+  private func outcome(
+    of stretch: Result<Range<UInt64>?, ImageError>, in buffer: UnsafeMutableRawBufferPointer
+  ) -> Outcome {
+    do throws(ImageError) {
+      guard let range = try stretch.get() else { return .end }
+      return .stretch(range, try work(range, buffer))
+    } catch { return .failed(error) }
+  }
+
+  /// The next stretch and its turn; nil once the end or an error has been claimed.
+  private func claim() -> (index: Int, stretch: Result<Range<UInt64>?, ImageError>)? {
+    plan.withLock { plan in
+      guard !plan.isExhausted, !plan.isStopped else { return nil }
+      let stretch: Result<Range<UInt64>?, ImageError>
+      do throws(ImageError) {
+        let range = try next(plan.cursor)
+        if let range { plan.cursor = range.upperBound }
+        plan.isExhausted = range == nil
+        stretch = .success(range)
+      } catch {
+        plan.isExhausted = true
+        stretch = .failure(error)
+      }
+      defer { plan.issued += 1 }
+      return (plan.issued, stretch)
+    }
+  }
+}
