@@ -7,8 +7,9 @@ public enum Product {
   /// release build), else the one built beside the tests.
   public static var tidemark: String { environment("TIDEMARK_BINARY") ?? path("tidemark") }
 
-  /// A program built beside the tests.
+  /// A program built beside the tests, or in the directory that `TIDEMARK_PRODUCTS` names.
   public static func path(_ name: String) -> String {
+    if let directory = environment("TIDEMARK_PRODUCTS") { return directory + "/" + name }
     // On Linux the test bundle is the running program, and lies among the products.
     let bundle = (try? FileSystem.resolved("/proc/self/exe")) ?? ""
     let beside = FileSystem.parent(of: bundle) + "/" + name
