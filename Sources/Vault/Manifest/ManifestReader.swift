@@ -10,17 +10,17 @@ extension Manifest {
   static func read(
     _ path: String, identity: LogIdentity, on system: FileSystem
   ) throws(VaultError) -> Manifest {
-    let bytes = try translated { () throws(IOError) in
+    var bytes = try translated { () throws(IOError) in
       try system.readFile(path, limit: Format.manifestSizeLimit)
     }
-    return try parse(bytes, path: path, identity: identity)
+    return try parse(&bytes, path: path, identity: identity)
   }
 
+  /// Reads the entries out of a MANIFEST's bytes, and puts single flipped bits right in them.
   static func parse(
-    _ file: [UInt8], path: String, identity: LogIdentity
+    _ bytes: inout [UInt8], path: String, identity: LogIdentity
   ) throws(VaultError) -> Manifest {
     var manifest = Manifest()
-    var bytes = file
     try manifest.checkHeader(&bytes, path, identity)
     var offset = headerSize
     var pending: [ManifestEntry] = []

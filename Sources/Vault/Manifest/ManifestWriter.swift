@@ -46,16 +46,16 @@ final class ManifestWriter {
   /// have died of a failed fdatasync, after which what the cache shows need not be on disk.
   init(_ path: String, identity: LogIdentity, on system: FileSystem) throws(VaultError) {
     self.identity = identity
-    let manifest = try Manifest.read(path, identity: identity, on: system)
-    self.manifest = manifest
+    var bytes = try translated { () throws(IOError) in
+      try system.readFile(path, limit: Format.manifestSizeLimit)
+    }
+    manifest = try Manifest.parse(&bytes, path: path, identity: identity)
+    bytes.removeLast(Int(manifest.tail))
     let opened: File
     do throws(IOError) {
       let status = try system.status(path)
-      var bytes = try system.readFile(path, limit: Format.manifestSizeLimit)
-      if !manifest.repaired.isEmpty || manifest.tail > 0 {
-        bytes.removeLast(bytes.count - Int(manifest.length))
-      }
       try system.replaceFile(path, with: bytes, permissions: status.permissions)
+      // Where the group can't be kept, the owner still reads the vault.
       try? system.setGroup(path, status.group)
       opened = try File(path, .writing, on: system)
     } catch {

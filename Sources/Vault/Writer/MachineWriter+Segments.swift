@@ -109,18 +109,12 @@ extension MachineWriter {
 
   /// Enters a segment as sealed where it is durable, with its points and its run.
   private func finish(_ segment: OpenSegment, run: RunDescription?) throws(VaultError) {
-    let durable = segment.durableEntries.map(\.sequence).max() ?? 0
     let points = segment.durablePoints
-    let isWhole = segment.unacknowledged.isEmpty
-    let last = max(durable, points.last?.sequence.rawValue ?? 0)
+    let numbers = segment.durableEntries.map(\.sequence) + points.map(\.sequence.rawValue)
+    let last = numbers.max() ?? firstPendingSequence.rawValue - 1
     let sealed = ManifestEntry.SealedSegment(
       number: segment.number, recordsEnd: segment.durable,
-      lastSequence: isWhole
-        ? lastSequence
-        : max(
-          SequenceNumber(rawValue: last),
-          SequenceNumber(rawValue: firstPendingSequence.rawValue - 1)),
-      lastTime: lastTime, disks: sizes)
+      lastSequence: SequenceNumber(rawValue: last), lastTime: lastTime, disks: sizes)
     var entries: [ManifestEntry] = [.segmentSealed(sealed)]
     if let run, let set = RunSet([run]) { entries.append(.runAdded(set)) }
     entries += points.map(ManifestEntry.point)
