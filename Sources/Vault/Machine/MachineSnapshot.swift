@@ -17,14 +17,16 @@ public final class MachineSnapshot: Sendable {
   public let lastSequence: SequenceNumber
   private let runs: [Run]
   private let branchings: [Branching]
-  private let owner: Machine
+  // Not the machine itself: it keeps its newest snapshot, and the two would keep each other.
+  private let identity: LogIdentity
+  private let files: LogFiles
   private let lease: ReaderLease
 
   init(
     machine: Machine, manifest: ManifestState, replay: SegmentReplay?, runs: [FileRun],
     lease: ReaderLease
   ) {
-    owner = machine
+    (identity, files) = (machine.identity, machine.files)
     self.lease = lease
     self.machine = machine.id
     configuration = manifest.configuration
@@ -71,6 +73,6 @@ public final class MachineSnapshot: Sendable {
     return DiskReader(
       number: number, size: size, runs: runs,
       timeline: Timeline(cut: point.sequence, branchings: branchings),
-      identity: owner.identity, files: owner.files, lease: lease)
+      identity: identity, files: files, lease: lease)
   }
 }
