@@ -120,6 +120,18 @@ struct HouseTests {
     #expect(result.succeeded, "\(result.report)")
   }
 
+  @Test("every count that the environment can raise is raised and explained by Scripts/soak")
+  func counts() throws {
+    let soak = try #require(Tree.files(in: ["Scripts/soak"]).first).text
+    for file in Tree.files(in: ["Tests"], ".swift") {
+      for match in file.text.matches(of: /Count\.of\("([A-Z_]+)"/) {
+        let name = match.1
+        #expect(soak.contains("#   \(name) "), "\(name) of \(file.path) is not explained")
+        #expect(soak.contains("export \(name)="), "\(name) of \(file.path) is not raised")
+      }
+    }
+  }
+
   @Test("every script is strict, executable and sound bash")
   func scripts() throws {
     let scripts = Tree.files(in: ["Scripts", ".ci"])
