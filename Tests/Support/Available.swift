@@ -15,7 +15,8 @@ public enum Available {
 
   /// These programs are installed.
   public static func programs(_ names: String...) -> Bool {
-    let directories = (environment("PATH") ?? "").split(separator: ":") + ["/usr/sbin", "/sbin"]
+    let directories: [Substring] =
+      (environment("PATH") ?? "").split(separator: ":") + ["/usr/sbin", "/sbin"]
     return isRequired
       || names.allSatisfy { name in directories.contains { access("\($0)/\(name)", X_OK) == 0 } }
   }
