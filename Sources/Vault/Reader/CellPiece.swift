@@ -68,8 +68,7 @@ extension CellPiece {
     guard checksum == stored.loadUnaligned(as: UInt32.self) else { throw .checksum }
     let size = held.nonzeroBitCount * Layout.pageSize
     let codec: Codec = body.count == size ? .none : Codec(rawValue: codec) ?? .none
-    if wanted == 0xF, position >= start, position - start + UInt64(size) <= UInt64(output.count)
-    {
+    if wanted == 0xF, position >= start, position - start + UInt64(size) <= UInt64(output.count) {
       let place = Int(position - start)
       let target = UnsafeMutableRawBufferPointer(rebasing: output[place..<place + size])
       guard scratch.coder.decompress(body, with: codec, into: target) else { throw .content }
