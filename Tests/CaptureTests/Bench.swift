@@ -14,14 +14,16 @@ final class Bench {
   let machine: Machine
   let configuration: MachineConfiguration
 
-  /// Makes sparse files of these sizes in `place`, or in the bench's own directory, and a machine.
-  init(
-    sizes: [UInt64], capture: CaptureMode = .scan, in place: String? = nil
-  ) throws {
+  /// The file system the disks lie on; nil if they lie in the directory.
+  private let mount: LoopMount?
+
+  /// Makes sparse files of these sizes, and a machine that has them as its disks.
+  init(sizes: [UInt64], capture: CaptureMode = .scan, on mount: LoopMount? = nil) throws {
+    self.mount = mount
     directory = try TemporaryDirectory("capture")
     var disks: [DiskConfiguration] = []
     for (number, size) in sizes.enumerated() {
-      let path = (place ?? directory.path) + "/disk\(number).img"
+      let path = (mount?.path ?? directory.path) + "/disk\(number).img"
       try File(path, .creating(permissions: 0o600)).truncate(to: size)
       disks.append(
         DiskConfiguration(
@@ -34,6 +36,9 @@ final class Bench {
 
   /// The path of a disk's file.
   func path(_ disk: Int = 0) -> String { configuration.disks[disk].path }
+
+  /// The path of a file beside the disks.
+  func file(_ name: String) -> String { (mount?.path ?? directory.path) + "/" + name }
 
   /// Writes to a disk's file.
   func write(_ bytes: [UInt8], at offset: UInt64, disk: Int = 0) throws {
