@@ -55,7 +55,7 @@ let package = Package(
     room("Capture", "Bytes", "FileIO", "Vault", "ImageFormats"),
     room("Operations", "Bytes", "Codecs", "FileIO", "Vault", "ImageFormats", "Capture"),
     tool(
-      "tidemark", "Operations", "RecoveryTree", "FuseMount", "Capture", "Vault", "ImageFormats",
+      "tidemark", "Operations", "Capture", "Vault", "ImageFormats",
       "Bytes", "Codecs", "FileIO", arguments),
 
     room("Support", in: "Tests", "Bytes", "FileIO"),
@@ -72,6 +72,6 @@ let package = Package(
     tests(
       "OperationsTests", "Operations", "Capture", "Vault", "ImageFormats", "FileIO", "Bytes",
       "Codecs"),
-    tests("tidemarkTests", "tidemark", "Operations", "FuseMount", "FileIO", "Bytes"),
+    tests("tidemarkTests", "tidemark", "Operations", "FileIO", "Bytes"),
   ]
 )

@@ -14,10 +14,12 @@ struct FencesTests {
     "RecoveryTree": library.union(["Bytes", "Vault", "ImageFormats"]),
     "FuseMount": ["CFuse", "Bytes", "RecoveryTree", "Glibc", "Dispatch", "Synchronization"],
     "Capture": library.union(["Bytes", "FileIO", "Vault", "ImageFormats"]),
-    "Operations": library.union(["Bytes", "FileIO", "Vault", "ImageFormats", "Capture"]),
+    "Operations": library.union([
+      "Bytes", "Codecs", "FileIO", "Vault", "ImageFormats", "Capture",
+    ]),
     "tidemark": library.union([
-      "ArgumentParser", "Bytes", "FileIO", "FuseMount", "Glibc", "ImageFormats", "Operations",
-      "RecoveryTree", "Vault",
+      "ArgumentParser", "Bytes", "Capture", "Codecs", "FileIO", "FuseMount", "Glibc",
+      "ImageFormats", "Operations", "RecoveryTree", "Vault",
     ]),
     "Support": ["Bytes", "FileIO", "Glibc", "Synchronization"],
     "PowerLossMount": ["Bytes", "CFuse", "FileIO", "Glibc", "Support"],

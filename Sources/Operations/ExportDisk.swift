@@ -1,0 +1,66 @@
+public import Bytes
+public import ImageFormats
+public import Vault
+
+/// Copies a disk out of a vault, as it was at a recovery point.
+public struct ExportDisk: Sendable {
+  /// The disk, at its point.
+  public let disk: DiskReader
+  /// The file to make.
+  public let output: String
+  private let export: DiskExport
+
+  /// Describes an export. Nothing is written yet.
+  ///
+  /// - Parameters:
+  ///   - number: the disk; nil if the point has only one.
+  ///   - found: the recovery point.
+  ///   - vault: the vault it is in.
+  ///   - format: what to make.
+  ///   - target: where the file shall be accepted; nil not to ask.
+  ///   - output: the file to make.
+  ///   - replaces: whether an existing file is replaced, once the new one is whole.
+  /// - Throws: `.refused` with the rule of `target` that the disk breaks, or if the disk must be
+  ///   named; `.unknown`.
+  public init(
+    disk number: DiskNumber?, of found: PointLookup, in vault: Vault, format: ExportFormat,
+    for target: UploadTarget?, to output: String, replaces: Bool
+  ) throws(OperationError) {
+    let disk = try found.disk(number)
+    if let target {
+      try inImages { () throws(ImageError) in
+        try target.check(diskSize: disk.size, format: format)
+      }
+    }
+    let (machine, point) = (found.snapshot.machine, found.point)
+    var export = DiskExport(
+      format: format,
+      identity: "\(vault.description.id) \(machine) \(point.sequence.rawValue) \(disk.number)",
+      identifier: point.imageIdentifier(of: disk.number, machine: machine), created: point.time)
+    export.replacesExisting = replaces
+    (self.disk, self.output, self.export) = (disk, output, export)
+  }
+
+  /// Writes the file, or goes on with one that was cut off.
+  ///
+  /// Blocks until it is durable under its name. `progress` hears how many bytes of the disk are done,
+  /// and how many there are; `cancelled` is asked as often.
+  public func write(
+    progress: (_ done: UInt64, _ total: UInt64) -> Void, cancelled: () -> Bool
+  ) throws(OperationError) -> DiskExport.Summary {
+    try inImages { () throws(ImageError) in
+      try export.run(disk, to: output, progress: progress, isCancelled: cancelled)
+    }
+  }
+
+  /// Reads the file back and compares it with the disk.
+  ///
+  /// - Throws: `.damaged` with the first byte that differs.
+  public func verify(
+    progress: (_ done: UInt64, _ total: UInt64) -> Void, cancelled: () -> Bool
+  ) throws(OperationError) {
+    try inImages { () throws(ImageError) in
+      try export.verify(disk, at: output, progress: progress, isCancelled: cancelled)
+    }
+  }
+}

@@ -1,0 +1,83 @@
+public import Capture
+public import Vault
+
+/// Runs a cycle of replication for a machine, which makes a recovery point.
+public struct Replicate: Sendable {
+  /// The machine's name.
+  public var machine: String
+  /// What is chosen for the cycle.
+  public var options: CaptureOptions
+
+  /// Describes the cycle.
+  public init(machine: String, options: CaptureOptions = CaptureOptions()) {
+    (self.machine, self.options) = (machine, options)
+  }
+
+  /// Entries of runs that are merged after a cycle at the most, so that no cycle takes long for the
+  /// sake of the next readers.
+  private static let mergeBudget = 4_000_000
+
+  /// Runs the cycle, and another one if the first only finished one that had been interrupted.
+  ///
+  /// Once the recovery point is told, runs are merged for the sake of readers; stopping that is safe.
+  /// - Parameters:
+  ///   - vault: where the machine is.
+  ///   - progress: called often while disks are read.
+  ///   - cancelled: asked often; once it says true the work ends with `.cancelled`.
+  ///   - made: called for each recovery point, as soon as it is durable.
+  /// - Throws: `.incomplete` if the recovery point was made, but merging failed.
+  public func run(
+    in vault: Vault, progress: @escaping (CaptureProgress) -> Void,
+    cancelled: @escaping () -> Bool, made: (CaptureResult) -> Void
+  ) throws(OperationError) {
+    if let label = options.label, let objection = PointSelector.objection(toLabel: label) {
+      throw OperationError(.refused, "A recovery point can't be labelled '\(label)': \(objection).")
+    }
+    let lock = try inVault { () throws(VaultError) in try vault.lock() }
+    let name = machine
+    let machine = try inVault { () throws(VaultError) in try vault.machine(named: name) }
+    let snapshot = try inVault { () throws(VaultError) in try machine.snapshot() }
+    try checkLabelIsFree(snapshot)
+    let writer = try inVault { () throws(VaultError) in
+      try MachineWriter(machine: machine, in: vault, lock: lock)
+    }
+    let cycle = CaptureCycle(
+      machine: machine.id, disks: snapshot.configuration.disks, options: options,
+      progress: progress, cancelled: cancelled)
+    do throws(CaptureError) {
+      let first = try cycle.run(with: writer)
+      made(first)
+      if first.resumed { made(try cycle.run(with: writer)) }
+    } catch {
+      // What the cycle stored becomes durable, for the next one to find; its own failure is told.
+      try? writer.close()
+      throw OperationError(error)
+    }
+    try finish(writer, cancelled: cancelled)
+  }
+
+  private func finish(
+    _ writer: MachineWriter, cancelled: () -> Bool
+  ) throws(OperationError) {
+    do throws(VaultError) {
+      do throws(VaultError) {
+        try writer.mergeRuns(entryBudget: Self.mergeBudget, cancelled: cancelled)
+      } catch  where error.code == .cancelled {}
+      try writer.close()
+    } catch {
+      throw OperationError(
+        .incomplete,
+        "The recovery point was made, but the index could not be tidied: \(error.message) "
+          + "The next replication tries again.")
+    }
+  }
+
+  private func checkLabelIsFree(_ snapshot: MachineSnapshot) throws(OperationError) {
+    guard let label = options.label,
+      let other = snapshot.points.last(where: { $0.label == label })
+    else { return }
+    throw OperationError(
+      .refused,
+      "Recovery point '\(other.id)' has the label '\(label)' already. Choose another label.")
+  }
+}

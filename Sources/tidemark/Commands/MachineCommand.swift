@@ -1,0 +1,11 @@
+internal import ArgumentParser
+
+/// `tidemark machine …`
+struct MachineCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "machine", abstract: "Add machines to a vault, look at them, or remove them.",
+    subcommands: [
+      MachineAddCommand.self, MachineListCommand.self, MachineShowCommand.self,
+      MachineRemoveCommand.self,
+    ])
+}

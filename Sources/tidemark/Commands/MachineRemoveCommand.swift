@@ -1,0 +1,43 @@
+internal import ArgumentParser
+internal import Operations
+
+/// `tidemark machine remove NAME`
+struct MachineRemoveCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "remove", abstract: "Remove a machine from a vault, with all its recovery points.",
+    discussion: discussion(
+      "This cannot be undone. The machine's own disks are not touched. It is refused while a mount "
+        + "or another reader has the machine open. Without --yes the name has to be typed again.",
+      examples: ["tidemark machine remove old01", "tidemark machine remove old01 --yes"],
+      ends: [.noVault, .locked, .unknown, .refused, .unwritable]))
+
+  @Argument(help: "The machine's name.")
+  var name: String
+
+  @Flag(help: "Do not ask.")
+  var yes = false
+
+  @OptionGroup var vault: VaultOption
+
+  func run() throws {
+    let vault = try vault.open()
+    let machine = try MachineSummary.removable(name, in: vault)
+    if !yes { try confirm(machine) }
+    let left = try RemoveMachine(name: name).run(in: vault)
+    Console.note("Removed the machine '\(name)' and its recovery points.")
+    for remark in left { Console.note("tidemark: \(remark)") }
+  }
+
+  private func confirm(_ machine: MachineSummary) throws(OperationError) {
+    let points = Words.count(machine.points.count, "recovery point")
+    guard Console.canAsk else {
+      throw OperationError(
+        .refused, "Machine '\(name)' has \(points); removing it needs --yes, or a terminal to ask.")
+    }
+    let answer = Console.ask(
+      "This removes '\(name)' and its \(points) for good. Type the machine's name to go on:")
+    guard answer == name else {
+      throw OperationError(.refused, "The name was not typed; nothing was removed.")
+    }
+  }
+}

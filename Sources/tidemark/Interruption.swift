@@ -1,0 +1,23 @@
+internal import Glibc
+internal import Synchronization
+
+/// SIGINT, SIGTERM and SIGHUP as a wish to stop at the next good place. A second one does not wait:
+/// that is safe too, as any crash is.
+enum Interruption {
+  private static let signals = Atomic<Int>(0)
+
+  /// Starts to listen; call it before work that looks at `isRequested`.
+  static func listen() {
+    // Makes the counter before a handler can need it.
+    signals.store(0, ordering: .relaxed)
+    for number in [SIGINT, SIGTERM, SIGHUP] {
+      signal(number) { _ in
+        let before = Interruption.signals.add(1, ordering: .relaxed).oldValue
+        if before > 0 { _exit(ExitStatus.interrupted.rawValue) }
+      }
+    }
+  }
+
+  /// Whether someone wants the work to stop.
+  static var isRequested: Bool { signals.load(ordering: .relaxed) > 0 }
+}
