@@ -13,7 +13,7 @@ struct VaultOption: ParsableArguments {
   var vault: String?
 
   /// Opens the vault for reading.
-  func open() throws(OperationError) -> Vault { try lookup.open() }
+  func opened() throws(OperationError) -> Vault { try lookup.open() }
 
   /// The vault's directory, whether it can be opened or not.
   func directory() throws(OperationError) -> String { try lookup.directory() }

@@ -1,5 +1,6 @@
 import Bytes
 import FileIO
+import ImageFormats
 import Support
 import Testing
 import Vault
@@ -178,5 +179,35 @@ import Vault
     #expect(end.total == .mebibytes(14))
     #expect(end.examined == end.total)
     #expect(end.changed == .mebibytes(6))
+  }
+
+  @Test(
+    "the disk inside a VHD is replicated, not the file",
+    arguments: [ExportFormat.fixedVHD, .dynamicVHD])
+  func vhdSource(format: ExportFormat) throws {
+    var random = SeededGenerator(for: "VHD")
+    let bench = try Bench(sizes: [.mebibytes(12)])
+    try bench.write(random.bytes(3 << 20), at: .mebibytes(4) + 512)
+    let vhd = bench.file("source.vhd")
+    let export = DiskExport(
+      format: format, identity: "test", identifier: .random(using: &random), created: .now())
+    try export.run(try openImage(bench.path(), as: .raw), to: vhd)
+    let disk = DiskConfiguration(number: 0, path: vhd, capture: .scan, format: .vhd)
+    let machine = try bench.vault.addMachine(
+      MachineConfiguration(name: "old01", operatingSystem: .windows, disks: [disk]),
+      lock: try bench.vault.lock())
+    let writer = try MachineWriter(
+      machine: machine, in: bench.vault, lock: try bench.vault.lock())
+    let result = try CaptureCycle(
+      machine: machine.id, disks: [disk], options: CaptureOptions(), progress: { _ in },
+      cancelled: { false }
+    ).run(with: writer)
+    try writer.close()
+    let reader = try machine.snapshot().disk(0, at: result.point)
+    var bytes = [UInt8](repeating: 1, count: 12 << 20)
+    try bytes.withUnsafeMutableBytes { try reader.read(into: $0, at: 0) }
+    #expect(try bytes == bench.source())
+    try File(vhd, .writing).truncate(to: .mebibytes(5))
+    #expect(throws: CaptureError.self) { try SourceCheck.size(of: disk) }
   }
 }

@@ -51,7 +51,7 @@ struct ExportCommand: ParsableCommand {
   @OptionGroup var output: OutputOption
 
   func run() throws {
-    let opened = try vault.open()
+    let opened = try vault.opened()
     let found = try PointLookup(point, of: name, in: opened, now: Timestamp.now())
     let export = try ExportDisk(
       disk: disk, of: found, in: opened, format: format.value, for: check?.value, to: file,

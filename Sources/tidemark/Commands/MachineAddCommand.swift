@@ -45,7 +45,7 @@ struct MachineAddCommand: ParsableCommand {
     let add = AddMachine(
       name: name, operatingSystem: operatingSystem.value, disks: disks, capture: capture.value,
       format: diskFormat?.value)
-    let machine = try add.run(in: try vault.open())
+    let machine = try add.run(in: try vault.opened())
     output.print(
       MachineReport(machine: machine).document,
       text: "Added the machine '\(name)' with \(Words.count(disks.count, "disk")).\n"

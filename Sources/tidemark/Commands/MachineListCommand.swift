@@ -13,7 +13,7 @@ struct MachineListCommand: ParsableCommand {
   @OptionGroup var output: OutputOption
 
   func run() throws {
-    let report = MachineListReport(machines: try MachineSummary.all(in: try vault.open()))
+    let report = MachineListReport(machines: try MachineSummary.all(in: try vault.opened()))
     output.print(report.document, text: report.text)
     // What could be listed was; that a machine can't be read must not pass for success.
     if report.machines.contains(where: { $0.problem != nil }) { throw ExitStatus.damaged.code }

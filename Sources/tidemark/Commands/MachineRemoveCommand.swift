@@ -20,7 +20,7 @@ struct MachineRemoveCommand: ParsableCommand {
   @OptionGroup var vault: VaultOption
 
   func run() throws {
-    let vault = try vault.open()
+    let vault = try vault.opened()
     let machine = try MachineSummary.removable(name, in: vault)
     if !yes { try confirm(machine) }
     let left = try RemoveMachine(name: name).run(in: vault)

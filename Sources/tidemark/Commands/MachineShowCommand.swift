@@ -15,7 +15,7 @@ struct MachineShowCommand: ParsableCommand {
   @OptionGroup var output: OutputOption
 
   func run() throws {
-    let report = MachineReport(machine: try MachineSummary.named(name, in: try vault.open()))
+    let report = MachineReport(machine: try MachineSummary.named(name, in: try vault.opened()))
     output.print(report.document, text: report.text)
   }
 }

@@ -18,7 +18,7 @@ struct PointListCommand: ParsableCommand {
   @OptionGroup var output: OutputOption
 
   func run() throws {
-    let machine = try MachineSummary.named(name, in: try vault.open())
+    let machine = try MachineSummary.named(name, in: try vault.opened())
     let report = PointListReport(machine: name, points: machine.points, now: Timestamp.now())
     output.print(report.document, text: report.text)
   }

@@ -25,7 +25,7 @@ struct PointShowCommand: ParsableCommand {
   @OptionGroup var output: OutputOption
 
   func run() throws {
-    let found = try PointLookup(point, of: name, in: try vault.open(), now: Timestamp.now())
+    let found = try PointLookup(point, of: name, in: try vault.opened(), now: Timestamp.now())
     let report = PointReport(
       machine: name, point: found.point,
       asked: PointReport.Asked(found.resolved, spelling: point))

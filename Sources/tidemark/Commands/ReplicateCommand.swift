@@ -51,7 +51,7 @@ struct ReplicateCommand: ParsableCommand {
   }
 
   func run() throws {
-    let vault = try vault.open()
+    let vault = try vault.opened()
     var options = CaptureOptions()
     options.label = label
     options.acceptSize = acceptSize

@@ -34,7 +34,7 @@ struct StatusCommand: ParsableCommand {
 
   func run() throws {
     let status = try VaultStatus(
-      of: try vault.open(), now: Timestamp.now(), threshold: threshold)
+      of: try vault.opened(), now: Timestamp.now(), threshold: threshold)
     let report = StatusReport(status: status)
     output.print(report.document, text: report.text)
     switch status.health {

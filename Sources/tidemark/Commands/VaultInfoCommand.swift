@@ -13,7 +13,7 @@ struct VaultInfoCommand: ParsableCommand {
   @OptionGroup var output: OutputOption
 
   func run() throws {
-    let report = VaultReport(vault: try VaultSummary(try vault.open()))
+    let report = VaultReport(vault: try VaultSummary(try vault.opened()))
     output.print(report.document, text: report.text)
   }
 }

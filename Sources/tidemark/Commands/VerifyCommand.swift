@@ -21,7 +21,7 @@ struct VerifyCommand: ParsableCommand {
     Interruption.listen()
     var meter = ProgressMeter()
     let findings = try VerifyVault(machine: name).run(
-      in: try vault.open(),
+      in: try vault.opened(),
       progress: { machine, done, total in meter.show(machine, done: done, of: total) },
       cancelled: { Interruption.isRequested })
     let report = VerifyReport(findings: findings)
