@@ -4,6 +4,7 @@ import FileIO
 ///
 /// `fixed-` and `dynamic-` are of `qemu-img create -f vpc` (7.2), with `force_size` on or off;
 /// `handmade-` are a dynamic VHD with a partial sector bitmap and a differencing child of it.
+/// `mbr-logical` is of sfdisk 2.38, `gpt-4096` of sgdisk 1.0.9 on a device of 4 KiB sectors.
 enum Vectors {
   private static let directory = FileSystem.parent(of: #filePath) + "/Vectors/"
 
@@ -16,8 +17,7 @@ enum Vectors {
   /// The bytes of a golden file.
   static func bytes(_ name: String) throws -> [UInt8] {
     let text = try FileSystem.system.readFile(directory + name + ".hex", limit: 1 << 20)
-    let digits = text.filter { $0 > 32 }.map { $0 > 57 ? $0 - 87 : $0 - 48 }
-    return stride(from: 0, to: digits.count - 1, by: 2).map { digits[$0] << 4 | digits[$0 + 1] }
+    return bytes(ofDigits: text)
   }
 
   /// What the file names say: subformat, size, and whether the exact size was forced.
@@ -38,5 +38,25 @@ enum Vectors {
       isExact = parts[2].hasSuffix("on")
       self.size = isExact ? size.exact : size.rounded
     }
+  }
+}
+
+extension Vectors {
+  /// The disk of a golden file that lists the sectors that are not zero.
+  static func disk(_ name: String) throws -> MemoryDisk {
+    let text = try FileSystem.system.readFile(directory + name + ".sectors", limit: 1 << 20)
+    let lines = text.split(separator: UInt8(ascii: "\n")).map {
+      String(decoding: $0, as: UTF8.self).split(separator: " ")
+    }
+    let disk = MemoryDisk(size: UInt64(lines[0][1]) ?? 0)
+    for line in lines.dropFirst() {
+      disk.write(bytes(ofDigits: Array(line[1].utf8)), at: (UInt64(line[0]) ?? 0) * 512)
+    }
+    return disk
+  }
+
+  private static func bytes(ofDigits text: [UInt8]) -> [UInt8] {
+    let digits = text.filter { $0 > 32 }.map { $0 > 57 ? $0 - 87 : $0 - 48 }
+    return stride(from: 0, to: digits.count - 1, by: 2).map { digits[$0] << 4 | digits[$0 + 1] }
   }
 }

@@ -3,7 +3,7 @@ internal import FileIO
 
 /// How far an export durably got, kept beside its output so that it can go on after a kill.
 ///
-/// The file, little-endian: `TMEXPORT`, version (u32), length of the description (u32), description,
+/// The file, little-endian: `TMEXPORT`, version (u32), the description's length (u32) and bytes,
 /// position (u64), blocks (u64), CRC32C of all before (u32). It is replaced, never changed.
 struct ExportJournal: Hashable, Sendable {
   private static let magic = Array("TMEXPORT".utf8)
