@@ -5,26 +5,26 @@ internal import Synchronization
 ///
 /// A source that decompresses is slower than the file it is written to; two readers keep both of
 /// its processors and the writer busy. Memory is bounded by the slots: `slotCount` buffers.
-final class ReadAhead<Product: Sendable>: Sendable {
+package final class ReadAhead<Product: Sendable>: Sendable {
   /// The next stretch to read at or after an offset, at most a buffer long; nil at the end. Called
   /// by one thread at a time, with rising offsets.
-  typealias Next = @Sendable (UInt64) throws(ImageError) -> Range<UInt64>?
+  package typealias Next = @Sendable (UInt64) throws(ImageError) -> Range<UInt64>?
   /// Reads a stretch into a buffer, and says what it found. Called by both threads.
-  typealias Work =
+  package typealias Work =
     @Sendable (Range<UInt64>, UnsafeMutableRawBufferPointer) throws(ImageError) -> Product
 
   private let next: Next
   private let work: Work
   private let slots: [Slot]
   private let plan: Mutex<Plan>
+  /// The user wants no more.
+  private let isStopped = Atomic(false)
 
   private struct Plan {
     var cursor: UInt64
     var issued = 0
     /// The end, or an error in finding the next stretch, has been claimed.
     var isExhausted = false
-    /// The user wants no more.
-    var isStopped = false
   }
 
   private enum Outcome {
@@ -52,7 +52,7 @@ final class ReadAhead<Product: Sendable>: Sendable {
   }
 
   /// Prepares to read from `start`, with buffers of `bufferSize` bytes.
-  init(
+  package init(
     from start: UInt64, bufferSize: Int, slotCount: Int = 6, next: @escaping Next,
     work: @escaping Work
   ) {
@@ -64,7 +64,7 @@ final class ReadAhead<Product: Sendable>: Sendable {
   /// Reads everything, and gives each stretch to `use` on this thread, in order. Once only.
   ///
   /// - Throws: the first error of reading or of `use`; no thread is left behind.
-  func run(
+  package func run(
     _ use: (Range<UInt64>, UnsafeRawBufferPointer, Product) throws(ImageError) -> Void
   ) throws(ImageError) {
     let readers = DispatchGroup()
@@ -77,6 +77,7 @@ final class ReadAhead<Product: Sendable>: Sendable {
       readers.wait()
     }
     var index = 0
+    var reached: UInt64 = 0
     while true {
       let slot = slots[index % slots.count]
       slot.filled.wait()
@@ -84,6 +85,10 @@ final class ReadAhead<Product: Sendable>: Sendable {
       case .end: return
       case .failed(let error): throw error
       case .stretch(let range, let product):
+        guard range.lowerBound >= reached else {
+          fatalError("read-ahead is out of order: \(range) after \(reached)")
+        }
+        reached = range.upperBound
         try use(range, UnsafeRawBufferPointer(slot.buffer), product)
       }
       slot.emptied.signal()
@@ -92,20 +97,14 @@ final class ReadAhead<Product: Sendable>: Sendable {
   }
 
   private func stop() {
-    plan.withLock { $0.isStopped = true }
-    for slot in slots {
-      // Both readers may wait for one slot.
-      slot.emptied.signal()
-      slot.emptied.signal()
-    }
+    isStopped.store(true, ordering: .sequentiallyConsistent)
+    // One reader at most waits for a slot; which slot that is, only it knows.
+    for slot in slots { slot.emptied.signal() }
   }
 
-  /// One reader: takes the next stretch, waits for its slot, fills it.
+  /// One reader: takes the next stretch and its slot, and fills it.
   private func read() {
-    while let (index, stretch) = claim() {
-      let slot = slots[index % slots.count]
-      slot.emptied.wait()
-      if plan.withLock({ $0.isStopped }) { return }
+    while let (slot, stretch) = claim() {
       slot.outcome = outcome(of: stretch, in: slot.buffer)
       slot.filled.signal()
     }
@@ -120,10 +119,15 @@ final class ReadAhead<Product: Sendable>: Sendable {
     } catch { return .failed(error) }
   }
 
-  /// The next stretch and its turn; nil once the end or an error has been claimed.
-  private func claim() -> (index: Int, stretch: Result<Range<UInt64>?, ImageError>)? {
+  /// The next stretch and the slot whose turn it is; nil once the end or an error has been claimed.
+  ///
+  /// The slot is waited for inside the lock: outside, a reader could be overtaken there by the
+  /// other one, which claimed the stretch that has the slot's next turn.
+  private func claim() -> (slot: Slot, stretch: Result<Range<UInt64>?, ImageError>)? {
     plan.withLock { plan in
-      guard !plan.isExhausted, !plan.isStopped else { return nil }
+      guard !plan.isExhausted, !isStopped.load(ordering: .sequentiallyConsistent) else {
+        return nil
+      }
       let stretch: Result<Range<UInt64>?, ImageError>
       do throws(ImageError) {
         let range = try next(plan.cursor)
@@ -134,8 +138,10 @@ final class ReadAhead<Product: Sendable>: Sendable {
         plan.isExhausted = true
         stretch = .failure(error)
       }
-      defer { plan.issued += 1 }
-      return (plan.issued, stretch)
+      let slot = slots[plan.issued % slots.count]
+      plan.issued += 1
+      slot.emptied.wait()
+      return isStopped.load(ordering: .sequentiallyConsistent) ? nil : (slot, stretch)
     }
   }
 }
