@@ -30,6 +30,7 @@ public struct Rebuild {
   private var segments: [ManifestEntry] = []
   private var runs: [RunSet] = []
   private var points: [RecoveryPoint] = []
+  private var pointsOfOpenSegment: [RecoveryPoint] = []
   private var warnings: [String] = []
   private var generation: UInt64 = 1
   private var nextFile: UInt32 = 1
@@ -117,8 +118,8 @@ public struct Rebuild {
     }
     try write(configuration)
     return Outcome(
-      machine: configuration.name, segments: numbers.count, points: points.count,
-      warnings: warnings)
+      machine: configuration.name, segments: numbers.count,
+      points: points.count + pointsOfOpenSegment.count, warnings: warnings)
   }
 
   private mutating func write(_ configuration: MachineConfiguration) throws(VaultError) {
@@ -126,7 +127,7 @@ public struct Rebuild {
     entries += segments
     entries += runs.map(ManifestEntry.runAdded)
     entries += points.map(ManifestEntry.point)
-    entries += points.map { .pointLocked($0.sequence, true) }
+    entries += (points + pointsOfOpenSegment).map { .pointLocked($0.sequence, true) }
     let path = machine.manifestPath
     if machine.system.exists(path) {
       try translated { () throws(IOError) in
@@ -175,7 +176,9 @@ public struct Rebuild {
       points += newPoints
       try sealAsItIs(number, replay, before: limit)
     }
-    // The newest segment without a trailer is the open one: its records are read as they are.
+    // The newest segment without a trailer is the open one: its records are read as they are, and
+    // so are its points, which the MANIFEST only says to lock.
+    if trailer == nil, limit == nil { pointsOfOpenSegment = newPoints }
   }
 
   private var lastSequence: SequenceNumber {
