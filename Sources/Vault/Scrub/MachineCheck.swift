@@ -57,7 +57,11 @@ public final class MachineCheck {
       for part in run.partitions where part.file.kind == .run { total += size(of: part.file) }
     }
     try advance(manifest.length)
-    for segment in manifest.state.segments { try check(segment) }
+    let runFiles = Set(manifest.state.runs.flatMap { $0.partitions.map(\.file) })
+    for segment in manifest.state.segments {
+      let holdsRun = runFiles.contains(LogFileName(.segment, segment.number))
+      try check(segment, holdsRun: holdsRun)
+    }
     for run in manifest.state.runs { try check(run) }
     try compareSums(manifest.state)
     try checkForStrangers(manifest.state)

@@ -3,7 +3,8 @@ internal import FileIO
 
 /// Checking the records of a segment.
 extension MachineCheck {
-  func check(_ segment: ManifestState.Segment) throws(VaultError) {
+  /// Checks one segment; `holdsRun` says whether readers use the run behind its records.
+  func check(_ segment: ManifestState.Segment, holdsRun: Bool) throws(VaultError) {
     let name = LogFileName(.segment, segment.number)
     let file: LogFile
     do throws(VaultError) {
@@ -24,10 +25,9 @@ extension MachineCheck {
     if size < end { add(truncated(name, size, segment)) }
     try walk(
       file, name, UInt64(segment.headerLength)..<min(end, size), isOpen: segment.sealed == nil)
-    // A segment closed after a failed sync has neither run nor trailer.
-    if let sealed = segment.sealed, size > sealed.recordsEnd {
-      try checkTrailer(file, name, size)
-    }
+    // What follows the records of a segment that was closed as a crash or a failed sync left it was
+    // never acknowledged, and is no trailer.
+    if holdsRun { try checkTrailer(file, name, size) }
   }
 
   private func missing(_ name: LogFileName, _ segment: ManifestState.Segment) -> Damage {
@@ -150,7 +150,7 @@ extension MachineCheck {
           reading: pages, of: entry.key.index, on: entry.key.disk, sequence: entry.sequence)))
   }
 
-  /// The run behind the records: what readers used before it was merged, and rebuild may use again.
+  /// The end of the run behind the records, by which rebuild would find it.
   private func checkTrailer(
     _ file: LogFile, _ name: LogFileName, _ size: UInt64
   ) throws(VaultError) {
