@@ -68,10 +68,10 @@ let package = Package(
     tests("ImageFormatsTests", golden: ["Vectors"], "ImageFormats", "FileIO", "Bytes"),
     tests("RecoveryTreeTests", "RecoveryTree", "Vault", "FileIO", "Bytes"),
     tests("FuseMountTests", "FuseMount", "RecoveryTree", "Vault", "FileIO", "Bytes"),
-    tests("CaptureTests", "Capture", "Vault", "FileIO", "Bytes", "Codecs"),
+    tests("CaptureTests", "Capture", "Vault", "ImageFormats", "FileIO", "Bytes", "Codecs"),
     tests(
       "OperationsTests", "Operations", "Capture", "Vault", "ImageFormats", "FileIO", "Bytes",
       "Codecs"),
-    tests("tidemarkTests", "tidemark", "Operations", "FileIO", "Bytes"),
+    tests("tidemarkTests", "tidemark", "Operations", "Vault", "FileIO", "Bytes"),
   ]
 )

@@ -22,6 +22,8 @@ struct Choice<Value: Choosable>: ExpressibleByArgument {
 
   static var allValueStrings: [String] { Value.allCases.map(\.word) }
 
+  static var defaultCompletionKind: CompletionKind { .list(allValueStrings) }
+
   var defaultValueDescription: String { value.word }
 }
 

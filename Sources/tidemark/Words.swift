@@ -12,9 +12,8 @@ enum Words {
       tenths = (tenths + 512) / 1024
       unit += 1
     }
-    let whole = tenths / 10
-    let shown =
-      unit == 0 || whole >= 100 || tenths % 10 == 0 ? "\(whole)" : "\(whole).\(tenths % 10)"
+    let isWhole = unit == 0 || tenths >= 1000 || tenths % 10 == 0
+    let shown = isWhole ? "\((tenths + 5) / 10)" : "\(tenths / 10).\(tenths % 10)"
     return "\(shown) \(units[unit])"
   }
 
