@@ -58,7 +58,9 @@ let package = Package(
       "tidemark", "Operations", "Capture", "Vault", "ImageFormats",
       "Bytes", "Codecs", "FileIO", arguments),
 
-    room("Support", in: "Tests", "Bytes", "FileIO"),
+    // C: shows the thread sanitizer the locks that Swift's Mutex takes.
+    .target(name: "CThreadSanitizer", path: "Tests/CThreadSanitizer"),
+    room("Support", in: "Tests", "Bytes", "FileIO", "CThreadSanitizer"),
     tool("PowerLossMount", in: "Tests", "Support", "CFuse", "FileIO", "Bytes"),
     tests("TidyTests"),
     tests("BytesTests", "Bytes"),

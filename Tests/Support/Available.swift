@@ -1,3 +1,4 @@
+internal import CThreadSanitizer
 internal import Glibc
 
 /// What this machine offers to tests; use with `@Test(.enabled(if: Available.root))`.
@@ -12,6 +13,10 @@ public enum Available {
 
   /// FUSE file systems can be mounted.
   public static var fuse: Bool { isRequired || access("/dev/fuse", R_OK | W_OK) == 0 }
+
+  /// FUSE file systems can be served by the tests' own process. The thread sanitizer ends a process
+  /// whose threads are cancelled, as libfuse does with its own.
+  public static var fuseInProcess: Bool { fuse && tidemark_is_thread_sanitized() == 0 }
 
   /// These programs are installed.
   public static func programs(_ names: String...) -> Bool {

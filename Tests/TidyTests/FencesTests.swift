@@ -21,7 +21,7 @@ struct FencesTests {
       "ArgumentParser", "Bytes", "Capture", "Codecs", "FileIO", "FuseMount", "Glibc",
       "ImageFormats", "Operations", "RecoveryTree", "Vault",
     ]),
-    "Support": ["Bytes", "FileIO", "Glibc", "Synchronization"],
+    "Support": ["Bytes", "CThreadSanitizer", "FileIO", "Glibc", "Synchronization"],
     "PowerLossMount": ["Bytes", "CFuse", "FileIO", "Glibc", "Support"],
   ]
 
@@ -65,6 +65,7 @@ struct FencesTests {
   func singleImporters() {
     let owners = [
       "CBytes": "Bytes", "CCodecs": "Codecs", "CFileIO": "FileIO", "CFuse": "FuseMount",
+      "CThreadSanitizer": "Support",
       "GRDB": "Catalog", "ArgumentParser": "tidemark",
     ]
     for (module, names) in Self.imports where module != "PowerLossMount" {
