@@ -80,7 +80,8 @@ struct BlockComparer: ~Copyable {
     guard try hasData(from..<end) else {
       return ours.isZero ? 0 : Self.pages(run) { !Self.page($0, of: source).isZero }
     }
-    try read(from..<end, padded: bytes.count)
+    // What the replica has lost is stored again: the source still has it.
+    guard try read(from..<end, padded: bytes.count) else { return Self.pages(run) { _ in true } }
     let theirs = UnsafeRawBufferPointer(rebasing: replica[..<bytes.count])
     if ours.firstDifference(from: theirs) == nil { return 0 }
     return Self.pages(run) {
@@ -89,12 +90,18 @@ struct BlockComparer: ~Copyable {
     }
   }
 
-  private func read(_ range: Range<UInt64>, padded length: Int) throws(CaptureError) {
+  /// Reads a range of the replica; false if it is damaged there.
+  private func read(_ range: Range<UInt64>, padded length: Int) throws(CaptureError) -> Bool {
     let count = Int(range.upperBound - range.lowerBound)
     let part = UnsafeMutableRawBufferPointer(rebasing: replica[..<count])
-    let head = head
-    try inVault { () throws(VaultError) in try head.readPages(into: part, at: range.lowerBound) }
+    do throws(VaultError) {
+      try head.readPages(into: part, at: range.lowerBound)
+    } catch {
+      guard error.code == .damaged else { throw CaptureError(error) }
+      return false
+    }
     UnsafeMutableRawBufferPointer(rebasing: replica[count..<length]).clear()
+    return true
   }
 
   private mutating func hasData(_ range: Range<UInt64>) throws(CaptureError) -> Bool {

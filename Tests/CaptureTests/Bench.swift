@@ -45,6 +45,13 @@ final class Bench {
     try File(path(disk), .writing).write(bytes, at: offset)
   }
 
+  /// Flips a bit of the vault's first segment.
+  func flipBit(ofSegmentAt offset: UInt64) throws {
+    let path = vault.path + "/machines/\(machine.id)/1.seg"
+    let file = try File(path, .writing)
+    try file.write([try file.read(at: offset, count: 1)[0] ^ 0x10], at: offset)
+  }
+
   /// Runs a cycle; `progress` and `cancelled` see what `CaptureCycle` says and asks.
   func cycle(
     _ options: CaptureOptions = CaptureOptions(),

@@ -43,6 +43,19 @@ import Vault
     #expect(try bench.isSame(at: again.point))
   }
 
+  @Test("what the replica lost to damage is stored again from the source")
+  func storesDamagedPagesAgain() throws {
+    var random = SeededGenerator(for: "lost")
+    let bench = try Bench(sizes: [.mebibytes(4)])
+    try bench.write(random.bytes(4 << 20), at: 0)
+    let first = try bench.cycle()
+    try bench.flipBit(ofSegmentAt: 1 << 20)
+    #expect(throws: VaultError.self) { try bench.content(at: first.point) }
+    let second = try bench.cycle()
+    #expect(second.disks[0].changed > 0 && second.disks[0].changed <= 65536)
+    #expect(try bench.isSame(at: second.point))
+  }
+
   @Test("holes, zeros written over data and data over holes are seen")
   func zerosAndHoles() throws {
     var random = SeededGenerator(for: "holes")
