@@ -181,7 +181,8 @@ struct VHDDamageTests {
   func fuzz() throws {
     var random = SeededGenerator(for: "VHD fuzz")
     var opened = 0
-    for _ in 0..<Count.of("TIDEMARK_FUZZ", normally: 1500) {
+    let count = Count.of("TIDEMARK_FUZZ", normally: 1500)
+    for _ in 0..<count {
       var vhd = HandmadeVHD(size: UInt64(random.number(1..<64)) << 14, blockSize: 8192)
       vhd.add(block: 0, slot: 0, bitmap: random.bytes(2), data: random.bytes(512))
       spoil(&vhd, &random)
@@ -202,7 +203,7 @@ struct VHDDamageTests {
       }
       try FileSystem.system.remove(path)
     }
-    #expect(opened > 50)
+    #expect(opened >= count / 30)
   }
 
   private func spoil(_ vhd: inout HandmadeVHD, _ random: inout SeededGenerator) {

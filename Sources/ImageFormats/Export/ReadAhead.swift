@@ -16,15 +16,25 @@ package final class ReadAhead<Product: Sendable>: Sendable {
   private let next: Next
   private let work: Work
   private let slots: [Slot]
-  private let plan: Mutex<Plan>
+  private let turn: Turn
   /// The user wants no more.
   private let isStopped = Atomic(false)
 
-  private struct Plan {
+  /// What the reader knows whose turn it is to claim a stretch.
+  ///
+  /// Unchecked, because it belongs to one reader at a time: `free` hands it over. No mutex, because
+  /// it is held while a slot is waited for.
+  private final class Turn: @unchecked Sendable {
     var cursor: UInt64
     var issued = 0
     /// The end, or an error in finding the next stretch, has been claimed.
     var isExhausted = false
+    let free = DispatchSemaphore(value: 0)
+
+    init(at cursor: UInt64) {
+      self.cursor = cursor
+      free.signal()
+    }
   }
 
   private enum Outcome {
@@ -58,7 +68,7 @@ package final class ReadAhead<Product: Sendable>: Sendable {
   ) {
     (self.next, self.work) = (next, work)
     slots = (0..<slotCount).map { _ in Slot(size: bufferSize) }
-    plan = Mutex(Plan(cursor: start))
+    turn = Turn(at: start)
   }
 
   /// Reads everything, and gives each stretch to `use` on this thread, in order. Once only.
@@ -119,29 +129,27 @@ package final class ReadAhead<Product: Sendable>: Sendable {
     } catch { return .failed(error) }
   }
 
-  /// The next stretch and the slot whose turn it is; nil once the end or an error has been claimed.
+  /// The next stretch and the slot it goes to; nil once the end or an error has been claimed.
   ///
-  /// The slot is waited for inside the lock: outside, a reader could be overtaken there by the
-  /// other one, which claimed the stretch that has the slot's next turn.
+  /// The turn ends when the slot is free: a reader that waited for it afterwards could be overtaken
+  /// by the other one, which claimed the stretch that has the slot next.
   private func claim() -> (slot: Slot, stretch: Result<Range<UInt64>?, ImageError>)? {
-    plan.withLock { plan in
-      guard !plan.isExhausted, !isStopped.load(ordering: .sequentiallyConsistent) else {
-        return nil
-      }
-      let stretch: Result<Range<UInt64>?, ImageError>
-      do throws(ImageError) {
-        let range = try next(plan.cursor)
-        if let range { plan.cursor = range.upperBound }
-        plan.isExhausted = range == nil
-        stretch = .success(range)
-      } catch {
-        plan.isExhausted = true
-        stretch = .failure(error)
-      }
-      let slot = slots[plan.issued % slots.count]
-      plan.issued += 1
-      slot.emptied.wait()
-      return isStopped.load(ordering: .sequentiallyConsistent) ? nil : (slot, stretch)
+    turn.free.wait()
+    defer { turn.free.signal() }
+    guard !turn.isExhausted, !isStopped.load(ordering: .sequentiallyConsistent) else { return nil }
+    let stretch: Result<Range<UInt64>?, ImageError>
+    do throws(ImageError) {
+      let range = try next(turn.cursor)
+      if let range { turn.cursor = range.upperBound }
+      turn.isExhausted = range == nil
+      stretch = .success(range)
+    } catch {
+      turn.isExhausted = true
+      stretch = .failure(error)
     }
+    let slot = slots[turn.issued % slots.count]
+    turn.issued += 1
+    slot.emptied.wait()
+    return isStopped.load(ordering: .sequentiallyConsistent) ? nil : (slot, stretch)
   }
 }
