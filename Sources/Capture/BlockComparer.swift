@@ -9,7 +9,7 @@ struct BlockComparer: ~Copyable {
   private let head: DiskReader
   private let writer: MachineWriter
   private let replica = UnsafeMutableRawBufferPointer.allocate(
-    byteCount: Int(Window.length), alignment: Layout.pageSize)
+    byteCount: Layout.blockSize, alignment: Layout.pageSize)
   /// The replica holds no data from the first to before the second of these.
   private var knownHole: Range<UInt64> = 0..<0
   /// Blocks found to be zeros now that are still to be stored as one record.

@@ -77,6 +77,19 @@ import Testing
     let error = try JSONSerialization.jsonObject(with: Data(failed.errors.utf8)) as? [String: Any]
     #expect(error?["exitStatus"] as? Int == 13)
     #expect(failed.status == 13 && failed.output.isEmpty)
+    let page = try PagesTests.page("JSON")
+    for object in [made, added, cycle, export, error ?? [:], try tool.json("status")] {
+      for field in Self.fields(object) {
+        #expect(page.contains("`\(field)`") || page.contains("\"\(field)\""), "\(field)")
+      }
+    }
+  }
+
+  /// The names of all fields in an object and in those within it.
+  static func fields(_ value: Any) -> Set<String> {
+    if let list = value as? [Any] { return Set(list.flatMap { fields($0) }) }
+    guard let object = value as? [String: Any] else { return [] }
+    return Set(object.keys).union(object.values.flatMap { fields($0) })
   }
 
   @Test("every command's help shows examples and how it can end")

@@ -1,3 +1,5 @@
+import FileIO
+import Foundation
 import Operations
 import Support
 import Testing
@@ -26,6 +28,25 @@ import Testing
     #expect(lines.count == ExitStatus.allCases.count)
     let numbers = lines.compactMap { Int32($0.split(separator: " ")[0]) }
     #expect(numbers == ExitStatus.allCases.map(\.rawValue))
+  }
+}
+
+/// Goal: what the pages promise is what there is.
+@Suite struct PagesTests {
+  /// A page of the command's catalog.
+  static func page(_ name: String) throws -> String {
+    let root = URL(filePath: #filePath).deletingLastPathComponent()
+      .deletingLastPathComponent().deletingLastPathComponent()
+    let path = root.appending(path: "Sources/tidemark/tidemark.docc/\(name).md").path
+    return String(decoding: try FileSystem.system.readFile(path, limit: 1 << 20), as: UTF8.self)
+  }
+
+  @Test("the page's table of exit statuses is the help's")
+  func statuses() throws {
+    let page = try Self.page("tidemark")
+    for status in ExitStatus.allCases {
+      #expect(page.contains("| \(status.rawValue) | \(status.meaning) |"))
+    }
   }
 }
 
