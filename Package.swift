@@ -50,7 +50,7 @@ let package = Package(
     room("FileIO", "CFileIO", "Bytes"),
     room("Vault", "Bytes", "Codecs", "FileIO"),
     room("ImageFormats", "Bytes", "FileIO"),
-    room("RecoveryTree", "Bytes", "Vault", "ImageFormats"),
+    room("RecoveryTree", "Bytes", "FileIO", "Vault", "ImageFormats"),
     room("FuseMount", in: "Mount", "RecoveryTree", "CFuse"),
     room("Capture", "Bytes", "FileIO", "Vault", "ImageFormats"),
     room("Operations", "Bytes", "Codecs", "FileIO", "Vault", "ImageFormats", "Capture"),
@@ -60,7 +60,7 @@ let package = Package(
 
     // C: shows the thread sanitizer the locks that Swift's Mutex takes.
     .target(name: "CThreadSanitizer", path: "Tests/CThreadSanitizer"),
-    room("Support", in: "Tests", "Bytes", "FileIO", "CThreadSanitizer"),
+    room("Support", in: "Tests", "Bytes", "Codecs", "FileIO", "Vault", "CThreadSanitizer"),
     tool("PowerLossMount", in: "Tests", "Support", "CFuse", "FileIO", "Bytes"),
     tests("TidyTests"),
     tests("BytesTests", "Bytes"),

@@ -1,1 +1,96 @@
-// placeholder
+package import Bytes
+internal import FileIO
+internal import Glibc
+internal import Synchronization
+public import Vault
+
+/// The meaning of the mount: which names there are, what they lead to, and what is read from them.
+///
+/// It knows nothing of FUSE. Inodes are handed out by `lookup` and by `enter`, each of which counts
+/// one look-up until `forget` takes it back. All calls may block the calling thread and may be made
+/// from several threads at once; none of them changes the vault. `TheMount.md` specifies the tree.
+public final class RecoveryTree: Sendable {
+  let machines: Machines
+  let disks: Disks
+  let inodes = Mutex(InodeTable())
+  let created: Timestamp
+  let clock: @Sendable () -> Timestamp
+
+  /// Shows a vault; what is added to it later appears by itself.
+  public convenience init(vault: Vault) { self.init(vault: vault, clock: Timestamp.now) }
+
+  /// Shows a vault at the hours of `clock`, by which `5m-ago` is told.
+  package init(vault: Vault, clock: @escaping @Sendable () -> Timestamp) {
+    machines = Machines(of: vault)
+    disks = Disks(of: machines)
+    created = vault.description.created
+    self.clock = clock
+  }
+
+  /// Finds a name in a directory and counts one look-up of what it leads to.
+  ///
+  /// - Throws: ENOENT if there is no such name; ENOTDIR if `parent` is not a directory.
+  public func lookup(_ name: String, in parent: InodeNumber) throws(TreeError) -> TreeEntry {
+    try enter(try child(name, of: try node(parent)))
+  }
+
+  /// Counts one look-up of what an entry of a directory leads to.
+  public func enter(_ entry: TreeDirectory.Entry) throws(TreeError) -> TreeEntry {
+    guard let node = entry.node else { throw .missing(entry.name) }
+    return try enter(node)
+  }
+
+  /// Takes back look-ups of an inode; without any left it is forgotten.
+  public func forget(_ inode: InodeNumber, lookups: UInt64) {
+    inodes.withLock { $0.forget(inode, lookups: lookups) }
+  }
+
+  /// The attributes of an inode that was looked up.
+  public func attributes(of inode: InodeNumber) throws(TreeError) -> TreeEntry {
+    try describe(try node(inode), inode)
+  }
+
+  /// Where a symbolic link leads: `points/<id>`.
+  public func target(of inode: InodeNumber) throws(TreeError) -> String {
+    let place = try node(inode).place
+    guard case .link(let machine, let link) = place else {
+      throw TreeError(code: EINVAL, message: "\(place) is not a symbolic link.")
+    }
+    return try target(of: link, in: machine)
+  }
+
+  /// Opens a directory for listing.
+  public func openDirectory(_ inode: InodeNumber) throws(TreeError) -> TreeDirectory {
+    let node = try node(inode)
+    guard node.place.kind == .directory else { throw .notADirectory(node.place) }
+    return TreeDirectory { [self] () throws(TreeError) in try list(node, inode) }
+  }
+
+  /// Opens a file for reading. The inode may be forgotten while the file is open.
+  ///
+  /// - Throws: ENOENT if the point is no longer in the vault; EISDIR if it is a directory.
+  public func openFile(_ inode: InodeNumber) throws(TreeError) -> TreeFile {
+    let node = try node(inode)
+    if case .image(let place) = node.place, let visit = node.visit {
+      let machine = place.cut.machine
+      let shape = try disks.shape(of: place.name, at: visit.point, in: machine)
+      let reader = try disks.reader(of: place.name.disk, at: visit.point, in: machine)
+      return TreeFile(reader, shape)
+    }
+    guard let document = try document(of: node) else {
+      throw TreeError(code: EISDIR, message: "\(node.place) is not a file.")
+    }
+    return TreeFile(document: document)
+  }
+
+  /// How large the tree is.
+  public func statistics() throws(TreeError) -> TreeStatistics {
+    var bytes: UInt64 = 0
+    for machine in try machines.all() {
+      // A machine that can't be read takes nothing away from the others.
+      guard let points = try? machine.points().snapshot.points else { continue }
+      for disk in points.last?.disks ?? [] { bytes += disk.size }
+    }
+    return TreeStatistics(bytes: bytes, inodes: inodes.withLock { $0.count })
+  }
+}

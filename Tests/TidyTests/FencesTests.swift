@@ -11,7 +11,7 @@ struct FencesTests {
     "FileIO": ["CFileIO", "Bytes", "Glibc"],
     "Vault": library.union(["Bytes", "Codecs", "FileIO"]),
     "ImageFormats": library.union(["Bytes", "FileIO"]),
-    "RecoveryTree": library.union(["Bytes", "Vault", "ImageFormats"]),
+    "RecoveryTree": library.union(["Bytes", "FileIO", "Glibc", "Vault", "ImageFormats"]),
     "FuseMount": ["CFuse", "Bytes", "RecoveryTree", "Glibc", "Dispatch", "Synchronization"],
     "Capture": library.union(["Bytes", "FileIO", "Vault", "ImageFormats"]),
     "Operations": library.union([
@@ -21,7 +21,9 @@ struct FencesTests {
       "ArgumentParser", "Bytes", "Capture", "Codecs", "FileIO", "FuseMount", "Glibc",
       "ImageFormats", "Operations", "RecoveryTree", "Vault",
     ]),
-    "Support": ["Bytes", "CThreadSanitizer", "FileIO", "Glibc", "Synchronization"],
+    "Support": [
+      "Bytes", "CThreadSanitizer", "Codecs", "FileIO", "Glibc", "Synchronization", "Vault",
+    ],
     "PowerLossMount": ["Bytes", "CFuse", "FileIO", "Glibc", "Support"],
   ]
 
