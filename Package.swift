@@ -62,6 +62,7 @@ let package = Package(
     .target(name: "CThreadSanitizer", path: "Tests/CThreadSanitizer"),
     room("Support", in: "Tests", "Bytes", "Codecs", "FileIO", "Vault", "CThreadSanitizer"),
     tool("PowerLossMount", in: "Tests", "Support", "CFuse", "FileIO", "Bytes"),
+    tool("MountServer", in: "Tests", "FuseMount", "RecoveryTree", "Vault"),
     tests("TidyTests"),
     tests("BytesTests", "Bytes"),
     tests("CodecsTests", "Codecs"),

@@ -1,1 +1,101 @@
+#define _GNU_SOURCE
 #include "CFuse.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdint.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+#include <syslog.h>
+#include <unistd.h>
+
+_Static_assert(sizeof(off_t) == 8, "offsets are 64 bits");
+_Static_assert(sizeof(fuse_ino_t) == sizeof(((struct stat *)0)->st_ino), "inodes fit struct stat");
+_Static_assert(sizeof(void *) <= sizeof(((struct fuse_file_info *)0)->fh), "handles hold pointers");
+
+size_t tidemark_fuse_operations_size(void) { return sizeof(struct fuse_lowlevel_ops); }
+
+int tidemark_pipe(int ends[2]) { return pipe2(ends, O_CLOEXEC); }
+
+int tidemark_eventfd(void) { return eventfd(0, EFD_CLOEXEC); }
+
+int tidemark_receive_descriptor(int socket) {
+  char byte;
+  struct iovec vector = {.iov_base = &byte, .iov_len = 1};
+  union {
+    char bytes[CMSG_SPACE(sizeof(int))];
+    struct cmsghdr aligned;
+  } control;
+  struct msghdr message = {
+      .msg_iov = &vector,
+      .msg_iovlen = 1,
+      .msg_control = control.bytes,
+      .msg_controllen = sizeof control.bytes,
+  };
+  ssize_t received;
+  do {
+    received = recvmsg(socket, &message, MSG_CMSG_CLOEXEC);
+  } while (received < 0 && errno == EINTR);
+  if (received <= 0) return -1;
+  struct cmsghdr *header = CMSG_FIRSTHDR(&message);
+  if (!header || header->cmsg_type != SCM_RIGHTS) return -1;
+  int descriptor;
+  memcpy(&descriptor, CMSG_DATA(header), sizeof descriptor);
+  return descriptor;
+}
+
+static const int stop_signals[] = {SIGTERM, SIGINT, SIGHUP};
+enum { stop_signal_count = sizeof stop_signals / sizeof stop_signals[0] };
+static struct sigaction before[stop_signal_count];
+static volatile sig_atomic_t stop_eventfd = -1;
+
+// Only write(2), which signal-safety(7) allows here.
+static void on_stop(int signal) {
+  (void)signal;
+  int saved = errno;
+  uint64_t one = 1;
+  if (stop_eventfd >= 0) (void)!write(stop_eventfd, &one, sizeof one);
+  errno = saved;
+}
+
+int tidemark_catch_stop_signals(int eventfd) {
+  stop_eventfd = eventfd;
+  struct sigaction action = {.sa_handler = on_stop, .sa_flags = SA_RESTART};
+  sigemptyset(&action.sa_mask);
+  for (int i = 0; i < stop_signal_count; i++) {
+    if (sigaction(stop_signals[i], NULL, &before[i]) != 0) return -1;
+    if (before[i].sa_handler == SIG_IGN) continue;
+    if (sigaction(stop_signals[i], &action, NULL) != 0) return -1;
+  }
+  return 0;
+}
+
+void tidemark_release_stop_signals(void) {
+  for (int i = 0; i < stop_signal_count; i++) sigaction(stop_signals[i], &before[i], NULL);
+  stop_eventfd = -1;
+}
+
+static void on_wakeup(int signal) { (void)signal; }
+
+// A real-time signal that neither libfuse nor the Swift runtime uses.
+static int wakeup_signal(void) { return SIGRTMIN + 5; }
+
+int tidemark_prepare_wakeup(sigset_t *before_mask) {
+  // Without SA_RESTART, so that sem_wait(3) returns.
+  struct sigaction action = {.sa_handler = on_wakeup};
+  sigemptyset(&action.sa_mask);
+  if (sigaction(wakeup_signal(), &action, NULL) != 0) return -1;
+  sigset_t wanted;
+  sigemptyset(&wanted);
+  sigaddset(&wanted, wakeup_signal());
+  for (int i = 0; i < stop_signal_count; i++) sigaddset(&wanted, stop_signals[i]);
+  return pthread_sigmask(SIG_UNBLOCK, &wanted, before_mask) == 0 ? 0 : -1;
+}
+
+int tidemark_wake(pthread_t thread) { return pthread_kill(thread, wakeup_signal()); }
+
+void tidemark_log_error(const char *message) {
+  syslog(LOG_DAEMON | LOG_ERR, "tidemark: %s", message);
+}

@@ -1,8 +1,47 @@
 #ifndef TIDEMARK_CFUSE_H
 #define TIDEMARK_CFUSE_H
 
+// Low-level libfuse for Swift. _FILE_OFFSET_BITS is left alone: setting it here would give struct
+// stat, flock and statvfs another layout than the one Swift's Glibc module has. On 64-bit Linux
+// off_t is 64 bits either way; libfuse's own header and CFuse.c assert it.
 #define FUSE_USE_VERSION 312
 #include <fuse3/fuse.h>
 #include <fuse3/fuse_lowlevel.h>
+#include <pthread.h>
+#include <signal.h>
+
+// Below: only what Swift can't import (GNU extensions, macros, variadics) or must not do itself
+// (code inside signal handlers).
+
+/// pipe2(2) with O_CLOEXEC: ends[0] is read from, ends[1] written to. Returns -1 on failure.
+int tidemark_pipe(int ends[2]);
+
+/// eventfd(2) at 0, with EFD_CLOEXEC. Returns -1 on failure.
+int tidemark_eventfd(void);
+
+/// The size of the table of operations as C sees it; Swift's must be the same.
+size_t tidemark_fuse_operations_size(void);
+
+/// Receives one descriptor over a socket (SCM_RIGHTS, unix(7)); CMSG_* are macros. It is closed on
+/// exec. Returns -1 if none came.
+int tidemark_receive_descriptor(int socket);
+
+/// Makes SIGTERM, SIGINT and SIGHUP add 1 to this eventfd(2), whichever thread they reach; those the
+/// process ignores stay ignored. Returns -1 on failure.
+int tidemark_catch_stop_signals(int eventfd);
+
+/// Gives the three signals back what they did before.
+void tidemark_release_stop_signals(void);
+
+/// Gives the wake-up signal a handler that does nothing, and lets this thread receive it and the three
+/// signals above (threads of Dispatch's pools block them). `before` is the thread's mask until then.
+/// Returns -1 on failure.
+int tidemark_prepare_wakeup(sigset_t *before);
+
+/// Interrupts the system call a thread waits in (pthread_kill(3) with the wake-up signal).
+int tidemark_wake(pthread_t thread);
+
+/// syslog(3) with priority LOG_ERR and facility LOG_DAEMON; syslog is variadic.
+void tidemark_log_error(const char *message);
 
 #endif

@@ -1,0 +1,106 @@
+internal import CFuse
+internal import Glibc
+internal import Synchronization
+
+/// The threads that take requests from the kernel and answer them.
+///
+/// libfuse's own loop would do, but for two things. It sleeps between requests, while a look for the
+/// next one makes one read after another half again as fast. And it loses a signal that comes
+/// between its look at the flag and its wait.
+final class Workers: Sendable {
+  /// How long an idle thread looks for the next request before it sleeps, in nanoseconds.
+  ///
+  /// Who reads one piece after another asks again within some 10 µs; waking a thread that sleeps on
+  /// another processor takes as long as reading 4 KiB from a vault does.
+  private static let patience: Int64 = 30_000
+
+  /// Of libfuse, mounted. What is called of it here may be called from any thread.
+  private nonisolated(unsafe) let session: OpaquePointer
+  private let kernel: KernelMount
+  private let count: Int
+  /// Set while one thread looks for requests without sleeping; never more than one does.
+  private let isLooking: Atomic<Bool>
+  private let state = Mutex(State())
+
+  private struct State {
+    /// Those that take requests; a thread that is here has not ended.
+    var threads: [pthread_t] = []
+    /// `end` was called.
+    var isEnding = false
+    var failure: Int32 = 0
+  }
+
+  /// Prepares so many threads, the one that calls `run` included, for the mount's requests.
+  init(session: OpaquePointer, kernel: KernelMount, count: Int) {
+    (self.session, self.kernel, self.count) = (session, kernel, count)
+    // On a single processor, looking would keep the reader from asking.
+    isLooking = Atomic(sysconf(Int32(_SC_NPROCESSORS_ONLN)) < 2)
+  }
+
+  /// Serves on this thread and the others until the mount is gone or `end` is called; then 0, or the
+  /// negative errno that kept requests from being read. Calls `leaving` on every thread that leaves.
+  func run(leaving: @escaping @Sendable () -> Void) -> Int32 {
+    let others = (1..<max(2, count)).map { _ in NativeThread { [self] in work(leaving) } }
+    work(leaving)
+    for other in others { other.join() }
+    return state.withLock { $0.failure }
+  }
+
+  /// Makes `run` return soon; from any thread but the workers, also before they began.
+  func end() {
+    state.withLock { $0.isEnding = true }
+    var running = 1
+    while running > 0 {
+      fuse_session_exit(session)
+      // Again and again, for a signal between a look at the flag and a read is lost.
+      running = state.withLock { state in
+        for thread in state.threads { tidemark_wake(thread) }
+        return state.threads.count
+      }
+      usleep(1000)
+    }
+  }
+
+  private func work(_ leaving: () -> Void) {
+    var mask = sigset_t()
+    tidemark_prepare_wakeup(&mask)
+    state.withLock { $0.threads.append(pthread_self()) }
+    let result = takeRequests()
+    state.withLock { state in
+      state.threads.removeAll { $0 == pthread_self() }
+      state.failure = min(state.failure, result)
+    }
+    leaving()
+    pthread_sigmask(SIG_SETMASK, &mask, nil)
+  }
+
+  private func takeRequests() -> Int32 {
+    // libfuse allocates it at the first request and uses it for all that follow.
+    var request = fuse_buf()
+    defer { free(request.mem) }
+    while fuse_session_exited(session) == 0 {
+      let count = fuse_session_receive_buf(session, &request)
+      if count == -EINTR { continue }
+      guard count > 0 else { return count }
+      fuse_session_process_buf(session, &request)
+      look()
+    }
+    // Without a reason of ours it was libfuse that gave up: the kernel's FUSE is not one it knows.
+    return state.withLock { $0.isEnding } || kernel.isGone ? 0 : -EPROTO
+  }
+
+  /// Returns as soon as a request is there, or after a while.
+  private func look() {
+    guard !isLooking.exchange(true, ordering: .relaxed) else { return }
+    var state = pollfd(fd: kernel.descriptor, events: Int16(POLLIN), revents: 0)
+    let start = now()
+    while poll(&state, 1, 0) == 0, now() - start < Self.patience {}
+    isLooking.store(false, ordering: .relaxed)
+  }
+
+  private func now() -> Int64 {
+    var time = timespec()
+    clock_gettime(CLOCK_MONOTONIC, &time)
+    return Int64(time.tv_sec) * 1_000_000_000 + Int64(time.tv_nsec)
+  }
+}
