@@ -60,9 +60,6 @@ public struct FileSystem: Sendable {
   /// A file system that answers instead of the machine's.
   public init(double: (any FileSystemDouble)?) { self.double = double }
 
-  /// Whether these are the machine's own file systems and not a test's double.
-  public var isReal: Bool { double == nil }
-
   /// The names in a directory, without `.` and `..`, in no order.
   public func list(_ path: String) throws(IOError) -> [String] {
     if let double { return try double.list(path) }

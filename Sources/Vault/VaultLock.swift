@@ -8,14 +8,10 @@ public final class VaultLock: Sendable {
 
   /// The vault's directory.
   let path: String
-  private let file: LogFile?
+  private let file: LogFile
 
   init(_ path: String, on system: FileSystem) throws(VaultError) {
     self.path = path
-    guard system.isReal else {
-      file = nil
-      return
-    }
     do throws(IOError) {
       let file = LogFile(try File(path + "/" + Self.fileName, .writing, on: system))
       try file.file.lockExclusively()
