@@ -17,15 +17,6 @@ enum Format {
   /// The longest payload of a mark or sync.
   static let largestPayload = 1 << 20
 
-  /// A segment is sealed at this length …
-  static let segmentSizeLimit: UInt64 = 64 << 20
-  /// … or at this many records …
-  static let segmentRecordLimit = 65_536
-  /// … or at this many index entries (a zero record can need several).
-  static let segmentEntryLimit = 262_144
-  /// Records wait at most this long, in bytes, for their group commit.
-  static let commitSizeLimit = 16 << 20
-
   /// Bytes of an index page.
   static let indexPageSize = 4096
   /// Bytes of an index page's header.
@@ -34,8 +25,6 @@ enum Format {
   static let indexEntrySize = 40
   /// Entries or fences in a full page.
   static let entriesPerPage = (indexPageSize - indexPageHeaderSize) / indexEntrySize
-  /// Entries of a run file at the most: what one root page can reach is 102³.
-  static let runEntryLimit = 1_000_000
 
   /// Disks of a machine at the most.
   static let diskLimit = 64
@@ -49,6 +38,22 @@ enum Format {
   static func aligned(_ length: Int) -> Int {
     (length + recordAlignment - 1) & ~(recordAlignment - 1)
   }
+}
+
+/// How far the writer lets the parts of a log grow. Readers take any size that fits the format.
+struct LogLimits: Sendable {
+  /// A segment is sealed at this length …
+  var segmentSize: UInt64 = 64 << 20
+  /// … or at this many records …
+  var segmentRecords = 65_536
+  /// … or at this many index entries (a zero record can need several).
+  var segmentEntries = 262_144
+  /// Records wait at most this long, in bytes, for their group commit.
+  var commitSize = 16 << 20
+  /// Entries of a run file at the most: what one root page can reach is 102³.
+  var runEntries = 1_000_000
+  /// Entries of a run of the lowest tier at the most; see `RunMerger`.
+  var lowestTier: UInt64 = 16_384
 }
 
 /// Whose log something belongs to; seeds every checksum, so that bytes of another log never fit.

@@ -29,6 +29,7 @@ public final class MachineWriter {
   /// Set while a write is under way; stays set if it failed.
   var isBroken = false
   private let clock: @Sendable () -> Timestamp
+  let limits: LogLimits
 
   /// The newest record's time; times never go back within a log.
   public internal(set) var lastTime = Timestamp(rawValue: 0)
@@ -47,11 +48,20 @@ public final class MachineWriter {
   ///
   /// - Throws: `.damaged` if the MANIFEST or the log contradict each other, or the failure of a system
   ///   call.
-  public init(
+  public convenience init(
     machine: Machine, in vault: Vault, lock: VaultLock,
     clock: @escaping @Sendable () -> Timestamp = { Timestamp.now() }
   ) throws(VaultError) {
+    try self.init(machine: machine, in: vault, lock: lock, clock: clock, limits: LogLimits())
+  }
+
+  /// Opens a log with other limits than usual; for tests.
+  init(
+    machine: Machine, in vault: Vault, lock: VaultLock,
+    clock: @escaping @Sendable () -> Timestamp, limits: LogLimits
+  ) throws(VaultError) {
     (self.machine, self.vault, self.lock, self.clock) = (machine, vault, lock, clock)
+    self.limits = limits
     manifest = try ManifestWriter(
       machine.manifestPath, identity: machine.identity, on: machine.system)
     points = manifest.manifest.state.points
@@ -136,7 +146,7 @@ public final class MachineWriter {
       storedBytes += UInt64(record.count)
     }
     isClosed = false
-    if segment.unacknowledged.count >= Format.commitSizeLimit || segment.isFull {
+    if segment.unacknowledged.count >= limits.commitSize || segment.isFull(limits) {
       try endCommit(flags: 0)
     }
   }
@@ -193,7 +203,7 @@ public final class MachineWriter {
         guard error.operation == "sync" else { throw VaultError(error) }
         try moveUnacknowledged(from: segment, flags: flags)
       }
-      if let open = self.segment, open.isFull { try seal(open) }
+      if let open = self.segment, open.isFull(limits) { try seal(open) }
     }
   }
 

@@ -53,9 +53,9 @@ final class OpenSegment {
   var end: UInt64 { durable + UInt64(unacknowledged.count) }
 
   /// Whether it is time to seal it.
-  var isFull: Bool {
-    end >= Format.segmentSizeLimit || recordCount >= Format.segmentRecordLimit
-      || entries.count >= Format.segmentEntryLimit
+  func isFull(_ limits: LogLimits) -> Bool {
+    end >= limits.segmentSize || recordCount >= limits.segmentRecords
+      || entries.count >= limits.segmentEntries
   }
 
   /// Adds a record; `point` is what a mark record makes.

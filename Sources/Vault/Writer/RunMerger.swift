@@ -8,11 +8,11 @@ internal import FileIO
 /// more than three runs a tier, and an entry is copied once a tier.
 enum RunMerger {
   static let fanIn = 4
-  /// Entries of a run of the lowest tier, at the most.
-  static let lowestTier: UInt64 = 16_384
 
   /// Which runs to merge next, as a range of `runs`, the oldest first; nil if all is well.
-  static func choice(_ runs: [RunSet]) -> Range<Int>? {
+  ///
+  /// A run of the lowest tier has at most `lowestTier` entries.
+  static func choice(_ runs: [RunSet], lowestTier: UInt64) -> Range<Int>? {
     var limit = lowestTier
     let largest = runs.map(\.entryCount).max() ?? 0
     repeat {
@@ -86,7 +86,7 @@ extension MachineWriter {
     var left = entryBudget
     while !cancelled() {
       let runs = manifest.manifest.state.runs
-      guard let choice = RunMerger.choice(runs) else { return }
+      guard let choice = RunMerger.choice(runs, lowestTier: limits.lowestTier) else { return }
       let chosen = Array(runs[choice])
       let count = chosen.reduce(0) { $0 + Int($1.entryCount) }
       guard count <= left else { return }
@@ -122,7 +122,7 @@ extension MachineWriter {
   }
 }
 
-/// The files of a run that is being merged, a new one every million entries.
+/// The files of a run that is being merged, a new one every `LogLimits.runEntries`.
 private final class MergedRun {
   private let writer: MachineWriter
   private let numbers: ClosedRange<UInt64>
@@ -147,7 +147,7 @@ private final class MergedRun {
   }
 
   func add(_ entry: RunEntry) throws(VaultError) {
-    if let current, current.count == Format.runEntryLimit { try finish(current) }
+    if let current, current.count == writer.limits.runEntries { try finish(current) }
     let part: Part
     if let current { part = current } else { part = try start() }
     part.count += 1
