@@ -4,8 +4,8 @@ internal import FileIO
 extension Manifest {
   /// Reads a machine's MANIFEST.
   ///
-  /// A torn end is a tail; a bad entry with an intact one behind it is damage. A single flipped bit is
-  /// repaired in memory and noted.
+  /// A torn transaction at the end is a tail; a bad entry with a later transaction behind it is damage.
+  /// A single flipped bit is repaired in memory and noted.
   /// - Throws: `.damaged`, `.newerVersion`, or the failure of a system call.
   static func read(
     _ path: String, identity: LogIdentity, on system: FileSystem
@@ -26,7 +26,10 @@ extension Manifest {
     var pending: [ManifestEntry] = []
     while offset < bytes.count {
       guard let found = repairedEntry(&bytes, at: offset, identity) else {
-        if hasEntry(bytes, behind: offset, identity) { throw damage(path, offset) }
+        let known = manifest.state.generation
+        guard known > 0, !hasEntry(bytes, behind: offset, after: known + 1, identity) else {
+          throw damage(path, offset)
+        }
         break
       }
       if found.repaired { manifest.repaired.append(UInt64(offset)) }
@@ -38,8 +41,10 @@ extension Manifest {
       manifest.state.generation = found.generation
       manifest.length = UInt64(offset)
     }
-    manifest.length = max(manifest.length, UInt64(headerSize))
+    // The first transaction came with the file itself and can't be torn.
+    guard manifest.state.generation > 0 else { throw damage(path, headerSize) }
     manifest.tail = UInt64(bytes.count) - manifest.length
+    manifest.repaired.removeAll { $0 >= manifest.length }
     manifest.checksum = bytes.withUnsafeBytes {
       Checksum.of(UnsafeRawBufferPointer(rebasing: $0[..<Int(manifest.length)]))
     }
@@ -121,11 +126,13 @@ extension Manifest {
     }
   }
 
+  /// Whether a transaction later than `torn` has an intact entry: then what comes before it was
+  /// durable once. Of the transaction that was being written any part may have reached the disk.
   private static func hasEntry(
-    _ bytes: [UInt8], behind offset: Int, _ identity: LogIdentity
+    _ bytes: [UInt8], behind offset: Int, after torn: UInt64, _ identity: LogIdentity
   ) -> Bool {
     stride(from: (offset + 8) & ~7, to: bytes.count, by: 8).contains {
-      entry(bytes, at: $0, identity) != nil
+      entry(bytes, at: $0, identity).map { $0.generation > torn } ?? false
     }
   }
 
