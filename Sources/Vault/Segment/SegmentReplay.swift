@@ -57,8 +57,11 @@ struct SegmentReplay: Sendable {
     items.removeAll { $0.offset >= tail }
     guard let last = items.lastIndex(where: { $0.sync != nil }) else { return }
     items.removeSubrange((last + 1)...)
+    let known = lastSequence.rawValue
     for item in items { count(item, segment) }
-    for gap in gaps where gap.lowerBound < min(tail, end) { poison(gap, items, segment, disks) }
+    for gap in gaps where gap.lowerBound < min(tail, end) {
+      poison(gap, items, segment, disks, known: known)
+    }
   }
 
   private mutating func walk(
@@ -131,13 +134,15 @@ struct SegmentReplay: Sendable {
     end = item.offset + UInt64(item.header.length)
   }
 
-  /// Stands in for the records a gap has swallowed, so that nobody reads past them by mistake.
+  /// Stands in for the records a gap has swallowed, so that nobody reads past them by mistake; `known`
+  /// is the last number before the segment.
   private mutating func poison(
-    _ gap: Range<UInt64>, _ items: [Item], _ segment: UInt32, _ disks: [DiskNumber]
+    _ gap: Range<UInt64>, _ items: [Item], _ segment: UInt32, _ disks: [DiskNumber],
+    known: UInt64
   ) {
     let before = items.last { $0.offset < gap.lowerBound }
     let behind = items.first { $0.offset >= gap.upperBound }
-    let known = before.map { max($0.header.hint.sequence, $0.header.sequence.rawValue) } ?? 0
+    let known = before.map { max($0.header.hint.sequence, $0.header.sequence.rawValue) } ?? known
     let hint = behind?.header.hint
     damages.append(Damage(range: gap, hint: hint, repaired: false))
     // Nothing but marks or syncs was lost: they change no block.
