@@ -7,7 +7,7 @@ final class ManifestWriter {
   private let file: File
   private let identity: LogIdentity
   /// After a failed fdatasync the file's state is unknown, and nothing more is appended.
-  private var isBroken = false
+  private(set) var isBroken = false
 
   /// Makes the MANIFEST of a new machine, durable when this returns.
   static func create(
@@ -42,8 +42,9 @@ final class ManifestWriter {
 
   /// Opens a MANIFEST for appending.
   ///
-  /// What counts is first written anew and renamed over the old file: a writer before this one may
-  /// have died of a failed fdatasync, after which what the cache shows need not be on disk.
+  /// What counts is first written anew, flipped bits put right, and renamed over the old file: a writer
+  /// before this one may have died of a failed fdatasync, after which what the cache shows need not be
+  /// on disk.
   init(_ path: String, identity: LogIdentity, on system: FileSystem) throws(VaultError) {
     self.identity = identity
     var bytes = try translated { () throws(IOError) in
@@ -62,7 +63,7 @@ final class ManifestWriter {
       throw VaultError(error)
     }
     file = opened
-    self.manifest.tail = 0
+    (self.manifest.tail, self.manifest.repaired) = (0, [])
   }
 
   /// Appends one transaction. Durable when this returns.

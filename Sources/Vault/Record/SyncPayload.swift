@@ -6,6 +6,9 @@ struct SyncPayload: Equatable, Sendable {
   static let endsAtCut: UInt32 = 1
   /// The writer stopped in order; nothing follows until it starts again.
   static let closing: UInt32 = 2
+  /// What this ends was moved from the segment before, and is still there unless the MANIFEST knows
+  /// this segment.
+  static let moved: UInt32 = 4
 
   var flags: UInt32 = 0
   /// The newest number before this record.

@@ -7,7 +7,8 @@ extension MachineWriter {
   ///
   /// If it closed the log, its segment is gone on with. If it did not, nobody knows whether an
   /// fdatasync had failed: the segment is closed at what a sync vouches for, and what was committed
-  /// after that is written to a new one.
+  /// after that is moved to a new one. So a segment is only ever added to, and what a crash left behind
+  /// the end can't come back between later records.
   func recover() throws(VaultError) {
     try removeOrphans()
     guard let open = manifest.manifest.state.openSegment else { return }
@@ -18,18 +19,21 @@ extension MachineWriter {
     try machine.vouch(for: manifest.manifest, replay)
     machine.files.forget(name)
     adopt(replay)
-    let file = try translated { () throws(IOError) in
+    let vouched = min(replay.vouched, replay.end)
+    let (file, rest) = try translated { () throws(IOError) in
       let file = LogFile(try File(path, .writing, on: machine.system))
-      if size > replay.end, replay.isClosed { try file.file.truncate(to: replay.end) }
-      return file
+      return (file, try file.file.read(at: vouched, count: Int(replay.end - vouched)))
     }
-    if replay.isClosed {
-      segment = OpenSegment(
-        number: open.number, headerLength: open.headerLength, file: file, replay: replay)
-      isClosed = true
-      return
+    let old = OpenSegment(
+      number: open.number, headerLength: open.headerLength, file: file, replay: replay,
+      durable: vouched)
+    guard replay.isClosed, replay.end == size else {
+      return try closeAsItIs(old, moving: rest, flags: replay.lastSync?.flags ?? 0)
     }
-    try moveUnvouched(replay, open, file)
+    // The closing sync is written once more, in its place: its fdatasync may have failed.
+    old.addAgain(rest)
+    segment = old
+    isClosed = true
   }
 
   private func adopt(_ replay: SegmentReplay) {
@@ -42,25 +46,6 @@ extension MachineWriter {
     }
     let last = points.last?.sequence ?? .zero
     points += replay.points.filter { $0.sequence > last }
-  }
-
-  private func moveUnvouched(
-    _ replay: SegmentReplay, _ open: ManifestState.Segment, _ file: LogFile
-  ) throws(VaultError) {
-    let vouched = min(replay.vouched, replay.end)
-    let rest: [UInt8]
-    do throws(IOError) {
-      rest = try file.file.read(at: vouched, count: Int(replay.end - vouched))
-    } catch {
-      throw VaultError(error)
-    }
-    var kept = replay
-    kept.end = vouched
-    let old = OpenSegment(
-      number: open.number, headerLength: open.headerLength, file: file, replay: nil)
-    old.adopt(kept, from: vouched)
-    try closeAsItIs(old)
-    if !rest.isEmpty { try addAgain(rest, flags: replay.lastSync?.flags ?? 0) }
   }
 
   /// Removes files that the MANIFEST does not know: what a crash left while one was being made, and
@@ -88,16 +73,28 @@ extension MachineWriter {
   }
 
   private func checkIsEmpty(_ name: LogFileName) throws(VaultError) {
-    let path = machine.files.path(name)
-    let size = try translated { () throws(IOError) in try machine.system.status(path).size }
-    var scanner = RecordScanner(
-      try machine.files.open(name), 0..<size, identity: machine.identity)
+    guard try machine.holdsCommit(name) else { return }
+    throw VaultError(
+      .damaged,
+      "'\(machine.files.path(name))' holds committed records, but the MANIFEST does not know it. "
+        + "Run 'tidemark vault rebuild' to make the MANIFEST anew from the segments.")
+  }
+}
+
+extension Machine {
+  /// Whether a segment that the MANIFEST does not know holds records that are nowhere else: a sync that
+  /// says what it ends was moved commits nothing as long as the MANIFEST does not know its segment.
+  func holdsCommit(_ name: LogFileName) throws(VaultError) -> Bool {
+    let size = try translated { () throws(IOError) in try system.status(files.path(name)).size }
+    var scanner = RecordScanner(try files.open(name), 0..<size, identity: identity)
     while let step = try scanner.next() {
-      guard case .record(let header, _, _) = step, header.type == .sync else { continue }
-      throw VaultError(
-        .damaged,
-        "'\(path)' holds committed records, but the MANIFEST does not know it. "
-          + "Run 'tidemark vault rebuild' to make the MANIFEST anew from the segments.")
+      guard case .record(let header, let offset, _) = step, header.type == .sync else { continue }
+      let payload = try scanner.bytes(of: header, at: offset).flatMap {
+        PayloadRecord.payload(of: header, in: $0, identity: identity)
+      }
+      let flags = payload.flatMap { SyncPayload($0.bytes) }?.flags ?? 0
+      if flags & SyncPayload.moved == 0 { return true }
     }
+    return false
   }
 }

@@ -13,25 +13,36 @@ extension MachineWriter {
   func openSegment() throws(VaultError) -> OpenSegment {
     if let segment { return segment }
     try checkRoom()
+    let (opened, entry) = try makeSegment(firstSequence: firstPendingSequence)
+    try makeDurable(opened)
+    try manifest.append([entry])
+    segment = opened
+    return opened
+  }
+
+  /// Makes the file of a segment, with its header and nothing else; not durable.
+  private func makeSegment(
+    firstSequence: SequenceNumber
+  ) throws(VaultError) -> (OpenSegment, ManifestEntry) {
     let number = try nextFileNumber()
     let header = SegmentHeader(
-      number: number, firstSequence: firstPendingSequence, created: .now(),
+      number: number, firstSequence: firstSequence, created: .now(),
       configuration: configuration)
     let bytes = header.encode(identity: machine.identity)
     let file = try create(LogFileName(.segment, number))
+    try translated { () throws(IOError) in try file.write(bytes, at: 0) }
+    let length = UInt32(bytes.count)
+    return (
+      OpenSegment(number: number, headerLength: length, file: LogFile(file)),
+      .segmentOpened(number: number, headerLength: length, firstSequence: firstSequence)
+    )
+  }
+
+  private func makeDurable(_ segment: OpenSegment) throws(VaultError) {
     try translated { () throws(IOError) in
-      try file.write(bytes, at: 0)
-      try file.sync()
+      try segment.sync()
       try machine.system.syncDirectory(machine.directory)
     }
-    try manifest.append([
-      .segmentOpened(
-        number: number, headerLength: UInt32(bytes.count), firstSequence: header.firstSequence)
-    ])
-    let opened = OpenSegment(
-      number: number, headerLength: UInt32(bytes.count), file: LogFile(file), replay: nil)
-    segment = opened
-    return opened
   }
 
   /// The first number that is in no sealed segment.
@@ -79,24 +90,30 @@ extension MachineWriter {
   /// Protocol: append the run and its trailer, fdatasync, then one MANIFEST transaction. A crash
   /// before that leaves a tail behind the records, which is cut off like any other.
   func seal(_ segment: OpenSegment) throws(VaultError) {
-    guard !segment.entries.isEmpty else { return try finish(segment, run: nil) }
+    guard !segment.entries.isEmpty else {
+      return try closeAsItIs(segment, moving: [], flags: 0)
+    }
     let page = UInt64(Format.indexPageSize)
     let base = (segment.end + page - 1) / page * page
     var run: RunDescription?
     do throws(IOError) {
       let name = LogFileName(.segment, segment.number)
       run = try segment.append { file throws(IOError) in
-        try writeRun(segment.entries, name, base: base, to: file, of: segment)
+        try writeRun(
+          segment.entries, name, base: base, to: file, of: segment, lastSequence: lastSequence)
       }
     } catch {
       guard error.operation == "sync" else { throw VaultError(error) }
     }
-    if let run { try finish(segment, run: run) } else { try closeAsItIs(segment) }
+    guard let run else { return try closeAsItIs(segment, moving: [], flags: 0) }
+    try manifest.append(sealing(segment, run, lastSequence: lastSequence))
+    self.segment = nil
+    isClosed = true
   }
 
   private func writeRun(
     _ entries: [RunEntry], _ name: LogFileName, base: UInt64, to file: borrowing File,
-    of segment: OpenSegment
+    of segment: OpenSegment, lastSequence: SequenceNumber
   ) throws(IOError) -> RunDescription {
     var writer = RunWriter(name, base: base, identity: machine.identity)
     for entry in MemoryRun(entries).entries { try writer.add(entry, to: file) }
@@ -107,67 +124,79 @@ extension MachineWriter {
     }
   }
 
-  /// Enters a segment as sealed where it is durable, with its points and its run.
-  private func finish(_ segment: OpenSegment, run: RunDescription?) throws(VaultError) {
-    let points = segment.durablePoints
-    let numbers = segment.durableEntries.map(\.sequence) + points.map(\.sequence.rawValue)
-    let last = numbers.max() ?? firstPendingSequence.rawValue - 1
+  /// What enters a segment as sealed where it is durable, with its points and its run.
+  private func sealing(
+    _ segment: OpenSegment, _ run: RunDescription?, lastSequence: SequenceNumber
+  ) -> [ManifestEntry] {
     let sealed = ManifestEntry.SealedSegment(
-      number: segment.number, recordsEnd: segment.durable,
-      lastSequence: SequenceNumber(rawValue: last), lastTime: lastTime, disks: sizes)
+      number: segment.number, recordsEnd: segment.durable, lastSequence: lastSequence,
+      lastTime: lastTime, disks: sizes)
     var entries: [ManifestEntry] = [.segmentSealed(sealed)]
     if let run, let set = RunSet([run]) { entries.append(.runAdded(set)) }
-    entries += points.map(ManifestEntry.point)
-    try manifest.append(entries)
-    self.segment = nil
-    isClosed = true
+    return entries + segment.durablePoints.map(ManifestEntry.point)
   }
 
-  /// Closes a segment at what is durable of it, without writing to it again; its run goes to a file of
-  /// its own.
-  func closeAsItIs(_ segment: OpenSegment) throws(VaultError) {
+  /// Closes a segment at what is durable of it, without writing to it again, and adds the encoded
+  /// `records`, the syncs among them left out, to a new one.
+  ///
+  /// Protocol: the closed segment's run goes to a file of its own; the new segment gets the records and
+  /// a sync that says they were moved; both are made durable with their names; then one MANIFEST
+  /// transaction puts the new segment behind the closed one. A crash before that leaves two files that
+  /// the next writer removes, and the old segment as it was: a record is never in neither. The room for
+  /// this may be taken from the reserve.
+  func closeAsItIs(
+    _ segment: OpenSegment, moving records: [UInt8], flags: UInt32
+  ) throws(VaultError) {
+    let moved = Self.split(records, machine.identity).filter { $0.header.type != .sync }
+    let last = moved.first.map { SequenceNumber(rawValue: $0.header.sequence.rawValue - 1) }
+    let run = try writeOwnRun(of: segment, lastSequence: last ?? lastSequence)
+    var entries = sealing(segment, run, lastSequence: last ?? lastSequence)
+    guard let last else {
+      try manifest.append(entries)
+      self.segment = nil
+      isClosed = true
+      return
+    }
+    let (opened, entry) = try makeSegment(firstSequence: last.next)
+    for record in moved { add(Array(records[record.range]), to: opened) }
+    addSync(flags: flags & SyncPayload.endsAtCut | SyncPayload.moved, to: opened)
+    try makeDurable(opened)
+    entries.append(entry)
+    try manifest.append(entries)
+    self.segment = opened
+  }
+
+  /// The run of what is durable of a segment, in a file of its own; nil if that is nothing.
+  private func writeOwnRun(
+    of segment: OpenSegment, lastSequence: SequenceNumber
+  ) throws(VaultError) -> RunDescription? {
     let entries = segment.durableEntries
-    guard !entries.isEmpty else { return try finish(segment, run: nil) }
+    guard !entries.isEmpty else { return nil }
     let name = LogFileName(.run, try nextFileNumber())
     let file = try create(name)
-    let run = try translated { () throws(IOError) in
-      let run = try writeRun(entries, name, base: 0, to: file, of: segment)
+    return try translated { () throws(IOError) in
+      let run = try writeRun(
+        entries, name, base: 0, to: file, of: segment, lastSequence: lastSequence)
       try file.sync()
       try machine.system.syncDirectory(machine.directory)
       return run
     }
-    try finish(segment, run: run)
   }
 
-  /// After a failed fdatasync: closes the segment at what was durable before, and writes the records in
-  /// question to a new one.
-  func moveUnacknowledged(from segment: OpenSegment, flags: UInt32) throws(VaultError) {
-    let records = segment.unacknowledged
-    try closeAsItIs(segment)
-    try addAgain(records, flags: flags)
-  }
-
-  /// Adds encoded records, the syncs among them left out, to a new segment and commits them.
-  func addAgain(_ records: [UInt8], flags: UInt32) throws(VaultError) {
-    let segment = try openSegment()
-    var offset = 0
+  /// Encoded records that follow each other, taken apart.
+  private static func split(
+    _ records: [UInt8], _ identity: LogIdentity
+  ) -> [(header: RecordHeader, range: Range<Int>)] {
+    var found: [(header: RecordHeader, range: Range<Int>)] = []
     records.withUnsafeBytes { bytes in
+      var offset = 0
       while offset < bytes.count {
         let rest = UnsafeRawBufferPointer(rebasing: bytes[offset...])
-        guard let header = RecordHeader(rest, identity: machine.identity) else { break }
-        let record = UnsafeRawBufferPointer(rebasing: rest[..<Int(header.length)])
-        offset += record.count
-        guard header.type != .sync else { continue }
-        let payload =
-          header.type == .mark
-          ? PayloadRecord.payload(of: header, in: record, identity: machine.identity) : nil
-        let point = payload.flatMap {
-          RecoveryPoint(sequence: header.sequence, time: header.time, payload: $0.bytes)
-        }
-        segment.add(header, record, point: point)
+        guard let header = RecordHeader(rest, identity: identity) else { return }
+        found.append((header, offset..<offset + Int(header.length)))
+        offset += Int(header.length)
       }
     }
-    addSync(flags: flags, to: segment)
-    try translated { () throws(IOError) in try segment.sync() }
+    return found
   }
 }

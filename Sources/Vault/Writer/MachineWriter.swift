@@ -99,6 +99,7 @@ public final class MachineWriter {
       throw VaultError(.invalid, "Block \(block) of disk \(disk) can't be stored: it is no block.")
     }
     guard pages != 0 else { return }
+    try drainIfFull()
     var header = next(.data, disk: disk, block: block, count: 1)
     header.codec = vault.description.codec
     header.dataMask = pages
@@ -115,6 +116,7 @@ public final class MachineWriter {
       throw VaultError(
         .invalid, "Blocks \(firstBlock) … of disk \(disk) are past the largest disk.")
     }
+    try drainIfFull()
     batch.add(next(.zero, disk: disk, block: firstBlock, count: count))
     try drainIfFull()
   }
@@ -133,6 +135,7 @@ public final class MachineWriter {
     return header
   }
 
+  /// Before and after a record is added: a failure leaves the batch as full as it was.
   private func drainIfFull() throws(VaultError) {
     if batch.isFull { try drain() }
   }
@@ -156,7 +159,7 @@ public final class MachineWriter {
   /// Makes everything added so far durable.
   public func commit() throws(VaultError) {
     try drain()
-    guard let segment, !segment.unacknowledged.isEmpty else { return }
+    guard let segment, !isClosed, !segment.unacknowledged.isEmpty else { return }
     try endCommit(flags: 0)
   }
 
@@ -174,16 +177,23 @@ public final class MachineWriter {
     let record = PayloadRecord.encode(
       .mark, sequence: lastSequence, time: lastTime, payload: point.encode(), hint: hint,
       identity: machine.identity)
-    add(record, point: point, to: segment)
+    add(record, to: segment)
     points.append(point)
     try endCommit(flags: SyncPayload.endsAtCut)
     return point
   }
 
-  func add(_ record: [UInt8], point: RecoveryPoint? = nil, to segment: OpenSegment) {
+  /// Adds an encoded record.
+  func add(_ record: [UInt8], to segment: OpenSegment) {
     record.withUnsafeBytes { bytes in
       guard let header = RecordHeader(bytes, identity: machine.identity) else {
         fatalError("the writer made a record it can't read")
+      }
+      let payload =
+        header.type == .mark
+        ? PayloadRecord.payload(of: header, in: bytes, identity: machine.identity) : nil
+      let point = payload.flatMap {
+        RecoveryPoint(sequence: header.sequence, time: header.time, payload: $0.bytes)
       }
       segment.add(header, bytes, point: point)
     }
@@ -201,7 +211,7 @@ public final class MachineWriter {
       } catch {
         // Only a failed fdatasync leaves records whose fate is unknown; a failed write is just told.
         guard error.operation == "sync" else { throw VaultError(error) }
-        try moveUnacknowledged(from: segment, flags: flags)
+        try closeAsItIs(segment, moving: segment.unacknowledged, flags: flags)
       }
       if let open = self.segment, open.isFull(limits) { try seal(open) }
     }
@@ -235,7 +245,7 @@ public final class MachineWriter {
 
   /// Runs a step that must not be half done: after a failure the writer can't be used any more.
   func exclusively(_ body: () throws(VaultError) -> Void) throws(VaultError) {
-    guard !isBroken else {
+    guard !isBroken, !manifest.isBroken else {
       throw VaultError(
         .io, "The log of '\(configuration.name)' could not be written before. Start again.")
     }

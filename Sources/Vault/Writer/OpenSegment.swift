@@ -21,24 +21,26 @@ final class OpenSegment {
   /// How many bytes of `unacknowledged` the file has.
   private var written = 0
 
-  /// Goes on with a segment of which `replay` told what it holds.
-  init(number: UInt32, headerLength: UInt32, file: LogFile, replay: SegmentReplay?) {
+  /// A new segment that has its header.
+  init(number: UInt32, headerLength: UInt32, file: LogFile) {
     (self.number, self.headerLength) = (number, headerLength)
     shared = file
-    durable = replay?.end ?? UInt64(headerLength)
-    if let replay {
-      (entries, recordCount) = (replay.entries, replay.recordCount)
-      points = replay.points.map { ($0, UInt64(headerLength)) }
-    }
+    durable = UInt64(headerLength)
   }
 
-  /// Takes over what a replay found before `end`, offsets and all; for a segment about to be closed.
-  func adopt(_ replay: SegmentReplay, from end: UInt64) {
-    entries = replay.entries
-    points = replay.points.map { ($0, replay.offsets[$0.sequence] ?? end) }
-    recordCount = replay.recordCount
-    durable = end
+  /// A segment of which `replay` told what it holds, durable for certain up to `durable`.
+  init(
+    number: UInt32, headerLength: UInt32, file: LogFile, replay: SegmentReplay, durable: UInt64
+  ) {
+    (self.number, self.headerLength) = (number, headerLength)
+    shared = file
+    self.durable = durable
+    (entries, recordCount) = (replay.entries, replay.recordCount)
+    points = replay.points.map { ($0, replay.offsets[$0.sequence] ?? durable) }
   }
+
+  /// Takes over the encoded records behind `durable`, which the index knows already.
+  func addAgain(_ records: [UInt8]) { unacknowledged += records }
 
   /// Writes the segment's own run behind its records and makes it durable.
   func append(
