@@ -17,6 +17,7 @@ func fuseOperations() -> fuse_operations {
     configuration?.pointee.nullpath_ok = 1
     configuration?.pointee.hard_remove = 1
     configuration?.pointee.use_ino = 1
+    servedSession = fuse_get_session(fuse_get_context()?.pointee.fuse)
     print("mounted")
     fflush(nil)
     return fuse_get_context()?.pointee.private_data

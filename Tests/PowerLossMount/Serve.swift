@@ -6,6 +6,20 @@ import Support
 /// The mount could not be made; libfuse has printed why.
 struct MountFailed: Error {}
 
+/// The session that SIGTERM ends; set once, before anything is served.
+nonisolated(unsafe) var servedSession: OpaquePointer?
+
+/// Lets SIGTERM end the session, at any time and any number of times: libfuse puts no handler of its
+/// own over one that is there, and would take its own away before the state is stored.
+private func endSessionOnSignal() {
+  var action = sigaction()
+  action.__sigaction_handler.sa_handler = { _ in
+    guard let servedSession else { _exit(1) }
+    fuse_session_exit(servedSession)
+  }
+  sigaction(SIGTERM, &action, nil)
+}
+
 /// Serves a copy of the backing directory until the power fails or the service is ended, then puts
 /// into that directory what a restart would find.
 func serve(_ options: Options) throws {
@@ -19,6 +33,7 @@ func serve(_ options: Options) throws {
 
   let context = Unmanaged.passRetained(ServedDisk(disk))
   defer { context.release() }
+  endSessionOnSignal()
   cutPowerOnSignal(context.toOpaque())
   let mountOptions: String = options.mountOptions.joined(separator: ",")
   let command = ["PowerLossMount", "-f", "-o", mountOptions, options.mountPoint]
