@@ -55,7 +55,7 @@ let package = Package(
     room("Capture", "Bytes", "FileIO", "Vault", "ImageFormats"),
     room("Operations", "Bytes", "Codecs", "FileIO", "Vault", "ImageFormats", "Capture"),
     tool(
-      "tidemark", "Operations", "Capture", "Vault", "ImageFormats",
+      "tidemark", "Operations", "RecoveryTree", "FuseMount", "Capture", "Vault", "ImageFormats",
       "Bytes", "Codecs", "FileIO", arguments),
 
     // C: shows the thread sanitizer the locks that Swift's Mutex takes.

@@ -1,4 +1,5 @@
 internal import ArgumentParser
+internal import FuseMount
 internal import Operations
 
 /// What the command ends with. The numbers are a promise to scripts.
@@ -59,6 +60,17 @@ enum ExitStatus: Int32, CaseIterable {
     case .source: self = .source
     case .unwritable: self = .unwritable
     case .cancelled: self = .interrupted
+    }
+  }
+
+  /// The status for a mount that could not be made or ended.
+  init(_ error: MountError) {
+    switch error.code {
+    case .missing, .notADirectory, .notEmpty, .alreadyMounted, .stale, .notMounted, .inUse,
+      .refused:
+      self = .refused
+    case .backgroundFailed: self = error.exitStatus.flatMap(ExitStatus.init) ?? .failed
+    case .unavailable, .system: self = .failed
     }
   }
 }

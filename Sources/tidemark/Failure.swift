@@ -1,4 +1,5 @@
 internal import ArgumentParser
+internal import FuseMount
 internal import Glibc
 internal import Operations
 
@@ -13,6 +14,7 @@ struct Failure {
   var outcome: (status: ExitStatus, message: String)? {
     switch error {
     case let error as OperationError: (ExitStatus(error.code), error.message)
+    case let error as MountError: (ExitStatus(error), error.message)
     default: nil
     }
   }

@@ -28,7 +28,7 @@ struct Tidemark: ParsableCommand {
     version: "0.1.0",
     subcommands: [
       VaultCommand.self, MachineCommand.self, ReplicateCommand.self, PointCommand.self,
-      ExportCommand.self, VerifyCommand.self,
+      MountCommand.self, UnmountCommand.self, ExportCommand.self, VerifyCommand.self,
       StatusCommand.self,
     ])
 
