@@ -1,5 +1,6 @@
 internal import FileIO
 internal import Glibc
+internal import Synchronization
 
 /// Another program under a test's control: started, waited for, killed.
 ///
@@ -10,6 +11,8 @@ public final class Program: Sendable {
   public let processIdentifier: Int32
   private let name: String
   private let output: TemporaryDirectory
+  /// Whether the system was told that nobody asks for the exit status any more.
+  private let isReaped = Atomic(false)
 
   /// How a program ended, and what it wrote.
   public struct Result: Sendable {
@@ -64,6 +67,22 @@ public final class Program: Sendable {
       command[0], command, Self.variables(adding: environment), actions, attributes)
   }
 
+  /// Nobody can ask for the program any more: it ends, and leaves no zombie. (Swift Testing waits for
+  /// any child, and would find that zombie again and again instead of its own.)
+  deinit {
+    guard !isReaped.load(ordering: .relaxed) else { return }
+    killGroup()
+    reap()
+  }
+
+  @discardableResult
+  private func reap() -> Int32 {
+    var status: Int32 = 0
+    while waitpid(processIdentifier, &status, 0) < 0, errno == EINTR {}
+    isReaped.store(true, ordering: .relaxed)
+    return status
+  }
+
   private static func variables(adding added: [String: String]) -> [String] {
     var all: [String] = []
     var next = environ
@@ -110,8 +129,7 @@ public final class Program: Sendable {
   public func wait(seconds: Double) -> Result {
     let ended = Self.poll(seconds: seconds) { !isRunning }
     if !ended { killGroup() }
-    var status: Int32 = 0
-    while waitpid(processIdentifier, &status, 0) < 0, errno == EINTR {}
+    let status = reap()
     let signal = status & 0x7F
     return Result(
       status: ended ? (signal == 0 ? (status >> 8) & 0xFF : 128 + signal) : nil,
