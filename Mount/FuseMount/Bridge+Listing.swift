@@ -12,7 +12,9 @@ extension Bridge {
     let buffer = ThreadBuffer.take(min(count, KernelMount.readSizeLimit))
     var filled = 0
     do {
-      for (place, entry) in zip(Int(offset)..., try directory.entries(from: Int(offset))) {
+      let entries = try directory.entries(from: Int(offset))
+      for place in entries.indices {
+        let entry = entries[place]
         var facts = stat()
         facts.st_ino = ino_t(entry.inode.rawValue)
         facts.st_mode = Self.type(of: entry.kind)
@@ -34,7 +36,9 @@ extension Bridge {
     let buffer = ThreadBuffer.take(min(count, KernelMount.readSizeLimit))
     var filled = 0
     do {
-      for (place, entry) in zip(Int(offset)..., try directory.entries(from: Int(offset))) {
+      let entries = try directory.entries(from: Int(offset))
+      for place in entries.indices {
+        let entry = entries[place]
         let rest = UnsafeMutableRawBufferPointer(rebasing: buffer[filled...])
         // Asked for the size first: what does not fit must not be counted.
         let size = reply.sizeWithAttributes(of: entry.name)

@@ -58,6 +58,8 @@ extension Bridge {
     _ info: UnsafeMutablePointer<fuse_file_info>?
   ) {
     guard let file = Self.held(info, TreeFile.self) else { return reply.status(EBADF) }
+    // The kernel keeps to the limit it was told.
+    guard count <= KernelMount.readSizeLimit, offset >= 0 else { return reply.status(EINVAL) }
     let buffer = ThreadBuffer.take(count)
     do {
       let taken = try file.read(into: buffer, at: UInt64(offset))

@@ -24,7 +24,7 @@ public final class TreeDirectory: Sendable {
 
   init(list: @escaping @Sendable () throws(TreeError) -> [Entry]) { self.list = list }
 
-  /// The entries from place `offset`, `.` and `..` first.
+  /// The entries from place `offset`, `.` and `..` first; the slice's indices are their places.
   public func entries(from offset: Int) throws(TreeError) -> ArraySlice<Entry> {
     if offset > 0, let entries = seen.withLock({ $0 }) { return entries.dropFirst(offset) }
     let entries = try list()

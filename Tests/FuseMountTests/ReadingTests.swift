@@ -146,6 +146,19 @@ struct ReadingTests {
     }
   }
 
+  @Test("a place beyond the end of a directory holds nothing, and harms nobody")
+  func seekingInDirectories() throws {
+    let directory = try #require(opendir(mount.machine + "/points"))
+    defer { closedir(directory) }
+    for place in [1 << 40, Int.max] {
+      seekdir(directory, place)
+      #expect(readdir(directory) == nil)
+    }
+    rewinddir(directory)
+    #expect(readdir(directory) != nil)
+    #expect(mount.server.isRunning)
+  }
+
   @Test("df tells the size of the machines' disks, all of it taken")
   func statistics() throws {
     var facts = statvfs()
