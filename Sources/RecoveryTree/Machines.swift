@@ -93,13 +93,16 @@ final class MachineView: Sendable {
 /// A machine's points at one moment, by id.
 final class PointIndex: Sendable {
   let snapshot: MachineSnapshot
+  /// The points' ids, which are made anew each time they are asked for.
+  let ids: [String]
   private let places: [String: Int]
 
   init(_ snapshot: MachineSnapshot) {
     self.snapshot = snapshot
+    ids = snapshot.points.map(\.id)
     var places: [String: Int] = [:]
-    places.reserveCapacity(snapshot.points.count)
-    for (place, point) in snapshot.points.enumerated() { places[point.id] = place }
+    places.reserveCapacity(ids.count)
+    for (place, id) in ids.enumerated() { places[id] = place }
     self.places = places
   }
 

@@ -27,8 +27,9 @@ extension RecoveryTree {
         + links.map { ($0.rawValue, Node(place: .link(machine, $0))) }
         + [("points", Node(place: .points(machine))), ("at", Node(place: .instants(machine)))]
     case .points(let machine):
-      return try machines.known(machine).newestPoints().snapshot.points.map {
-        ($0.id, show(Visit($0), of: machine, asked: nil))
+      let index = try machines.known(machine).newestPoints()
+      return zip(index.ids, index.snapshot.points).map { id, point in
+        (id, show(Visit(point), of: machine, asked: nil))
       }
     case .instants: return []
     case .point(let place):

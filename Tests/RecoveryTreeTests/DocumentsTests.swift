@@ -1,3 +1,5 @@
+internal import Bytes
+internal import FileIO
 internal import FoundationEssentials
 internal import RecoveryTree
 internal import Support
@@ -69,5 +71,36 @@ struct DocumentsTests {
     #expect(fields.newestPoint == walker.id(2))
     #expect(fields.windowEnd == "2026-11-20T10:32:00Z")
     #expect(try walker.entry("machine.json").attributes.size == UInt64(bytes.count))
+  }
+
+  @Test("the page on the mount names every field of the documents, and no other")
+  func page() throws {
+    let tests = FileSystem.parent(of: FileSystem.parent(of: #filePath))
+    let source = tests + "/../Sources/RecoveryTree/RecoveryTree.docc/TheMount.md"
+    let page = String(
+      decoding: try FileSystem.system.readFile(source, limit: 1 << 20), as: UTF8.self)
+    let fixture = try VaultFixture(disks: [1 << 20])
+    fixture.write(VaultFixture.partitionTable([(100, 100)]), at: 446)
+    let point = try fixture.mark(label: "one")
+    let walker = try Walker(fixture)
+    let texts = try ["at/\(point.time.compact)/point.json", "machine.json"].map {
+      String(decoding: try walker.content($0), as: UTF8.self)
+    }
+    let fields = Set(texts.flatMap { $0.matches(of: /"(\w+)" :/).map { String($0.1) } })
+    let rows = page.split(separator: "\n").filter {
+      $0.hasPrefix("| `point.json`") || $0.hasPrefix("| `asked`") || $0.hasPrefix("| each of")
+        || $0.hasPrefix("| `machine.json`")
+    }
+    #expect(rows.count == 5)
+    let named = rows.flatMap { row in
+      row.split(separator: "|")[1].matches(of: /`([\w-]+)`/).map { String($0.1) }
+    }
+    // Values of fields, and fields that this point has no use for.
+    let values: Set = ["crash", "app", "machine", "per-disk", "mbr", "gpt"]
+    let unused: Set = ["vhdAbsent", "name"]
+    #expect(
+      Set(named).subtracting(values).subtracting(unused)
+        == fields.subtracting(values).subtracting(unused))
+    #expect(unused.isSubset(of: named))
   }
 }
