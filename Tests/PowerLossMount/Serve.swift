@@ -31,7 +31,8 @@ func serve(_ options: Options) throws {
   if let calls = options.powerOffAfter { disk.cutPower(after: calls) }
   if let syncs = options.failSyncAfter { disk.failSyncs(after: syncs) }
 
-  let context = Unmanaged.passRetained(ServedDisk(disk))
+  let served = ServedDisk(disk)
+  let context = Unmanaged.passRetained(served)
   defer { context.release() }
   endSessionOnSignal()
   cutPowerOnSignal(context.toOpaque())
@@ -46,7 +47,7 @@ func serve(_ options: Options) throws {
   // A loop that a signal ended is counted as a failure, 7 or 8; less means that it never began.
   guard status == 0 || status >= 7 else { throw MountFailed() }
 
-  if disk.isOff {
+  if served.finish() {
     print("power lost at change \(disk.changes), seed \(options.seed)")
     disk.crash(options.loss)
   } else {
@@ -76,7 +77,7 @@ private func cutPowerOnSignal(_ context: UnsafeMutableRawPointer) {
       var taken: Int32 = 0
       sigwait(&signals, &taken)
       guard let context else { return nil }
-      Unmanaged<ServedDisk>.fromOpaque(context).takeUnretainedValue().disk.cutPower()
+      Unmanaged<ServedDisk>.fromOpaque(context).takeUnretainedValue().cutPower()
       kill(getpid(), SIGTERM)
       return nil
     }, context)

@@ -3,13 +3,28 @@ import CFuse
 import FileIO
 import Glibc
 import Support
+import Synchronization
 
 /// Answers libfuse's calls with a simulated disk: each call finds it in the context and gives 0 or
 /// a negated errno.
 final class ServedDisk: Sendable {
   let disk: SimulatedDisk
 
+  /// Nothing is served any more: what the disk holds now is being settled and stored.
+  private let isOver = Mutex(false)
+
   init(_ disk: SimulatedDisk) { self.disk = disk }
+
+  /// Cuts the power, unless the service has ended before.
+  func cutPower() { isOver.withLock { if !$0 { disk.cutPower() } } }
+
+  /// Ends the service; gives whether it ended by a power loss.
+  func finish() -> Bool {
+    isOver.withLock { isOver in
+      isOver = true
+      return disk.isOff
+    }
+  }
 
   /// The disk of the call that this thread answers.
   static var current: ServedDisk {

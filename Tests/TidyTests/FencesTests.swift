@@ -24,7 +24,7 @@ struct FencesTests {
     "Support": [
       "Bytes", "CThreadSanitizer", "Codecs", "FileIO", "Glibc", "Synchronization", "Vault",
     ],
-    "PowerLossMount": ["Bytes", "CFuse", "FileIO", "Glibc", "Support"],
+    "PowerLossMount": ["Bytes", "CFuse", "FileIO", "Glibc", "Support", "Synchronization"],
   ]
 
   /// What comes with Swift and does not touch the file system by itself (`fileSystemCalls` sees to
