@@ -184,6 +184,11 @@ public struct ProgramFailure: Error, CustomStringConvertible {
   /// How it ended.
   public let result: Program.Result
 
+  /// Tells how a program ended that should not have.
+  public init(command: String, result: Program.Result) {
+    (self.command, self.result) = (command, result)
+  }
+
   /// Command, status and output.
   public var description: String { "'\(command)' failed: \(result.report)" }
 }

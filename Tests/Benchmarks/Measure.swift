@@ -1,0 +1,79 @@
+internal import Foundation
+internal import Support
+
+/// A way of reading a disk that is measured with fio.
+struct Measure {
+  let name: String
+  /// `IOPS`, or `MB/s`.
+  let unit: String
+  let arguments: [String]
+
+  /// Random reads of 4 KiB anywhere on the disk (direct), random reads where it held data at first
+  /// (direct; the places are in the file `places`), and one pass over all of it.
+  static func all(_ settings: Settings, places: String) -> [Measure] {
+    let random = ["--rw=randread", "--bs=4k", "--direct=1", "--runtime=\(settings.seconds)"]
+    let anywhere =
+      random + ["--time_based", "--ramp_time=\(settings.seconds / 3)", "--randrepeat=1"]
+    let inData = random + ["--read_iolog=\(places)", "--replay_no_stall=1"]
+    let alone = ["--ioengine=psync"]
+    let eight = ["--ioengine=libaio", "--iodepth=8"]
+    let pass = ["--rw=read", "--bs=1M", "--ioengine=psync"]
+    return [
+      Measure(name: "random-4k-depth-1", unit: "IOPS", arguments: anywhere + alone),
+      Measure(name: "random-4k-depth-8", unit: "IOPS", arguments: anywhere + eight),
+      Measure(name: "random-4k-in-data-depth-1", unit: "IOPS", arguments: inData + alone),
+      Measure(name: "random-4k-in-data-depth-8", unit: "IOPS", arguments: inData + eight),
+      Measure(name: "sequential-1m-direct", unit: "MB/s", arguments: pass + ["--direct=1"]),
+      // fio drops what the kernel cached of the file first; the kernel reads ahead.
+      Measure(name: "sequential-1m-buffered", unit: "MB/s", arguments: pass + ["--direct=0"]),
+    ]
+  }
+
+  private struct Output: Decodable {
+    struct Job: Decodable {
+      struct Reads: Decodable {
+        let iops: Double
+        let bw_bytes: Double
+      }
+      let read: Reads
+    }
+    let jobs: [Job]
+  }
+
+  struct NoResult: Error, CustomStringConvertible {
+    let output: String
+    var description: String { "fio gave no result: \(output)" }
+  }
+
+  /// Measures once in all ways, one after the other.
+  static func run(_ measures: [Measure], on path: String) throws -> [Double] {
+    var arguments = ["--output-format=json"]
+    for measure in measures {
+      arguments += ["--name=\(measure.name)", "--stonewall", "--readonly", "--filename=\(path)"]
+      arguments += measure.arguments
+      if measure.arguments.contains(where: { $0.hasPrefix("--read_iolog") }) {
+        arguments.append("--replay_redirect=\(path)")
+      }
+    }
+    let result = try Program("fio", arguments).wait(seconds: 1200)
+    // Notes of fio may precede the JSON.
+    let json = result.output.drop { $0 != "{" }
+    guard result.succeeded,
+      let jobs = try? JSONDecoder().decode(Output.self, from: Data(json.utf8)).jobs,
+      jobs.count == measures.count
+    else { throw NoResult(output: result.report) }
+    return zip(measures, jobs).map { measure, job in
+      measure.unit == "IOPS" ? job.read.iops : job.read.bw_bytes / 1e6
+    }
+  }
+
+  /// Writes the list of places for the reads in data, as fio reads it ("Trace file format v2" of
+  /// fio(1)).
+  static func writePlaces(_ changes: Changes, to path: String, count: Int) throws {
+    var changes = changes
+    var text = "fio version 2 iolog\n/disk add\n/disk open\n"
+    for _ in 0..<count { text += "/disk read \(changes.dataPage()) 4096\n" }
+    text += "/disk close\n"
+    try text.write(toFile: path, atomically: false, encoding: .utf8)
+  }
+}

@@ -1,0 +1,58 @@
+internal import FileIO
+internal import Support
+
+/// A vault with one machine, `bench`, used through the command line as an operator would.
+struct TidemarkVault {
+  let path: String
+  let size: UInt64
+  static let machine = "bench"
+
+  /// Makes a vault that replicates `image`.
+  init(at path: String, codec: String, image: String) throws {
+    self.path = path
+    size = try FileSystem.system.status(image).size
+    try Program.require(Product.tidemark, "vault", "init", path, "--codec", codec)
+    try run("machine", "add", Self.machine, "--disk", image, "--capture", "reflink")
+  }
+
+  /// A vault that is there already.
+  init(at path: String, size: UInt64) { (self.path, self.size) = (path, size) }
+
+  private func run(_ arguments: String..., seconds: Double = 1200) throws {
+    let result = try Program(Product.tidemark, arguments, environment: ["TIDEMARK_VAULT": path])
+      .wait(seconds: seconds)
+    guard result.succeeded else {
+      throw ProgramFailure(command: "tidemark \(arguments.joined(separator: " "))", result: result)
+    }
+  }
+
+  /// Makes a recovery point.
+  func replicate() throws { try run("replicate", Self.machine) }
+
+  /// Writes the disk at the newest point as a fixed VHD.
+  func export(to output: String) throws {
+    try run("export", Self.machine, "--point", "latest", "--format", "vhd", output)
+  }
+
+  /// A copy of the vault as it is now.
+  func copy(to copy: String) throws -> TidemarkVault {
+    try Program.require("cp", "--archive", "--reflink=auto", path, copy)
+    return TidemarkVault(at: copy, size: size)
+  }
+
+  /// Mounts the vault, and waits for the first bytes of a point's disk.
+  func serve(on bench: Workbench, point: String = "latest", offset: UInt64 = 0) throws
+    -> ServedDisk
+  {
+    let mountPoint = bench.file("mount")
+    if !FileSystem.system.exists(mountPoint) {
+      try FileSystem.system.makeDirectory(mountPoint)
+    }
+    let parent = point.hasPrefix("latest") ? "" : "points/"
+    return try ServedDisk(
+      [Product.tidemark, "mount", "--foreground", mountPoint],
+      environment: ["TIDEMARK_VAULT": path], mountPoint: mountPoint,
+      path: "\(mountPoint)/\(Self.machine)/\(parent)\(point)/disk0.raw",
+      size: size, offset: offset)
+  }
+}
