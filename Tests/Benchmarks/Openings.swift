@@ -109,6 +109,6 @@ struct LongDiskChanges {
     }
     let disk = PointDisk(number: 0, size: Settings.longDiskSize)
     _ = try writer.mark(NewPoint(disks: [disk], time: time))
-    try writer.mergeRuns(entryBudget: 1 << 20)
+    try writer.mergeRuns(entryBudget: 4_000_000)
   }
 }

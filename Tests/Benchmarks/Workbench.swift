@@ -39,8 +39,12 @@ final class Workbench {
     return file(name)
   }
 
-  /// Writes all that waits to be written, so that it does not disturb what is measured next.
-  func settle() throws { try Program.require("sync", "--file-system", path) }
+  /// Writes all that waits to be written, so that it does not disturb what is measured next, and
+  /// gives back the room of what was removed.
+  func settle() throws {
+    try Program.require("sync", "--file-system", path)
+    try Program.require("fstrim", path)
+  }
 }
 
 extension FileSystem {
