@@ -55,7 +55,9 @@ struct Reads {
         try bench.settle()
         let disk = try contender.serve()
         rounds["open/" + contender.name, default: []].append(disk.secondsToFirstByte * 1000)
-        for (measure, value) in zip(measures, try Measure.run(measures, on: disk.path)) {
+        let values = try Measure.run(measures, on: disk.path)
+        report.progress("  " + values.map { String(Int($0)) }.joined(separator: " "))
+        for (measure, value) in zip(measures, values) {
           rounds[measure.name + "/" + contender.name, default: []].append(value)
         }
         rounds["memory/" + contender.name, default: []].append(disk.peakMemory)
