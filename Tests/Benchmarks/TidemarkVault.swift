@@ -11,15 +11,20 @@ struct TidemarkVault {
   init(at path: String, codec: String, image: String) throws {
     self.path = path
     size = try FileSystem.system.status(image).size
-    try Program.require(Product.tidemark, "vault", "init", path, "--codec", codec)
+    try run("vault", "init", path, "--codec", codec)
     try run("machine", "add", Self.machine, "--disk", image, "--capture", "reflink")
   }
 
   /// A vault that is there already.
   init(at path: String, size: UInt64) { (self.path, self.size) = (path, size) }
 
+  /// Names the vault, and keeps it out of the user's own configuration.
+  private var environment: [String: String] {
+    ["TIDEMARK_VAULT": path, "XDG_CONFIG_HOME": path + "-configuration"]
+  }
+
   private func run(_ arguments: String..., seconds: Double = 1200) throws {
-    let result = try Program(Product.tidemark, arguments, environment: ["TIDEMARK_VAULT": path])
+    let result = try Program(Product.tidemark, arguments, environment: environment)
       .wait(seconds: seconds)
     guard result.succeeded else {
       throw ProgramFailure(command: "tidemark \(arguments.joined(separator: " "))", result: result)
@@ -51,7 +56,7 @@ struct TidemarkVault {
     let parent = point.hasPrefix("latest") ? "" : "points/"
     return try ServedDisk(
       [Product.tidemark, "mount", "--foreground", mountPoint],
-      environment: ["TIDEMARK_VAULT": path], mountPoint: mountPoint,
+      environment: environment, mountPoint: mountPoint,
       path: "\(mountPoint)/\(Self.machine)/\(parent)\(point)/disk0.raw",
       size: size, offset: offset)
   }
