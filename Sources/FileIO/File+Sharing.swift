@@ -2,13 +2,19 @@ internal import CFileIO
 internal import Glibc
 
 extension File {
-  /// Takes the file's lock for this process alone without waiting (flock(2), LOCK_EX | LOCK_NB).
+  /// Takes the file's lock for this process alone (flock(2), LOCK_EX | LOCK_NB).
   ///
+  /// Another process that is just ending, or starting a program (whose descriptors close only at its
+  /// exec), gets `patience` milliseconds to let go of it.
   /// - Throws: an error with `isLocked` if another process has it.
-  public func lockExclusively() throws(IOError) {
+  public func lockExclusively(patience: Int = 0) throws(IOError) {
     if let double { return try double.lockExclusively(descriptor) }
-    guard flock(descriptor, LOCK_EX | LOCK_NB) == 0 else {
-      throw IOError("lock", path, code: errno)
+    var left = patience
+    while flock(descriptor, LOCK_EX | LOCK_NB) != 0 {
+      let code = errno
+      guard code == EWOULDBLOCK, left > 0 else { throw IOError("lock", path, code: code) }
+      usleep(10_000)
+      left -= 10
     }
   }
 

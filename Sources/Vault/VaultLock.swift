@@ -14,7 +14,7 @@ public final class VaultLock: Sendable {
     self.path = path
     do throws(IOError) {
       let file = LogFile(try File(path + "/" + Self.fileName, .writing, on: system))
-      try file.file.lockExclusively()
+      try file.file.lockExclusively(patience: 300)
       self.file = file
     } catch {
       guard error.isLocked else { throw VaultError(error) }
@@ -27,7 +27,7 @@ public final class VaultLock: Sendable {
 }
 
 extension Vault {
-  /// Takes the right to write, without waiting.
+  /// Takes the right to write; waits for no more than a third of a second.
   ///
   /// - Throws: `.locked` if another process has it.
   public func lock() throws(VaultError) -> VaultLock { try VaultLock(path, on: system) }
