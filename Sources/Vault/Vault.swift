@@ -52,6 +52,8 @@ public final class Vault: Sendable {
       let lock = try File(
         path + "/" + VaultLock.fileName, .creating(permissions: 0o600), on: system)
       try lock.sync()
+      // Whoever finds vault.json finds the rest.
+      try system.syncDirectory(path)
       let file = path + "/" + VaultDescription.fileName
       try system.replaceFile(file, with: json, permissions: permissions.file)
       try permissions.apply(to: file, on: system)
@@ -69,7 +71,10 @@ public final class Vault: Sendable {
     } catch {
       guard error.isPresent else { throw VaultError(error) }
       let names = try translated { () throws(IOError) in try system.list(path) }
-      guard names.isEmpty else {
+      let isCleared = try translated { () throws(IOError) in
+        try clearUnfinished(names, in: path, on: system)
+      }
+      guard isCleared else {
         let isVault = names.contains(VaultDescription.fileName)
         throw VaultError(
           .alreadyExists,
@@ -80,6 +85,20 @@ public final class Vault: Sendable {
       }
       try translated { () throws(IOError) in try permissions.apply(to: path, on: system) }
     }
+  }
+
+  /// Removes what a crash left of making a vault here; false, and nothing, if there is anything else.
+  private static func clearUnfinished(
+    _ names: [String], in path: String, on system: FileSystem
+  ) throws(IOError) -> Bool {
+    let leftovers = ["machines", VaultLock.fileName, VaultDescription.fileName + ".new"]
+    guard Set(names).isSubset(of: leftovers) else { return false }
+    if names.contains("machines") {
+      guard try system.list(path + "/machines").isEmpty else { return false }
+      try system.removeDirectory(path + "/machines")
+    }
+    for name in names where name != "machines" { try system.remove(path + "/" + name) }
+    return true
   }
 
   var machinesPath: String { path + "/machines" }
