@@ -23,7 +23,7 @@ public struct OperationError: Error, Sendable, CustomStringConvertible {
     case refused
     /// The source of a disk is missing, can't be read, changed, or has a wrong size.
     case source
-    /// No room is left, or writing is not allowed.
+    /// No room is left, or access is not allowed.
     case unwritable
     /// It was stopped on request.
     case cancelled

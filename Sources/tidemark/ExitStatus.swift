@@ -29,7 +29,7 @@ enum ExitStatus: Int32, CaseIterable {
     case .unknown: "unknown machine, recovery point or disk"
     case .refused: "refused by a rule; nothing was changed"
     case .source: "a source disk is missing, unreadable, changed, or of a wrong size"
-    case .unwritable: "no room is left, or writing is not allowed"
+    case .unwritable: "no room is left, or access is not allowed"
     case .usage: "the command was not understood"
     case .interrupted: "interrupted; run the command again to go on"
     }

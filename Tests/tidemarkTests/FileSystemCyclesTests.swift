@@ -37,6 +37,10 @@ import Testing
     let status = try guest.check(newest)
     #expect(try status == guest.check(guest.image) && status == 0)
     try compareFiles(tool, newest, guest.image)
+    let vhd = tool.file("disk.vhd")
+    try tool.require("export", "m", "--point", "latest", "--format", "vhd", "--verify", vhd)
+    try Program.require(
+      "qemu-img", "compare", "-f", "raw", "-F", "vpc", guest.image, vhd, seconds: 600)
     #expect(try tool.run("verify").status == 0)
   }
 

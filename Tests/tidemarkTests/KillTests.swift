@@ -23,6 +23,24 @@ import Vault
     return wasRunning
   }
 
+  /// Kills `replicate` once a group commit of what it stores is surely durable, and before the mark.
+  private static func killWhileStoring(
+    _ tool: Tool, _ machine: String, _ random: inout SeededGenerator
+  ) throws {
+    func stored() throws -> UInt64 {
+      let machine = try Vault(opening: tool.vault).machine(named: machine)
+      return try machine.occupiedBytes()
+    }
+    let before = try stored()
+    let program = try tool.start(["replicate", machine])
+    _ = try Program.poll(seconds: 30) {
+      try !program.isRunning || stored() > before + UInt64(17 << 20)
+    }
+    usleep(UInt32(random.number(0..<20_000)))
+    program.killGroup()
+    _ = program.wait(seconds: 30)
+  }
+
   private static func change(_ path: String, _ random: inout SeededGenerator) throws {
     let file = try File(path, .writing)
     for _ in 0..<random.number(1..<400) {
@@ -57,10 +75,12 @@ import Vault
     let image = try tool.image("disk.img", size: UInt64(Self.size))
     try File(image, .writing).write(random.bytes(Self.size / 2), at: 0)
     try tool.require("machine", "add", "m", "--disk", image)
+    var known = [try tool.require("replicate", "m"): try Self.checksum(image)]
+    try Self.change(image, &random)
     let clock = ContinuousClock()
     let start = clock.now
-    var known = [try tool.require("replicate", "m"): try Self.checksum(image)]
-    let usual = max(0.05, (clock.now - start) / .seconds(1))
+    known[try tool.require("replicate", "m")] = try Self.checksum(image)
+    let usual = max(0.02, (clock.now - start) / .seconds(1))
     var alive = 0
     for _ in 0..<Count.of("TIDEMARK_KILLS", normally: 15) {
       try Self.change(image, &random)
@@ -108,5 +128,48 @@ import Vault
       #expect(try #require(shown["storedBytes"] as? Int) < Self.size + 3 * (40 << 20))
       try tool.require("machine", "remove", name, "--yes")
     }
+  }
+
+  @Test(
+    "kill -9 during a replication by cloning is made good from the clone it left",
+    .enabled(if: Available.root))
+  func cloning() throws {
+    var random = SeededGenerator(for: "kills of cloning")
+    let mount = try LoopMount(.xfs, size: 1 << 30)
+    let tool = try Tool.withVault("kills-clone")
+    let image = mount.file("disk.img")
+    try File(image, .creating(permissions: 0o600)).truncate(to: UInt64(Self.size))
+    try File(image, .writing).write(random.bytes(Self.size / 2), at: 0)
+    try tool.require("machine", "add", "m", "--disk", image, "--capture", "reflink")
+    var known = [try tool.require("replicate", "m"): try Self.checksum(image)]
+    var resumed = 0
+    for _ in 0..<Count.of("TIDEMARK_KILLS", normally: 15) {
+      try File(image, .writing).write(
+        random.bytes(64 << 20), at: UInt64(random.number(0..<Self.size - 64 << 20)))
+      let atClone = try Self.checksum(image)
+      let before = try tool.points(of: "m")
+      if random.once(in: 3) {
+        _ = try Self.kill(tool, "m", within: 0.5, &random)
+      } else {
+        try Self.killWhileStoring(tool, "m", &random)
+      }
+      try Self.change(image, &random)
+      let made = try tool.json("replicate", "m")
+      let present = try Self.checksum(image)
+      let cycles = made["cycles"] as? [[String: Any]] ?? []
+      if cycles.count == 2 { resumed += 1 }
+      let points = try tool.points(of: "m")
+      #expect(points.starts(with: before))
+      for id in points.dropFirst(before.count) {
+        known[id] = id == points.last ? present : atClone
+      }
+      for id in points.suffix(3) { #expect(try Self.checksum(tool, "m", id) == known[id]) }
+      let clones = try FileSystem.system.list(mount.file(".tidemark"))
+      #expect(clones.count == 1, "\(clones)")
+    }
+    #expect(try tool.run("verify").status == 0)
+    for (id, sum) in known { #expect(try Self.checksum(tool, "m", id) == sum) }
+    print("finished from a clone: \(resumed)")
+    #expect(resumed > 0)
   }
 }
