@@ -117,7 +117,7 @@ public final class DiskReader: DiskContent, Sendable {
       levels &= levels - 1
       let key = BlockKey(disk: number, level: level, index: block >> UInt64(level - 1))
       var sequence = timeline.cut
-      while let entry = try run.firstEntry(at: key, sequence), entry.key == key {
+      while let entry = try run.newestEntry(of: key, sequence) {
         let visible = timeline.visible(entry.sequence)
         if visible == entry.sequence {
           if entry.sequence > newest.sequence {
@@ -268,7 +268,7 @@ public final class DiskReader: DiskContent, Sendable {
       // Where any block may have been lost, every block has to be looked at.
       let everything = BlockKey.everything(of: number)
       if run.levels >> UInt64(everything.level) & 1 != 0,
-        let lost = try run.firstEntry(at: everything, timeline.cut), lost.key == everything,
+        let lost = try run.newestEntry(of: everything, timeline.cut),
         lost.flags & RunEntry.damaged != 0
       {
         return block

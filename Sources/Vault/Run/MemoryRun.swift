@@ -61,6 +61,14 @@ enum Run: Sendable {
   }
 
   @inline(__always)
+  func newestEntry(of key: BlockKey, _ sequence: UInt64) throws(VaultError) -> RunEntry? {
+    switch self {
+    case .memory(let run): run.firstEntry(at: key, sequence).flatMap { $0.key == key ? $0 : nil }
+    case .file(let run): try run.newestEntry(of: key, sequence)
+    }
+  }
+
+  @inline(__always)
   func collect(_ query: inout BlockQuery) throws(VaultError) {
     switch self {
     case .memory(let run): run.collect(&query)

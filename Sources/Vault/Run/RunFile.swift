@@ -145,6 +145,25 @@ final class RunFile: Sendable {
     return nil
   }
 
+  /// The newest entry of a key that is not newer than `sequence`; nil if there is none.
+  func newestEntry(of key: BlockKey, _ sequence: UInt64) throws(VaultError) -> RunEntry? {
+    guard description.firstKey.rawValue <= key.rawValue,
+      key.rawValue <= description.lastKey.rawValue
+    else { return nil }
+    var page = try entryPage(for: key, sequence)
+    while true {
+      let found = try withPage(page, .entries) { bytes -> RunEntry? in
+        let entries = IndexPage.items(bytes, as: RunEntry.self)
+        let place = entries.place(of: key, sequence)
+        return place < entries.count ? entries[place] : nil
+      }
+      if let found { return found.key == key ? found : nil }
+      page += 1
+      // Asking the fence first keeps a neighbour that is damaged, or not cached, out of this.
+      guard page < description.entryPages, try fence(of: page).key == key else { return nil }
+    }
+  }
+
   /// Shows `query` the entries of its block from its cut backwards until it is satisfied.
   ///
   /// Pages full of this block's entries that hold none of the wanted pages are passed over by their

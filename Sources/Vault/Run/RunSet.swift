@@ -68,6 +68,15 @@ final class FileRun: Sendable {
     return nil
   }
 
+  /// The newest entry of a key that is not newer than `sequence`; nil if there is none.
+  func newestEntry(of key: BlockKey, _ sequence: UInt64) throws(VaultError) -> RunEntry? {
+    for index in firstPartition(for: key)..<partitions.count {
+      guard partitions[index].description.firstKey.rawValue <= key.rawValue else { return nil }
+      if let entry = try partitions[index].newestEntry(of: key, sequence) { return entry }
+    }
+    return nil
+  }
+
   /// Shows `query` the entries of its block from its cut backwards until it is satisfied.
   func collect(_ query: inout BlockQuery) throws(VaultError) {
     for index in firstPartition(for: query.key)..<partitions.count {

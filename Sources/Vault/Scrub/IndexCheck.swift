@@ -36,16 +36,40 @@ extension MachineCheck {
           what: "an inner index page is damaged; it is made anew whenever it is needed"))
       return
     }
-    let (first, last) = (BlockKey(rawValue: keys.lowerBound), BlockKey(rawValue: keys.upperBound))
-    let isOneDisk = first.disk == last.disk && first.level == last.level
-    let end = isOneDisk ? last.blocks.upperBound : UInt64(1) << 32
-    let size = UInt64(Layout.blockSize)
-    add(
-      Damage(
-        file: run.description.file.description, offset: offset,
-        what: "an index page is damaged", disk: first.disk,
-        range: first.blocks.lowerBound * size..<max(end, first.blocks.upperBound) * size,
-        points: points(from: set.oldest)))
+    for (disk, blocks) in Self.blocks(keys, run.description, snapshot.configuration) {
+      let size = UInt64(Layout.blockSize)
+      let hurt = snapshot.points.filter {
+        $0.sequence.rawValue >= set.oldest && $0.size(of: disk) != nil
+      }
+      let end = hurt.compactMap { $0.size(of: disk) }.max() ?? 0
+      guard blocks.lowerBound * size < end else { continue }
+      add(
+        Damage(
+          file: run.description.file.description, offset: offset, what: "an index page is damaged",
+          disk: disk, range: blocks.lowerBound * size..<min(blocks.upperBound * size, end),
+          points: hurt.map(\.id)))
+    }
+  }
+
+  /// The blocks of each disk that can't be looked up without the page that holds these keys.
+  ///
+  /// Zeroed stretches stand behind all blocks of their disk, and one of them can hide any of those.
+  private static func blocks(
+    _ keys: ClosedRange<UInt64>, _ run: RunDescription, _ configuration: MachineConfiguration
+  ) -> [(disk: DiskNumber, blocks: Range<UInt64>)] {
+    configuration.disks.compactMap { disk in
+      var found: Range<UInt64>?
+      for level in 0..<64 where level == 0 || run.levels >> UInt64(level) & 1 != 0 {
+        let last = ((UInt64(1) << 32) - 1) >> UInt64(max(0, level - 1))
+        let all = BlockKey(disk: disk.number, level: level, index: 0).rawValue
+        guard keys.lowerBound <= all + last, keys.upperBound >= all else { continue }
+        let low = BlockKey(rawValue: max(keys.lowerBound, all)).blocks
+        let high = BlockKey(rawValue: min(keys.upperBound, all + last)).blocks
+        let start = min(found?.lowerBound ?? .max, low.lowerBound)
+        found = start..<max(found?.upperBound ?? 0, high.upperBound)
+      }
+      return found.map { (disk.number, $0) }
+    }
   }
 
   private func sum(_ run: RunFile) throws(VaultError) {
