@@ -101,7 +101,8 @@ public final class Machine: Sendable {
     let name = LogFileName(.segment, segment.number)
     return try SegmentReplay(
       try files.open(name), segment: segment.number, from: UInt64(segment.headerLength),
-      to: max(size, UInt64(segment.headerLength)), firstSequence: segment.firstSequence,
+      to: max(size, UInt64(segment.headerLength)), vouched: segment.vouched,
+      firstSequence: segment.firstSequence,
       disks: configuration.disks.map(\.number), identity: identity)
   }
 

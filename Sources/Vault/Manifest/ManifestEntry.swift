@@ -11,6 +11,8 @@ enum ManifestEntry: Sendable {
   case point(RecoveryPoint)
   case pointLocked(SequenceNumber, Bool)
   case branching(Branching)
+  /// Everything before `end` of an open segment is durable.
+  case segmentVouched(number: UInt32, end: UInt64)
 
   /// What is known of a segment once nothing is added to it any more.
   struct SealedSegment: Hashable, Sendable {
@@ -33,6 +35,7 @@ enum ManifestEntry: Sendable {
     case .point: 6
     case .pointLocked: 7
     case .branching: 8
+    case .segmentVouched: 16
     }
   }
 
@@ -70,6 +73,9 @@ enum ManifestEntry: Sendable {
       writer.integer(branching.number)
       writer.integer(branching.first.rawValue)
       writer.integer(branching.parent.rawValue)
+    case .segmentVouched(let number, let end):
+      writer.integer(UInt64(number))
+      writer.integer(end)
     }
     return writer.bytes
   }
@@ -104,6 +110,10 @@ enum ManifestEntry: Sendable {
       let sequence = SequenceNumber(rawValue: try reader.integer())
       self = .pointLocked(sequence, try reader.integer(UInt64.self) != 0)
     case 8: self = .branching(try Self.branching(from: &reader))
+    case 16:
+      let number = try reader.integer(UInt64.self)
+      self = .segmentVouched(
+        number: UInt32(truncatingIfNeeded: number), end: try reader.integer())
     default: return nil
     }
   }

@@ -9,6 +9,8 @@ struct ManifestState: Sendable {
     var firstSequence: SequenceNumber
     /// Nil while records are still added.
     var sealed: ManifestEntry.SealedSegment?
+    /// What was durable when a writer last closed the log.
+    var vouched: UInt64 = 0
   }
 
   var configuration = MachineConfiguration(name: "", operatingSystem: .linux, disks: [])
@@ -54,6 +56,9 @@ struct ManifestState: Sendable {
     case .pointLocked(let sequence, let locked):
       if locked { lockedPoints.insert(sequence) } else { lockedPoints.remove(sequence) }
     case .branching(let branching): branchings.append(branching)
+    case .segmentVouched(let number, let end):
+      guard let index = segments.lastIndex(where: { $0.number == number }) else { return false }
+      segments[index].vouched = end
     }
     return true
   }

@@ -108,15 +108,19 @@ public final class MachineCheck {
     let names = try translated { () throws(IOError) in
       try machine.system.list(machine.directory)
     }
-    // A writer may have added segments since; only those before the last known one are strange.
-    let known = state.files
-    let last = state.segments.last?.number ?? 0
-    for name in names.compactMap(LogFileName.init)
-    where name.kind == .segment && !known.contains(name) && name.number < last {
+    let segments = names.compactMap(LogFileName.init).filter { $0.kind == .segment }
+    guard !state.files.isSuperset(of: segments) else { return }
+    // A writer may have added segments since.
+    let known = try Manifest.read(
+      machine.manifestPath, identity: machine.identity, on: machine.system
+    ).state.files
+    for name in segments where !known.contains(name) {
+      guard try machine.holdsCommit(name) else { continue }
       add(
         Damage(
           file: name.description, offset: 0,
-          what: "the MANIFEST does not know this segment; run 'tidemark vault rebuild'"))
+          what: "the MANIFEST does not know this segment, and its points are missing; run "
+            + "'tidemark vault rebuild'"))
     }
   }
 }

@@ -20,14 +20,22 @@ extension MachineCheck {
     if segment.sealed == nil {
       let replay = try machine.replay(segment, size: size, snapshot.configuration)
       report(replay, name)
+      if let lost = replay.lost { add(lostEnd(name, lost)) }
       end = min(end, replay.end)
     }
     if size < end { add(truncated(name, size, segment)) }
-    try walk(
-      file, name, UInt64(segment.headerLength)..<min(end, size), isOpen: segment.sealed == nil)
+    let start = UInt64(segment.headerLength)
+    try walk(file, name, start..<max(start, min(end, size)), isOpen: segment.sealed == nil)
     // What follows the records of a segment that was closed as a crash or a failed sync left it was
     // never acknowledged, and is no trailer.
     if holdsRun { try checkTrailer(file, name, size) }
+  }
+
+  private func lostEnd(_ name: LogFileName, _ lost: Range<UInt64>) -> Damage {
+    Damage(
+      file: name.description, offset: lost.lowerBound,
+      what: "the log is cut short: \(lost.count) bytes of records are gone, and the newest points "
+        + "with them")
   }
 
   private func missing(_ name: LogFileName, _ segment: ManifestState.Segment) -> Damage {

@@ -24,8 +24,11 @@ struct SegmentReplay: Sendable {
   var lastSync: SyncPayload?
   /// Where the part that counts ends.
   var end: UInt64
-  /// Everything before this was durable when a record behind it was written.
+  /// Everything before this was durable when a record behind it was written, or when the writer closed
+  /// the log.
   var vouched: UInt64
+  /// What the MANIFEST says of that.
+  private let durable: UInt64
   var recordCount = 0
   var lastSequence: SequenceNumber
   var lastTime = Timestamp(rawValue: 0)
@@ -34,6 +37,9 @@ struct SegmentReplay: Sendable {
   /// Whether its writer stopped in order.
   var isClosed: Bool { lastSync.map { $0.flags & SyncPayload.closing != 0 } ?? false }
 
+  /// Set if the records end before what was durable when the log was closed: points are gone.
+  var lost: Range<UInt64>? { end < durable ? end..<durable : nil }
+
   fileprivate struct Item {
     var header: RecordHeader
     var offset: UInt64
@@ -41,12 +47,15 @@ struct SegmentReplay: Sendable {
     var sync: SyncPayload?
   }
 
-  /// Walks the records of `file` from `start` to `size`.
+  /// Walks the records of `file` from `start` to `size`, of which the MANIFEST says that everything
+  /// before `durable` was durable.
   init(
     _ file: LogFile, segment: UInt32, from start: UInt64, to size: UInt64,
-    firstSequence: SequenceNumber, disks: [DiskNumber], identity: LogIdentity
+    vouched durable: UInt64 = 0, firstSequence: SequenceNumber, disks: [DiskNumber],
+    identity: LogIdentity
   ) throws(VaultError) {
-    (end, vouched) = (start, start)
+    (end, vouched) = (start, max(start, durable))
+    self.durable = durable
     lastSequence =
       firstSequence == .zero
       ? .zero : SequenceNumber(rawValue: firstSequence.rawValue - 1)

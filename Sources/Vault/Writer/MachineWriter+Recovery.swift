@@ -17,6 +17,7 @@ extension MachineWriter {
     let size = try translated { () throws(IOError) in try machine.system.status(path).size }
     let replay = try machine.replay(open, size: size, configuration)
     try machine.vouch(for: manifest.manifest, replay)
+    if let lost = replay.lost { throw Self.cutShort(path, lost) }
     machine.files.forget(name)
     adopt(replay)
     let vouched = min(replay.vouched, replay.end)
@@ -34,6 +35,14 @@ extension MachineWriter {
     old.addAgain(rest)
     segment = old
     isClosed = true
+  }
+
+  private static func cutShort(_ path: String, _ lost: Range<UInt64>) -> VaultError {
+    VaultError(
+      .damaged,
+      "'\(path)' is cut short: its records end at byte \(lost.lowerBound), and those up to byte "
+        + "\(lost.upperBound) had been stored. The newest recovery points are lost. Run 'tidemark vault "
+        + "rebuild' to go on without them.")
   }
 
   private func adopt(_ replay: SegmentReplay) {
@@ -60,11 +69,12 @@ extension MachineWriter {
     let known = manifest.manifest.state.files
     let orphans = names.compactMap(LogFileName.init).filter { !known.contains($0) }
     guard !orphans.isEmpty else { return }
+    for name in orphans where name.kind == .segment { try checkIsEmpty(name) }
     let reader = try ReaderLease.oldest(
       below: manifest.manifest.state.generation, directory: machine.directory,
       on: machine.system)
     for name in orphans {
-      if name.kind == .segment { try checkIsEmpty(name) } else if reader != nil { continue }
+      if name.kind == .run, reader != nil { continue }
       machine.files.forget(name)
       try translated { () throws(IOError) in
         try machine.system.remove(machine.files.path(name))
@@ -85,8 +95,11 @@ extension Machine {
   /// Whether a segment that the MANIFEST does not know holds records that are nowhere else: a sync that
   /// says what it ends was moved commits nothing as long as the MANIFEST does not know its segment.
   func holdsCommit(_ name: LogFileName) throws(VaultError) -> Bool {
-    let size = try translated { () throws(IOError) in try system.status(files.path(name)).size }
-    var scanner = RecordScanner(try files.open(name), 0..<size, identity: identity)
+    let (file, size) = try translated { () throws(IOError) in
+      let file = LogFile(try File(files.path(name), .reading, on: system))
+      return (file, try file.file.status().size)
+    }
+    var scanner = RecordScanner(file, 0..<size, identity: identity)
     while let step = try scanner.next() {
       guard case .record(let header, let offset, _) = step, header.type == .sync else { continue }
       let payload = try scanner.bytes(of: header, at: offset).flatMap {

@@ -233,7 +233,8 @@ public final class MachineWriter {
     add(record, to: segment)
   }
 
-  /// Ends the use of the log: what was added becomes durable, and one more sync vouches for it.
+  /// Ends the use of the log: what was added becomes durable, and one more sync and the MANIFEST vouch
+  /// for it.
   public func close() throws(VaultError) {
     try drain()
     guard segment != nil, !isClosed else { return }
@@ -241,6 +242,11 @@ public final class MachineWriter {
     guard segment != nil else { return }
     try endCommit(flags: SyncPayload.closing)
     isClosed = true
+    // The records alone can't tell that the last of them are gone.
+    guard let segment else { return }
+    try exclusively { () throws(VaultError) in
+      try manifest.append([.segmentVouched(number: segment.number, end: segment.durable)])
+    }
   }
 
   /// Runs a step that must not be half done: after a failure the writer can't be used any more.
