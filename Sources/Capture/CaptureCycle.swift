@@ -38,8 +38,8 @@ public struct CaptureCycle {
     let start = clock.now
     let storedBefore = writer.storedBytes
     for disk in disks { try checkSize(try SourceCheck.size(of: disk), of: disk, writer) }
-    let scanTime = Timestamp.now()
     let watches = try watchScanned()
+    let scanTime = Timestamp.now()
     let clones = try makeClones(writer)
     let sources = try openSources(clones, writer)
     let time = clones?.time ?? scanTime

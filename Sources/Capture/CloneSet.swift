@@ -41,8 +41,8 @@ struct CloneSet: Sendable {
     try floor.check()
     if unmarked, let found = try Self.interrupted(stores, after: newest ?? 0) {
       (cycle, resumed) = (found.cycle, true)
-      time = try Self.madeAt(found, stores)
       clones = try Self.describe(stores, found.cycle, newest: newest)
+      time = try Self.madeAt(clones)
       return
     }
     let lost = try Self.tidy(stores, newest: newest, unmarked: unmarked)
@@ -54,8 +54,8 @@ struct CloneSet: Sendable {
       for store in stores { try? store.remove([CloneName]()) }
       throw error
     }
-    time = Timestamp.now()
     clones = try Self.describe(stores, cycle, newest: newest)
+    time = try Self.madeAt(clones)
     for index in clones.indices {
       clones[index].duration = durations[index]
       if lost, clones[index].base == nil { clones[index].whole = .interruptedCloneLost }
@@ -81,15 +81,15 @@ struct CloneSet: Sendable {
     return found
   }
 
-  private static func madeAt(
-    _ name: CloneName, _ stores: [CloneStore]
-  ) throws(CaptureError) -> Timestamp {
+  /// When the last of the clones was made: cloning sets a file's time of change, and nothing else
+  /// writes to it.
+  private static func madeAt(_ clones: [Clone]) throws(CaptureError) -> Timestamp {
     var latest = Timestamp(rawValue: 0)
-    for store in stores {
-      var own = name
-      own.disk = store.disk
-      let path = store.path(of: own)
-      let status = try store.act { () throws(IOError) in try FileSystem.system.status(path) }
+    for clone in clones {
+      let path = clone.store.path(of: clone.name)
+      let status = try clone.store.act { () throws(IOError) in
+        try FileSystem.system.status(path)
+      }
       latest = max(latest, status.modified)
     }
     return latest
