@@ -191,4 +191,28 @@ import Testing
     ).wait(seconds: 60)
     #expect(result.succeeded && result.errors.isEmpty, "\(result.report)")
   }
+
+  @Test("on a terminal progress is shown, and a removal asks for the name")
+  func terminal() throws {
+    let tool = try Tool.withVault("terminal")
+    try tool.require("machine", "add", "m", "--disk", tool.image("a.img", size: 1 << 20))
+    /// Runs the command on a terminal of its own, typing a line (script(1)).
+    func onTerminal(_ command: String, typing line: String = "") throws -> Program.Result {
+      try Program(
+        "bash",
+        [
+          "-c",
+          "printf '%s\\n' '\(line)' | script -qec \"'\(Product.tidemark)' \(command)\" /dev/null",
+        ],
+        environment: tool.variables
+      ).wait(seconds: 60)
+    }
+    let cycle = try onTerminal("replicate m")
+    #expect(cycle.succeeded && cycle.output.contains("\r\u{1B}[Kdisk 0: 100 %"), "\(cycle.report)")
+    let refused = try onTerminal("machine remove m", typing: "n")
+    #expect(refused.status == 14 && refused.output.contains("1 recovery point"))
+    #expect(try tool.points(of: "m").count == 1)
+    #expect(try onTerminal("machine remove m", typing: "m").succeeded)
+    #expect(try tool.run("machine", "show", "m").status == 13)
+  }
 }
