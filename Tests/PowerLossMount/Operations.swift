@@ -12,6 +12,11 @@ func fuseOperations() -> fuse_operations {
   addFileCalls(&table)
   addNameCalls(&table)
   addAttributeCalls(&table)
+  // The session is freed after this: whoever still wants to end it comes too late.
+  table.destroy = { _ in
+    servedSession = nil
+    sessionHasEnded = true
+  }
   table.`init` = { _, configuration in
     // Files are known by handle once opened; their names may be gone, and no other takes its place.
     configuration?.pointee.nullpath_ok = 1

@@ -9,11 +9,15 @@ struct MountFailed: Error {}
 /// The session that SIGTERM ends; set once, before anything is served.
 nonisolated(unsafe) var servedSession: OpaquePointer?
 
+/// Whether the session is over, so that there is nothing left to end.
+nonisolated(unsafe) var sessionHasEnded = false
+
 /// Lets SIGTERM end the session, at any time and any number of times: libfuse puts no handler of its
 /// own over one that is there, and would take its own away before the state is stored.
 private func endSessionOnSignal() {
   var action = sigaction()
   action.__sigaction_handler.sa_handler = { _ in
+    guard !sessionHasEnded else { return }
     guard let servedSession else { _exit(1) }
     fuse_session_exit(servedSession)
   }
