@@ -60,6 +60,9 @@ public final class Machine: Sendable {
     }
   }
 
+  /// Lets go of the newest snapshot; whoever else holds it keeps it.
+  func letGo() { state.withLock { ($0.seen, $0.snapshot) = (nil, nil) } }
+
   private func footprint(segment: UInt32?) throws(VaultError) -> Footprint {
     try translated { () throws(IOError) -> Footprint in
       var footprint = Footprint(manifest: try system.status(manifestPath), number: segment)

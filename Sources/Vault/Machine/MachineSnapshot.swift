@@ -51,9 +51,6 @@ public final class MachineSnapshot: Sendable {
     self.runs = newestFirst
   }
 
-  /// Gives up the claim on the files; nothing may be read from the snapshot after that.
-  func release() { lease.release() }
-
   /// How many sorted runs a read may have to ask.
   public var runCount: Int { runs.count }
 

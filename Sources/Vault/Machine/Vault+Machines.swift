@@ -57,9 +57,11 @@ extension Vault {
   /// - Throws: `.unknownMachine`, or `.inUse` while a mount or another reader has it open.
   public func removeMachine(named name: String, lock: VaultLock) throws(VaultError) {
     let machine = try self.machine(named: name)
-    let snapshot = try machine.snapshot()
-    let inUse = try ReaderLease.isInUseByOthers(machine.directory, snapshot, on: system)
-    guard !inUse else {
+    let generation = try machine.snapshot().generation
+    machine.letGo()
+    let isRead = try ReaderLease.isTaken(
+      0..<generation + 1, directory: machine.directory, on: system)
+    guard !isRead else {
       throw VaultError(
         .inUse, "Machine '\(name)' is being read, by a mount or an export. End that first.")
     }
@@ -82,15 +84,5 @@ extension Vault {
         try system.removeDirectory(directory)
       }
     }
-  }
-}
-
-extension ReaderLease {
-  /// Whether anyone but the holder of `snapshot` reads the machine.
-  static func isInUseByOthers(
-    _ directory: String, _ snapshot: MachineSnapshot, on system: FileSystem
-  ) throws(VaultError) -> Bool {
-    snapshot.release()
-    return try oldest(below: snapshot.generation + 1, directory: directory, on: system) != nil
   }
 }

@@ -24,6 +24,9 @@ struct ManifestState: Sendable {
   var lockedPoints: Set<SequenceNumber> = []
   /// How many transactions were applied.
   var generation: UInt64 = 0
+  /// Which generations named a run file that none names any more: only their readers may use it.
+  private(set) var retired: [LogFileName: Range<UInt64>] = [:]
+  private var added: [LogFileName: UInt64] = [:]
   /// The number the next file gets.
   var nextFile: UInt32 = 1
 
@@ -48,8 +51,7 @@ struct ManifestState: Sendable {
       segments[index].sealed = sealed
     case .runAdded(let set): return add(set)
     case .runsRetired(let names):
-      let retired = Set(names)
-      runs.removeAll { retired.contains($0.id) }
+      retire(Set(names))
     case .point(let point):
       guard points.last.map({ $0.sequence < point.sequence }) ?? true else { return false }
       points.append(point)
@@ -66,10 +68,20 @@ struct ManifestState: Sendable {
   private mutating func add(_ set: RunSet) -> Bool {
     for partition in set.partitions where partition.file.kind == .run {
       nextFile = max(nextFile, partition.file.number + 1)
+      added[partition.file] = generation + 1
     }
     let place = runs.lastIndex { $0.newest <= set.newest }.map { $0 + 1 } ?? 0
     runs.insert(set, at: place)
     return true
+  }
+
+  private mutating func retire(_ ids: Set<LogFileName>) {
+    for run in runs where ids.contains(run.id) {
+      for file in run.partitions.map(\.file) where file.kind == .run {
+        retired[file] = (added.removeValue(forKey: file) ?? 0)..<generation + 1
+      }
+    }
+    runs.removeAll { ids.contains($0.id) }
   }
 
   /// The files of the log that are in use.

@@ -70,11 +70,11 @@ extension MachineWriter {
     let orphans = names.compactMap(LogFileName.init).filter { !known.contains($0) }
     guard !orphans.isEmpty else { return }
     for name in orphans where name.kind == .segment { try checkIsEmpty(name) }
-    let reader = try ReaderLease.oldest(
-      below: manifest.manifest.state.generation, directory: machine.directory,
-      on: machine.system)
     for name in orphans {
-      if name.kind == .run, reader != nil { continue }
+      let generations = manifest.manifest.state.retired[name] ?? 0..<0
+      let isRead = try ReaderLease.isTaken(
+        generations, directory: machine.directory, on: machine.system)
+      guard !isRead else { continue }
       machine.files.forget(name)
       try translated { () throws(IOError) in
         try machine.system.remove(machine.files.path(name))
