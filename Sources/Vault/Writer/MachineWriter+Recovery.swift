@@ -105,8 +105,9 @@ extension Machine {
       let payload = try scanner.bytes(of: header, at: offset).flatMap {
         PayloadRecord.payload(of: header, in: $0, identity: identity)
       }
-      let flags = payload.flatMap { SyncPayload($0.bytes) }?.flags ?? 0
-      if flags & SyncPayload.moved == 0 { return true }
+      // One that is torn ends nothing.
+      guard let sync = payload.flatMap({ SyncPayload($0.bytes) }) else { continue }
+      if sync.flags & SyncPayload.moved == 0 { return true }
     }
     return false
   }
