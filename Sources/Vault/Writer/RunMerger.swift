@@ -3,9 +3,10 @@ internal import FileIO
 
 /// Merges sorted runs into one, so that a read has few runs to ask.
 ///
-/// Runs are kept in tiers by their number of entries, each tier four times the one before; as soon as
-/// four runs that follow each other in age are of a tier or lower, they become one. So there are never
-/// more than three runs a tier, and an entry is copied once a tier.
+/// Runs are kept in tiers by their number of entries, each tier four times the one before; a run that
+/// is followed in age by a larger one counts as of that one's tier. As soon as there are four of a
+/// tier, they and what is younger become one. So there are never more than three runs a tier, and an
+/// entry is copied some four times a tier at the most.
 enum RunMerger {
   static let fanIn = 4
 
@@ -13,13 +14,15 @@ enum RunMerger {
   ///
   /// A run of the lowest tier has at most `lowestTier` entries.
   static func choice(_ runs: [RunSet], lowestTier: UInt64) -> Range<Int>? {
-    var limit = lowestTier
-    let largest = runs.map(\.entryCount).max() ?? 0
-    repeat {
-      let first = runs.lastIndex { $0.entryCount > limit }.map { $0 + 1 } ?? 0
-      if runs.count - first >= fanIn { return first..<runs.count }
-      limit *= UInt64(fanIn)
-    } while limit / UInt64(fanIn) < largest
+    var (count, limit) = (0, lowestTier)
+    for index in runs.indices.reversed() {
+      while runs[index].entryCount > limit {
+        (count, limit) = (0, limit * UInt64(fanIn))
+      }
+      count += 1
+      let endsTier = index == 0 || runs[index - 1].entryCount > limit
+      if endsTier, count >= fanIn { return index..<runs.count }
+    }
     return nil
   }
 
