@@ -30,7 +30,6 @@ public struct Rebuild {
   private var segments: [ManifestEntry] = []
   private var runs: [RunSet] = []
   private var points: [RecoveryPoint] = []
-  private var pointsOfOpenSegment: [RecoveryPoint] = []
   private var warnings: [String] = []
   private var generation: UInt64 = 1
   private var nextFile: UInt32 = 1
@@ -118,8 +117,8 @@ public struct Rebuild {
     }
     try write(configuration)
     return Outcome(
-      machine: configuration.name, segments: numbers.count,
-      points: points.count + pointsOfOpenSegment.count, warnings: warnings)
+      machine: configuration.name, segments: numbers.count, points: points.count,
+      warnings: warnings)
   }
 
   private mutating func write(_ configuration: MachineConfiguration) throws(VaultError) {
@@ -127,7 +126,7 @@ public struct Rebuild {
     entries += segments
     entries += runs.map(ManifestEntry.runAdded)
     entries += points.map(ManifestEntry.point)
-    entries += (points + pointsOfOpenSegment).map { .pointLocked($0.sequence, true) }
+    entries += points.map { .pointLocked($0.sequence, true) }
     let path = machine.manifestPath
     if machine.system.exists(path) {
       try translated { () throws(IOError) in
@@ -167,18 +166,28 @@ public struct Rebuild {
     let limit = try next.flatMap { number throws(VaultError) in
       try self.header(of: try machine.files.open(LogFileName(.segment, number)))?.firstSequence
     }
-    let newPoints = replay.points.filter { point in limit.map { point.sequence < $0 } ?? true }
+    let behind = limit ?? max(replay.lastSequence, replay.lastSync?.lastSequence ?? .zero).next
+    // What was moved from one segment to the next is in both.
+    let known = points.last?.sequence ?? .zero
+    points += replay.points.filter { known < $0.sequence && $0.sequence < behind }
     if let trailer {
-      points += newPoints
       seal(number, replay, end: trailer.recordsEnd, last: trailer.lastSequence)
       if let set = RunSet([trailer.run]) { runs.append(set) }
-    } else if let limit {
-      points += newPoints
-      try sealAsItIs(number, replay, before: limit)
+    } else {
+      if limit == nil { try makeDurable(replay, name) }
+      try sealAsItIs(number, replay, before: behind)
     }
-    // The newest segment without a trailer is the open one: its records are read as they are, and
-    // so are its points, which the MANIFEST only says to lock.
-    if trailer == nil, limit == nil { pointsOfOpenSegment = newPoints }
+  }
+
+  /// Writes what no sync vouches for once more, in its place: an fdatasync of it may have failed.
+  private func makeDurable(_ replay: SegmentReplay, _ name: LogFileName) throws(VaultError) {
+    guard replay.vouched < replay.end else { return }
+    try translated { () throws(IOError) in
+      let file = try File(machine.files.path(name), .writing, on: machine.system)
+      let count = Int(replay.end - replay.vouched)
+      try file.write(try file.read(at: replay.vouched, count: count), at: replay.vouched)
+      try file.sync()
+    }
   }
 
   private var lastSequence: SequenceNumber {
@@ -201,8 +210,21 @@ public struct Rebuild {
     let bytes = try translated { () throws(IOError) in
       try file.file.read(at: size - UInt64(RunTrailer.size), count: RunTrailer.size)
     }
-    let trailer = RunTrailer(bytes, identity: machine.identity)
-    return trailer?.run.file == name ? trailer : nil
+    guard let trailer = RunTrailer(bytes, identity: machine.identity), trailer.run.file == name,
+      isIntact(trailer.run)
+    else { return nil }
+    return trailer
+  }
+
+  /// Whether every page of a run is there: after a failed sync some may not be, though its trailer is.
+  private func isIntact(_ run: RunDescription) -> Bool {
+    do throws(VaultError) {
+      let file = try RunFile(
+        run, identity: machine.identity, files: machine.files, cache: machine.cache)
+      return try file.damagedPages().isEmpty
+    } catch {
+      return false
+    }
   }
 
   private mutating func seal(
@@ -215,8 +237,8 @@ public struct Rebuild {
           lastTime: replay.lastTime, disks: replay.lastSync?.disks ?? [])))
   }
 
-  /// A segment that was closed after a failed sync, or whose trailer is lost: its run is made anew, of
-  /// the records before those that the next segment begins with.
+  /// A segment that was open or closed as it was, or whose trailer is lost: its run is made anew, of the
+  /// records before those that the next segment begins with.
   private mutating func sealAsItIs(
     _ number: UInt32, _ replay: SegmentReplay, before limit: SequenceNumber
   ) throws(VaultError) {
