@@ -11,10 +11,7 @@ extension ModelRound {
   func breakSomething() throws {
     switch random.number(0..<10) {
     case 0...3:
-      let calls = random.number(0..<25)
-      note("the power will go after \(calls) changes")
-      disk.cutPower(after: calls)
-      isDoomed = true
+      cutPower(after: random.number(0..<25))
     case 4...5:
       let (count, after) = (random.number(1..<3), random.number(0..<6))
       note("\(count) syncs will fail after \(after)")
@@ -28,6 +25,13 @@ extension ModelRound {
     default: return try restart(crashing: true)
     }
     isArmed = true
+  }
+
+  /// Lets the power go in the middle of a call to come.
+  func cutPower(after calls: Int) {
+    note("the power will go after \(calls) changes")
+    disk.cutPower(after: calls)
+    (isDoomed, isArmed) = (true, true)
   }
 
   /// Starts again after a call has failed, or for no reason at all.

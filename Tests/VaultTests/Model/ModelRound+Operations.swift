@@ -73,7 +73,7 @@ extension ModelRound {
     }
   }
 
-  private func newPoint() -> NewPoint {
+  func newPoint() -> NewPoint {
     let chosen = numbers.indices.filter { _ in !random.once(in: 8) }
     let disks = (chosen.isEmpty ? [0] : chosen).map {
       PointDisk(number: numbers[$0], size: sizes[$0])
@@ -85,7 +85,7 @@ extension ModelRound {
       disks: disks.shuffled(using: &random), time: clock.now)
   }
 
-  private func closeAndOpen() throws -> Bool {
+  func closeAndOpen() throws -> Bool {
     guard try attempt("close", { _ in }, { try writer.close() }) else { return false }
     acknowledge()
     guard random.once(in: 2) else { return true }
@@ -103,7 +103,7 @@ extension ModelRound {
     return true
   }
 
-  private func merge() throws -> Bool {
+  func merge() throws -> Bool {
     let budget = random.once(in: 3) ? random.number(0..<2000) : Int.max
     var polls = random.once(in: 4) ? 1 : Int.max
     return try attempt("merge", { _ in }) {

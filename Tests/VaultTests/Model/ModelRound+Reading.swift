@@ -112,14 +112,55 @@ extension ModelRound {
 
   /// Reads a whole disk at every point, and checks all that is stored.
   func checkEverything() throws {
-    let snapshot = try comparePoints(try Self.observer(of: disk))
+    let machine = try Self.observer(of: disk)
+    try readEverything(try comparePoints(machine), "at the end")
+    let report = try MachineCheck(machine).run()
+    guard report.isIntact else { throw ModelFailure("verify found \(report.damages)") }
+  }
+
+  private func readEverything(_ snapshot: MachineSnapshot, _ what: String) throws {
     for (place, model) in points.enumerated() {
       let disk = model.point.disks[place % model.point.disks.count]
       guard let index = numbers.firstIndex(of: disk.number) else { continue }
-      let reader = try snapshot.disk(disk.number, at: model.point)
-      try compare(reader, index, model.disks, 0..<Int(disk.size), "at the end")
+      let reader = try snapshot.disk(disk.number, at: snapshot.points[place])
+      try compare(reader, index, model.disks, 0..<Int(disk.size), what)
+    }
+  }
+
+  /// Loses the MANIFEST: it is made anew from the segments, and nothing is missing.
+  func rebuild() throws {
+    // A crash gives up the locks.
+    disk.crash(.nothing)
+    try disk.fileSystem.remove(writer.machine.manifestPath)
+    let outcomes = try Rebuild.run(at: Self.path, on: disk.fileSystem)
+    guard outcomes.count == 1, outcomes[0].warnings.isEmpty else {
+      throw ModelFailure("rebuild says \(outcomes)")
+    }
+    let machine = try Vault(opening: Self.path, on: disk.fileSystem).machines()[0]
+    let snapshot = try machine.snapshot()
+    let expected = points.map { model in
+      var point = model.point
+      point.locked = true
+      return point
+    }
+    guard snapshot.points == expected else {
+      throw ModelFailure(
+        "rebuilt points \(snapshot.points.map(\.sequence.rawValue)) instead of "
+          + "\(expected.map(\.sequence.rawValue))")
+    }
+    try readEverything(snapshot, "after a rebuild")
+    lock = try Vault(opening: Self.path, on: disk.fileSystem).lock()
+    writer = try Self.open(disk, clock, limits, lock)
+    guard writer.lastSequence.rawValue == acknowledged else {
+      throw ModelFailure("the rebuilt log ends at \(writer.lastSequence), not \(acknowledged)")
+    }
+    for index in numbers.indices {
+      let reader = try writer.head(numbers[index], size: sizes[index])
+      try compare(reader, index, head, 0..<Int(sizes[index]), "the end of the rebuilt log")
     }
     let report = try MachineCheck(try Self.observer(of: disk)).run()
-    guard report.isIntact else { throw ModelFailure("verify found \(report.damages)") }
+    guard report.isIntact else {
+      throw ModelFailure("after a rebuild verify found \(report.damages)")
+    }
   }
 }

@@ -55,14 +55,16 @@ final class ModelRound {
   /// What was done, for whoever has to find out what went wrong.
   var log: [String] = []
 
-  init(seed: UInt64) throws {
+  /// Makes a vault whose disks, codec and, unless they are given, limits the seed decides.
+  init(seed: UInt64, limits: LogLimits? = nil) throws {
     var random = SeededGenerator(seed: seed)
     let disk = SimulatedDisk(seed: random.next())
-    limits = LogLimits(
+    let chosen = LogLimits(
       segmentSize: UInt64(random.number(16..<1025)) << 10,
       segmentRecords: random.number(20..<601), segmentEntries: random.number(100..<2001),
       commitSize: random.number(16..<513) << 10, runEntries: random.number(30..<601),
       lowestTier: UInt64(random.number(8..<401)))
+    self.limits = limits ?? chosen
     sizes = numbers.map { _ in UInt64(random.number(512..<3073)) * 512 }
     let pages = sizes.map { size in
       [UInt32](repeating: 0, count: Int(size + 65535) / 65536 * Layout.pagesPerBlock)
@@ -80,7 +82,7 @@ final class ModelRound {
         }), lock: lock)
     self.random = random
     self.disk = disk
-    writer = try Self.open(disk, clock, limits, lock)
+    writer = try Self.open(disk, clock, self.limits, lock)
     observer = try Self.observer(of: disk)
   }
 

@@ -31,6 +31,7 @@ struct ModelTests {
       for _ in 0..<Self.operationsPerRound { try round.step() }
       try round.restart(crashing: true)
       try round.checkEverything()
+      try round.rebuild()
       return true
     } catch {
       Issue.record(
