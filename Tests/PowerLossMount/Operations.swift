@@ -2,6 +2,7 @@ import CFuse
 import FileIO
 import Glibc
 import Support
+import Synchronization
 
 /// The table of libfuse's high-level calls: each decodes its arguments and calls the disk.
 ///
@@ -13,10 +14,7 @@ func fuseOperations() -> fuse_operations {
   addNameCalls(&table)
   addAttributeCalls(&table)
   // The session is freed after this: whoever still wants to end it comes too late.
-  table.destroy = { _ in
-    servedSession = nil
-    sessionHasEnded = true
-  }
+  table.destroy = { _ in sessionHasEnded.store(true, ordering: .releasing) }
   table.`init` = { _, configuration in
     // Files are known by handle once opened; their names may be gone, and no other takes its place.
     configuration?.pointee.nullpath_ok = 1

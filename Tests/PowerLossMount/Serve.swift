@@ -2,6 +2,7 @@ import CFuse
 import FileIO
 import Glibc
 import Support
+import Synchronization
 
 /// The mount could not be made; libfuse has printed why.
 struct MountFailed: Error {}
@@ -10,14 +11,14 @@ struct MountFailed: Error {}
 nonisolated(unsafe) var servedSession: OpaquePointer?
 
 /// Whether the session is over, so that there is nothing left to end.
-nonisolated(unsafe) var sessionHasEnded = false
+let sessionHasEnded = Atomic(false)
 
 /// Lets SIGTERM end the session, at any time and any number of times: libfuse puts no handler of its
 /// own over one that is there, and would take its own away before the state is stored.
 private func endSessionOnSignal() {
   var action = sigaction()
   action.__sigaction_handler.sa_handler = { _ in
-    guard !sessionHasEnded else { return }
+    guard !sessionHasEnded.load(ordering: .acquiring) else { return }
     guard let servedSession else { _exit(1) }
     fuse_session_exit(servedSession)
   }
@@ -36,8 +37,8 @@ func serve(_ options: Options) throws {
   if let syncs = options.failSyncAfter { disk.failSyncs(after: syncs) }
 
   let served = ServedDisk(disk)
+  // Never released: a late SIGUSR1 finds it as long as the program runs.
   let context = Unmanaged.passRetained(served)
-  defer { context.release() }
   endSessionOnSignal()
   cutPowerOnSignal(context.toOpaque())
   let mountOptions: String = options.mountOptions.joined(separator: ",")
