@@ -28,35 +28,28 @@ struct Subjects {
     let current = try Self.codecs.map { codec in
       (codec, try TidemarkVault(at: bench.file("vault-\(codec)"), codec: codec, image: image))
     }
-    var seconds: [String: [Double]] = [:]
+    for (codec, vault) in current {
+      let time = try ContinuousClock().measure { try vault.replicate() }.inSeconds
+      report.add("replicate-first/tidemark-\(codec)", [time], "s")
+    }
     for depth in 1...(settings.depths.last ?? 1) {
       if depth > 1 {
         let writes = changes.next()
         try changes.apply(writes, to: image)
         try chain.add(writes)
+        for (_, vault) in current { try vault.add(writes, madeTo: image) }
       }
+      guard settings.depths.contains(depth) else { continue }
       for (codec, vault) in current {
-        let clock = ContinuousClock()
-        let time = try clock.measure { try vault.replicate() }.inSeconds
-        seconds[codec, default: []].append(time)
-        guard settings.depths.contains(depth) else { continue }
         vaults[codec, default: [:]][depth] = try vault.copy(to: "\(vault.path)-\(depth)")
       }
-      if settings.depths.contains(depth) { report.progress("  \(depth) points are there") }
-      // The clones of each cycle leave holes all over the file system.
-      if depth.isMultiple(of: 16) { try bench.settle() }
+      report.progress("  \(depth) points are there")
     }
-    try tell(seconds, report)
+    try tellSizes(report)
   }
 
-  private func tell(_ seconds: [String: [Double]], _ report: Report) throws {
+  private func tellSizes(_ report: Report) throws {
     for codec in Self.codecs {
-      let times = seconds[codec] ?? []
-      report.add("replicate-first/tidemark-\(codec)", [times.first ?? 0], "s")
-      let later = times.dropFirst().sorted()
-      if !later.isEmpty {
-        report.add("replicate-later/tidemark-\(codec)", [later[later.count / 2]], "s")
-      }
       for (depth, vault) in (vaults[codec] ?? [:]).sorted(by: { $0.key < $1.key }) {
         report.add("size/tidemark-\(codec)/\(depth)", [try Self.size([vault.path])], "MiB")
       }

@@ -1,7 +1,10 @@
+internal import Bytes
 internal import FileIO
 internal import Support
+internal import Vault
 
-/// A vault with one machine, `bench`, used through the command line as an operator would.
+/// A vault with one machine, `bench`, used through the command line as an operator would; only the
+/// many points after the first are made without it.
 struct TidemarkVault {
   let path: String
   let size: UInt64
@@ -12,7 +15,7 @@ struct TidemarkVault {
     self.path = path
     size = try FileSystem.system.status(image).size
     try run("vault", "init", path, "--codec", codec)
-    try run("machine", "add", Self.machine, "--disk", image, "--capture", "reflink")
+    try run("machine", "add", Self.machine, "--disk", image, "--capture", "scan")
   }
 
   /// A vault that is there already.
@@ -33,6 +36,29 @@ struct TidemarkVault {
 
   /// Makes a recovery point.
   func replicate() throws { try run("replicate", Self.machine) }
+
+  /// Makes a recovery point as a cycle of replication would, of these writes alone: hundreds of scans,
+  /// or of clones of an ever more fragmented image, would take hours.
+  func add(_ writes: [Write], madeTo image: String) throws {
+    var changed: [UInt64: UInt16] = [:]
+    for write in writes {
+      for page in write.offset >> 12..<(write.offset + UInt64(write.count)) >> 12 {
+        changed[page >> 4, default: 0] |= 1 << (page & 15)
+      }
+    }
+    let vault = try Vault(opening: path)
+    let source = try File(image, .reading)
+    let writer = try MachineWriter(
+      machine: try vault.machine(named: Self.machine), in: vault, lock: try vault.lock())
+    for (block, pages) in changed.sorted(by: { $0.key < $1.key }) {
+      let bytes = try source.read(at: block << 16, count: Int(min(1 << 16, size - block << 16)))
+      try bytes.withUnsafeBytes { try writer.write(disk: 0, block: block, bytes: $0, pages: pages) }
+    }
+    _ = try writer.mark(
+      NewPoint(disks: [PointDisk(number: 0, size: size)], time: .now()))
+    try writer.mergeRuns(entryBudget: 4_000_000)
+    try writer.close()
+  }
 
   /// Writes the disk at the newest point as a fixed VHD.
   func export(to output: String) throws {
