@@ -46,3 +46,22 @@ public struct Identifier: Hashable, Sendable, CustomStringConvertible {
       + hex(low, 48, 4) + "-" + hex(low, 0, 12)
   }
 }
+
+extension Identifier: Codable {
+  /// Reads the form that `description` writes.
+  public init(from decoder: any Decoder) throws {
+    let container = try decoder.singleValueContainer()
+    let text = try container.decode(String.self)
+    guard let identifier = Identifier(text) else {
+      throw DecodingError.dataCorruptedError(
+        in: container, debugDescription: "'\(text)' is no identifier")
+    }
+    self = identifier
+  }
+
+  /// Writes the form that `description` gives.
+  public func encode(to encoder: any Encoder) throws {
+    var container = encoder.singleValueContainer()
+    try container.encode(description)
+  }
+}

@@ -1,5 +1,5 @@
 /// A moment, in nanoseconds since 1970-01-01T00:00:00Z without leap seconds.
-public struct Timestamp: RawRepresentable, Hashable, Comparable, Sendable {
+public struct Timestamp: RawRepresentable, Codable, Hashable, Comparable, Sendable {
   /// Nanoseconds since 1970; negative before.
   public var rawValue: Int64
 
