@@ -9,8 +9,12 @@ let strict: [SwiftSetting] = [
   .enableUpcomingFeature("InternalImportsByDefault"),
 ]
 
-func room(_ name: String, in folder: String = "Sources", _ needs: Target.Dependency...) -> Target {
-  .target(name: name, dependencies: needs, path: "\(folder)/\(name)", swiftSettings: strict)
+func room(
+  _ name: String, in folder: String = "Sources", data: [String] = [], _ needs: Target.Dependency...
+) -> Target {
+  .target(
+    name: name, dependencies: needs, path: "\(folder)/\(name)", exclude: data,
+    swiftSettings: strict)
 }
 
 func tests(
@@ -28,13 +32,16 @@ func tool(_ name: String, in folder: String = "Sources", _ needs: Target.Depende
 
 let arguments: Target.Dependency = .product(
   name: "ArgumentParser", package: "swift-argument-parser")
+let database: Target.Dependency = .product(name: "GRDB", package: "GRDB.swift")
 
 let package = Package(
   name: "tidemark",
   products: [.executable(name: "tidemark", targets: ["tidemark"])],
   dependencies: [
     // Parses the command line, and writes its help and shell completions.
-    .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2")
+    .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+    // SQLite for the catalog: transactions, migrations, and errors that are values.
+    .package(url: "https://github.com/groue/GRDB.swift", from: "7.10.0"),
   ],
   targets: [
     // C: only what Swift can't import or can't do (hardware checksums, inline codec headers, ioctls).
@@ -53,7 +60,9 @@ let package = Package(
     room("RecoveryTree", "Bytes", "FileIO", "Vault", "ImageFormats"),
     room("FuseMount", in: "Mount", "RecoveryTree", "CFuse"),
     room("Capture", "Bytes", "FileIO", "Vault", "ImageFormats"),
-    room("Operations", "Bytes", "Codecs", "FileIO", "Vault", "ImageFormats", "Capture"),
+    room("Catalog", "Bytes", "FileIO", database),
+    room(
+      "Operations", "Bytes", "Codecs", "FileIO", "Vault", "ImageFormats", "Capture", "Catalog"),
     tool(
       "tidemark", "Operations", "RecoveryTree", "FuseMount", "Capture", "Vault", "ImageFormats",
       "Bytes", "Codecs", "FileIO", arguments),
@@ -73,6 +82,7 @@ let package = Package(
     tests("RecoveryTreeTests", "RecoveryTree", "Vault", "FileIO", "Bytes"),
     tests("FuseMountTests", "FuseMount", "RecoveryTree", "Vault", "FileIO", "Bytes"),
     tests("CaptureTests", "Capture", "Vault", "ImageFormats", "FileIO", "Bytes", "Codecs"),
+    tests("CatalogTests", "Catalog", "FileIO", "Bytes"),
     tests(
       "OperationsTests", "Operations", "Capture", "Vault", "ImageFormats", "FileIO", "Bytes",
       "Codecs"),

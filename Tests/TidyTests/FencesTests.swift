@@ -14,8 +14,9 @@ struct FencesTests {
     "RecoveryTree": library.union(["Bytes", "FileIO", "Glibc", "Vault", "ImageFormats"]),
     "FuseMount": ["CFuse", "Bytes", "RecoveryTree", "Glibc", "Dispatch", "Synchronization"],
     "Capture": library.union(["Bytes", "FileIO", "Vault", "ImageFormats"]),
+    "Catalog": library.union(["Bytes", "FileIO", "GRDB"]),
     "Operations": library.union([
-      "Bytes", "Codecs", "FileIO", "Vault", "ImageFormats", "Capture",
+      "Bytes", "Codecs", "FileIO", "Vault", "ImageFormats", "Capture", "Catalog",
     ]),
     "tidemark": library.union([
       "ArgumentParser", "Bytes", "Capture", "Codecs", "FileIO", "FuseMount", "Glibc",
@@ -86,13 +87,21 @@ struct FencesTests {
     let manifest = try #require(Tree.swift.first { $0.path == "Package.swift" }).text
     let declaration =
       /\b(room|tests|tool)\(\s*"(\w+)"((?:\s*,\s*(?:\w+: )?(?:"\w+"|\w+|\[[^\]]*\]))*)\s*\)/
+    // Products of other packages are named by constants of the manifest.
+    let constant = /let (\w+): Target\.Dependency = \.product\(\s*name: "(\w+)"/
+    let products = Dictionary(
+      manifest.matches(of: constant).map { (String($0.1), String($0.2)) },
+      uniquingKeysWith: { first, _ in first })
     var targets: Set<String> = []
     for match in manifest.matches(of: declaration) {
       var declared = Set(
         match.3.replacing(/\w+: (?:"\w+"|\[[^\]]*\])/, with: "").matches(of: /"(\w+)"/).map {
           String($0.1)
         })
-      if match.3.contains(/\barguments\b/) { declared.insert("ArgumentParser") }
+      let plain = match.3.replacing(/"\w+"|\w+:/, with: "")
+      for word in plain.matches(of: /\w+/) {
+        if let product = products[String(word.output)] { declared.insert(product) }
+      }
       if match.1 == "tests" { declared.insert("Support") }
       let name = String(match.2)
       targets.insert(name)

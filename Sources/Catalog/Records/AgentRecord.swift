@@ -1,0 +1,82 @@
+public import Bytes
+internal import GRDB
+
+/// A machine that enrolled, protected or not, as its agent described it.
+public struct AgentRecord: Codable, Hashable, Sendable {
+  /// A disk that the agent offers.
+  public struct Disk: Codable, Hashable, Sendable {
+    /// Where it is on the machine.
+    public var path: String
+    /// Bytes; nil if the agent could not tell.
+    public var size: UInt64?
+    /// How the agent captures it.
+    public var capture: String
+
+    /// A disk of these properties.
+    public init(path: String, size: UInt64?, capture: String) {
+      (self.path, self.size, self.capture) = (path, size, capture)
+    }
+  }
+
+  /// The machine.
+  public var machine: Identifier
+  /// The name it enrolled under.
+  public var name: String
+  /// What it calls itself.
+  public var hostName: String
+  /// What runs on it.
+  public var operatingSystem: String
+  /// The version of its agent.
+  public var version: String
+  /// Every address of every adapter.
+  public var addresses: [String]
+  /// Its disks.
+  public var disks: [Disk]
+  /// When it enrolled.
+  public var enrolled: Timestamp
+  /// When it was last heard of.
+  public var lastContact: Timestamp?
+
+  /// An agent of these properties.
+  public init(
+    machine: Identifier, name: String, hostName: String, operatingSystem: String, version: String,
+    addresses: [String], disks: [Disk], enrolled: Timestamp, lastContact: Timestamp? = nil
+  ) {
+    (self.machine, self.name, self.hostName) = (machine, name, hostName)
+    (self.operatingSystem, self.version) = (operatingSystem, version)
+    (self.addresses, self.disks) = (addresses, disks)
+    (self.enrolled, self.lastContact) = (enrolled, lastContact)
+  }
+}
+
+extension AgentRecord: Kept {
+  static var table: String { "agent" }
+}
+
+extension Catalog {
+  /// Keeps what is known of an agent, in the place of what was.
+  public func set(_ agent: AgentRecord) throws(CatalogError) { try put(agent) }
+
+  /// All agents, by name.
+  public func agents() throws(CatalogError) -> [AgentRecord] {
+    try all(AgentRecord.self, by: "name, machine")
+  }
+
+  /// The agent of a machine.
+  public func agent(of machine: Identifier) throws(CatalogError) -> AgentRecord? {
+    try first(AgentRecord.self, where: "machine = ?", [machine.description])
+  }
+
+  /// Notes that an agent was heard of.
+  public func noteContact(
+    with machine: Identifier, at now: Timestamp
+  ) throws(CatalogError) {
+    try change(
+      "UPDATE agent SET lastContact = ? WHERE machine = ?", [now.rawValue, machine.description])
+  }
+
+  /// Forgets an agent; false if there is none.
+  public func removeAgent(of machine: Identifier) throws(CatalogError) -> Bool {
+    try change("DELETE FROM agent WHERE machine = ?", [machine.description]) > 0
+  }
+}

@@ -1,0 +1,41 @@
+public import Bytes
+internal import GRDB
+
+/// How a machine is replicated, as the operator set it.
+public struct MachineSettings: Codable, Hashable, Sendable {
+  /// The machine.
+  public var machine: Identifier
+  /// Whether replication rests.
+  public var isPaused = false
+  /// Seconds between the beginnings of two cycles.
+  public var cycleSeconds = 300
+  /// Seconds between two app-consistent points; 0 for none.
+  public var applicationSeconds = 3600
+  /// The name of the process server it sends to; nil for the service itself.
+  public var processServer: String?
+  /// Bytes a second it may send; nil for no limit.
+  public var bandwidth: Int64?
+
+  /// The usual settings.
+  public init(machine: Identifier) { self.machine = machine }
+}
+
+extension MachineSettings: Kept {
+  static var table: String { "machineSettings" }
+}
+
+extension Catalog {
+  /// Keeps a machine's settings, in the place of what was.
+  public func set(_ settings: MachineSettings) throws(CatalogError) { try put(settings) }
+
+  /// A machine's settings; the usual ones if none were kept.
+  public func settings(of machine: Identifier) throws(CatalogError) -> MachineSettings {
+    try first(MachineSettings.self, where: "machine = ?", [machine.description])
+      ?? MachineSettings(machine: machine)
+  }
+
+  /// Forgets a machine's settings.
+  public func removeSettings(of machine: Identifier) throws(CatalogError) {
+    try change("DELETE FROM machineSettings WHERE machine = ?", [machine.description])
+  }
+}

@@ -1,0 +1,64 @@
+public import Bytes
+internal import GRDB
+
+/// A registration key that an agent or relay trades for a certificate; the key itself is not kept.
+public struct RegistrationKeyRecord: Codable, Hashable, Sendable {
+  /// Names it in lists.
+  public var id: Identifier
+  /// The SHA-256 of its secret, in lower-case hexadecimal digits.
+  public var digest: String
+  /// What the operator calls it.
+  public var label: String
+  /// When it was made.
+  public var created: Timestamp
+  /// From when on it is refused.
+  public var expires: Timestamp
+  /// How often it can still be used.
+  public var usesLeft: Int
+
+  /// A key of these properties.
+  public init(
+    id: Identifier, digest: String, label: String, created: Timestamp, expires: Timestamp,
+    usesLeft: Int
+  ) {
+    (self.id, self.digest, self.label) = (id, digest, label)
+    (self.created, self.expires, self.usesLeft) = (created, expires, usesLeft)
+  }
+}
+
+extension RegistrationKeyRecord: Kept {
+  static var table: String { "registrationKey" }
+}
+
+extension Catalog {
+  /// Keeps a key.
+  public func add(_ key: RegistrationKeyRecord) throws(CatalogError) { try insert(key) }
+
+  /// All keys, the oldest first.
+  public func registrationKeys() throws(CatalogError) -> [RegistrationKeyRecord] {
+    try all(RegistrationKeyRecord.self, by: "created, id")
+  }
+
+  /// Uses up one use of the key with this digest; durable when it returns, so that no crash makes a
+  /// key usable twice.
+  ///
+  /// - Returns: the key, with what is left; nil if there is none that can be used at `now`.
+  public func useRegistrationKey(
+    digest: String, now: Timestamp
+  ) throws(CatalogError) -> RegistrationKeyRecord? {
+    try write { database in
+      try database.execute(
+        sql: """
+          UPDATE registrationKey SET usesLeft = usesLeft - 1
+          WHERE digest = ? AND usesLeft > 0 AND expires > ?
+          """, arguments: [digest, now.rawValue])
+      guard database.changesCount == 1 else { return nil }
+      return try Self.first(RegistrationKeyRecord.self, where: "digest = ?", [digest], database)
+    }
+  }
+
+  /// Forgets a key, which is refused from now on; false if there is none.
+  public func removeRegistrationKey(_ id: Identifier) throws(CatalogError) -> Bool {
+    try change("DELETE FROM registrationKey WHERE id = ?", [id.description]) > 0
+  }
+}

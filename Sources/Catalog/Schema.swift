@@ -1,0 +1,84 @@
+internal import GRDB
+
+/// The tables, and how older ones become these.
+///
+/// A migration that was released is never changed: what comes later is added as another one. Every
+/// table is STRICT, so that a column holds what its declaration says.
+enum Schema {
+  /// `tdmk`: tells a catalog from any other SQLite database (SQLite, "Database File Format" 1.3.17).
+  private static let applicationID: Int32 = 0x7464_6D6B
+
+  static func prepare(_ queue: DatabaseQueue, _ path: String) throws {
+    try queue.read { database in
+      let found = try Int32.fetchOne(database, sql: "PRAGMA application_id") ?? 0
+      let tables = try Int.fetchOne(database, sql: "SELECT count(*) FROM sqlite_master") ?? 0
+      guard found == applicationID || tables == 0 else {
+        throw CatalogError.damaged(path, "it is the database of another program")
+      }
+      let finding = try String.fetchOne(database, sql: "PRAGMA quick_check(1)") ?? "no answer"
+      guard finding == "ok" else { throw CatalogError.damaged(path, finding) }
+      guard try !migrator.hasBeenSuperseded(database) else { throw CatalogError.newer(path) }
+    }
+    try migrator.migrate(queue)
+  }
+
+  private static var migrator: DatabaseMigrator {
+    var migrator = DatabaseMigrator()
+    migrator.registerMigration("1") { database in
+      try database.execute(sql: "PRAGMA application_id = \(applicationID)")
+      for table in [identities, access, history, machines] { try database.execute(sql: table) }
+    }
+    return migrator
+  }
+
+  private static let identities = """
+    CREATE TABLE registrationKey (
+      id TEXT NOT NULL PRIMARY KEY, digest TEXT NOT NULL UNIQUE, label TEXT NOT NULL,
+      created INTEGER NOT NULL, expires INTEGER NOT NULL, usesLeft INTEGER NOT NULL
+    ) STRICT;
+    CREATE TABLE certificate (
+      serial TEXT NOT NULL PRIMARY KEY, role TEXT NOT NULL, subject TEXT NOT NULL,
+      notBefore INTEGER NOT NULL, notAfter INTEGER NOT NULL, revoked INTEGER
+    ) STRICT;
+    CREATE INDEX certificateOfSubject ON certificate (subject);
+    """
+
+  private static let access = """
+    CREATE TABLE accessToken (
+      id TEXT NOT NULL PRIMARY KEY, name TEXT NOT NULL UNIQUE, role TEXT NOT NULL,
+      digest TEXT NOT NULL, created INTEGER NOT NULL, expires INTEGER
+    ) STRICT;
+    """
+
+  private static let history = """
+    CREATE TABLE job (
+      id INTEGER PRIMARY KEY AUTOINCREMENT, kind TEXT NOT NULL, machine TEXT,
+      state TEXT NOT NULL, tasks TEXT NOT NULL, progress TEXT, error TEXT, result TEXT,
+      created INTEGER NOT NULL, started INTEGER, ended INTEGER
+    ) STRICT;
+    CREATE TABLE event (
+      id INTEGER PRIMARY KEY AUTOINCREMENT, time INTEGER NOT NULL, severity TEXT NOT NULL,
+      code TEXT NOT NULL, machine TEXT, message TEXT NOT NULL
+    ) STRICT;
+    CREATE TABLE healthError (
+      subject TEXT NOT NULL, code TEXT NOT NULL, severity TEXT NOT NULL, message TEXT NOT NULL,
+      since INTEGER NOT NULL, PRIMARY KEY (subject, code)
+    ) STRICT;
+    """
+
+  private static let machines = """
+    CREATE TABLE agent (
+      machine TEXT NOT NULL PRIMARY KEY, name TEXT NOT NULL, hostName TEXT NOT NULL,
+      operatingSystem TEXT NOT NULL, version TEXT NOT NULL, addresses TEXT NOT NULL,
+      disks TEXT NOT NULL, enrolled INTEGER NOT NULL, lastContact INTEGER
+    ) STRICT;
+    CREATE TABLE server (
+      id TEXT NOT NULL PRIMARY KEY, name TEXT NOT NULL UNIQUE, version TEXT NOT NULL,
+      addresses TEXT NOT NULL, enrolled INTEGER NOT NULL, lastContact INTEGER
+    ) STRICT;
+    CREATE TABLE machineSettings (
+      machine TEXT NOT NULL PRIMARY KEY, isPaused INTEGER NOT NULL, cycleSeconds INTEGER NOT NULL,
+      applicationSeconds INTEGER NOT NULL, processServer TEXT, bandwidth INTEGER
+    ) STRICT;
+    """
+}
