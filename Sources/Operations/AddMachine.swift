@@ -32,10 +32,22 @@ public struct AddMachine: Sendable {
     "vhdx", "avhd", "avhdx", "qcow2", "qcow", "vmdk", "vdi", "vhdset",
   ]
 
-  /// Checks everything, and adds the machine.
+  /// Checks everything, takes the vault's lock, and adds the machine.
   ///
   /// - Throws: `.refused` for names and settings, `.source` for disks, `.locked`, `.unwritable`.
   public func run(in vault: Vault) throws(OperationError) -> MachineSummary {
+    let configuration = try checked()
+    return try add(configuration, to: try WritableVault(vault))
+  }
+
+  /// Checks everything, and adds the machine.
+  ///
+  /// - Throws: `.refused` for names and settings, `.source` for disks, `.unwritable`.
+  public func run(in vault: WritableVault) throws(OperationError) -> MachineSummary {
+    try add(try checked(), to: vault)
+  }
+
+  private func checked() throws(OperationError) -> MachineConfiguration {
     if let objection = NameRule.objection(to: name) {
       throw OperationError(.refused, "A machine can't be named '\(name)': \(objection).")
     }
@@ -48,12 +60,18 @@ public struct AddMachine: Sendable {
         try SourceCheck.mode(of: disk)
       }
     }
-    let configuration = MachineConfiguration(
-      name: name, operatingSystem: operatingSystem, disks: configured)
-    let machine = try inVault { () throws(VaultError) in
-      try vault.addMachine(configuration, lock: try vault.lock())
+    return MachineConfiguration(name: name, operatingSystem: operatingSystem, disks: configured)
+  }
+
+  private func add(
+    _ configuration: MachineConfiguration, to writable: WritableVault
+  ) throws(OperationError) -> MachineSummary {
+    try writable.changingList { () throws(OperationError) in
+      MachineSummary(
+        try inVault { () throws(VaultError) in
+          try writable.vault.addMachine(configuration, lock: writable.lock)
+        })
     }
-    return MachineSummary(machine)
   }
 
   private func disk(_ number: Int, _ path: String) throws(OperationError) -> DiskConfiguration {

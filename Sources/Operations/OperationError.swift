@@ -1,4 +1,5 @@
 internal import Capture
+internal import Catalog
 internal import FileIO
 internal import ImageFormats
 internal import Vault
@@ -88,6 +89,19 @@ extension OperationError {
     }
   }
 
+  init(_ error: CatalogError) {
+    let code: Code =
+      switch error.code {
+      case .damaged: .damaged
+      case .newerVersion: .noVault
+      case .locked: .locked
+      case .full, .readOnly: .unwritable
+      case .alreadyExists: .refused
+      case .io: .failed
+      }
+    self.init(code, error.message)
+  }
+
   init(_ error: IOError) {
     self.init(error.isFull || error.isRefused ? .unwritable : .failed, error.description)
   }
@@ -117,6 +131,13 @@ func inCapture<Result: ~Copyable>(
 /// Runs `body` and turns the error of an image into one of the operation.
 func inImages<Result: ~Copyable>(
   _ body: () throws(ImageError) -> Result
+) throws(OperationError) -> Result {
+  do { return try body() } catch { throw OperationError(error) }
+}
+
+/// Runs `body` and turns the catalog's error into one of the operation.
+func inCatalog<Result>(
+  _ body: () throws(CatalogError) -> Result
 ) throws(OperationError) -> Result {
   do { return try body() } catch { throw OperationError(error) }
 }

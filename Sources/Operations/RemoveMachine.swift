@@ -9,14 +9,30 @@ public struct RemoveMachine: Sendable {
   /// Describes the machine to remove.
   public init(name: String) { self.name = name }
 
-  /// Removes the machine and the clones kept of its disks.
+  /// Takes the vault's lock, and removes the machine and the clones kept of its disks.
   ///
   /// - Returns: what could not be cleared away beside its disks, in sentences.
   /// - Throws: `.refused` while a mount or another reader has the machine open.
   public func run(in vault: Vault) throws(OperationError) -> [String] {
-    let lock = try inVault { () throws(VaultError) in try vault.lock() }
-    let summary = try MachineSummary.removable(name, in: vault)
-    try inVault { () throws(VaultError) in try vault.removeMachine(named: name, lock: lock) }
+    try run(in: try WritableVault(vault))
+  }
+
+  /// Removes the machine and the clones kept of its disks.
+  ///
+  /// - Returns: what could not be cleared away beside its disks, in sentences.
+  /// - Throws: `.refused` while a mount or another reader has the machine open, `.locked` while it
+  ///   is written to.
+  public func run(in writable: WritableVault) throws(OperationError) -> [String] {
+    let vault = writable.vault
+    let machine = try inVault { () throws(VaultError) in try vault.machine(named: name) }
+    let summary = MachineSummary(machine)
+    try writable.writing(to: machine) { () throws(OperationError) in
+      try writable.changingList { () throws(OperationError) in
+        try inVault { () throws(VaultError) in
+          try vault.removeMachine(named: name, lock: writable.lock)
+        }
+      }
+    }
     var left: [String] = []
     for disk in summary.configuration?.disks ?? [] {
       do throws(CaptureError) {

@@ -17,29 +17,49 @@ public struct Replicate: Sendable {
   /// sake of the next readers.
   private static let mergeBudget = 4_000_000
 
-  /// Runs the cycle, and another one if the first only finished one that had been interrupted.
+  /// Takes the vault's lock, and runs the cycle.
   ///
-  /// Once the recovery point is told, runs are merged for the sake of readers; stopping that is safe.
-  /// - Parameters:
-  ///   - vault: where the machine is.
-  ///   - progress: called often while disks are read.
-  ///   - cancelled: asked often; once it says true the work ends with `.cancelled`.
-  ///   - made: called for each recovery point, as soon as it is durable.
-  /// - Throws: `.incomplete` if the recovery point was made, but merging failed.
+  /// Otherwise as with a lock that is held already.
   public func run(
     in vault: Vault, progress: @escaping (CaptureProgress) -> Void,
     cancelled: @escaping () -> Bool, made: (CaptureResult) -> Void
   ) throws(OperationError) {
-    if let label = options.label, let objection = PointSelector.objection(toLabel: label) {
-      throw OperationError(.refused, "A recovery point can't be labelled '\(label)': \(objection).")
-    }
-    let lock = try inVault { () throws(VaultError) in try vault.lock() }
+    try run(in: try WritableVault(vault), progress: progress, cancelled: cancelled, made: made)
+  }
+
+  /// Runs the cycle, and another one if the first only finished one that had been interrupted.
+  ///
+  /// Once the recovery point is told, runs are merged for the sake of readers; stopping that is safe.
+  /// - Parameters:
+  ///   - writable: where the machine is.
+  ///   - progress: called often while disks are read.
+  ///   - cancelled: asked often; once it says true the work ends with `.cancelled`.
+  ///   - made: called for each recovery point, as soon as it is durable.
+  /// - Throws: `.incomplete` if the recovery point was made, but merging failed; `.locked` if the
+  ///   machine is written to already.
+  public func run(
+    in writable: WritableVault, progress: @escaping (CaptureProgress) -> Void,
+    cancelled: @escaping () -> Bool, made: (CaptureResult) -> Void
+  ) throws(OperationError) {
+    try checkLabel()
     let name = machine
-    let machine = try inVault { () throws(VaultError) in try vault.machine(named: name) }
+    let machine = try inVault { () throws(VaultError) in
+      try writable.vault.machine(named: name)
+    }
+    try writable.writing(to: machine) { () throws(OperationError) in
+      try cycle(machine, in: writable, progress: progress, cancelled: cancelled, made: made)
+    }
+  }
+
+  private func cycle(
+    _ machine: Machine, in writable: WritableVault,
+    progress: @escaping (CaptureProgress) -> Void, cancelled: @escaping () -> Bool,
+    made: (CaptureResult) -> Void
+  ) throws(OperationError) {
     let snapshot = try inVault { () throws(VaultError) in try machine.snapshot() }
     try checkLabelIsFree(snapshot)
     let writer = try inVault { () throws(VaultError) in
-      try MachineWriter(machine: machine, in: vault, lock: lock)
+      try MachineWriter(machine: machine, in: writable.vault, lock: writable.lock)
     }
     let cycle = CaptureCycle(
       machine: machine.id, disks: snapshot.configuration.disks, options: options,
@@ -70,6 +90,12 @@ public struct Replicate: Sendable {
         "The recovery point was made, but the index could not be tidied: \(error.message) "
           + "The next replication tries again.")
     }
+  }
+
+  private func checkLabel() throws(OperationError) {
+    guard let label = options.label, let objection = PointSelector.objection(toLabel: label)
+    else { return }
+    throw OperationError(.refused, "A recovery point can't be labelled '\(label)': \(objection).")
   }
 
   private func checkLabelIsFree(_ snapshot: MachineSnapshot) throws(OperationError) {

@@ -1,0 +1,113 @@
+public import Bytes
+public import Catalog
+internal import FileIO
+public import Vault
+
+/// A vault in service: the right to write to it, its catalog, and its jobs, in one process.
+///
+/// `tidemark serve` keeps one for as long as it runs; a command that changes something makes one for
+/// the moment it works if no service runs. Either way the same code does the same work. Safe from any
+/// thread; calls block.
+public final class VaultService: Sendable {
+  /// The vault.
+  public let vault: Vault
+  /// The right to write to it.
+  public let writable: WritableVault
+  /// What is remembered beside the logs.
+  public let catalog: Catalog
+  /// The long operations.
+  public let jobs: JobRunner
+  /// Since when it runs.
+  public let started: Timestamp
+
+  /// Takes the vault's lock, opens the catalog, and ends the jobs that a process before this one left
+  /// unfinished.
+  ///
+  /// - Throws: `.locked` if another process has the lock; `.damaged`, `.noVault` or `.unwritable` if
+  ///   the catalog can't be used.
+  public init(_ vault: Vault) throws(OperationError) {
+    self.vault = vault
+    writable = try WritableVault(vault)
+    started = .now()
+    let catalog = try inCatalog { () throws(CatalogError) in try Catalog(in: vault.path) }
+    self.catalog = catalog
+    jobs = JobRunner(catalog: catalog) { Self.tell($0, in: catalog) }
+    try failUnended()
+  }
+
+  private func failUnended() throws(OperationError) {
+    let failure = JobFailure(
+      code: OperationError.Code.failed.rawValue,
+      message:
+        "The process that ran it ended before it did. What was stored is kept: run it again, "
+        + "and it goes on from there.")
+    let ended = try inCatalog { () throws(CatalogError) in
+      try catalog.failUnendedJobs(failure, now: started)
+    }
+    for job in ended { Self.tell(job, in: catalog) }
+  }
+
+  /// Asks the jobs to stop, waits for them, and closes the catalog; the lock goes with the value.
+  ///
+  /// - Parameter seconds: how long jobs may take to find a good place to stop.
+  /// - Returns: whether all of them did. Where not, killing the process is safe, as any crash is.
+  public func close(seconds: Int = 30) -> Bool {
+    guard jobs.stop(seconds: seconds) else { return false }
+    try? catalog.close()
+    return true
+  }
+
+  /// Keeps an event. One that can't be kept is no reason to fail what it tells of.
+  public func note(
+    _ severity: Severity, _ code: String, machine: String? = nil, _ message: String
+  ) {
+    _ = try? catalog.addEvent(severity, code, machine: machine, message, now: .now())
+  }
+
+  private static func tell(_ job: JobRecord, in catalog: Catalog) {
+    guard let error = job.error, job.state != .cancelled else { return }
+    _ = try? catalog.addEvent(
+      .warning, "job-\(job.state.rawValue.lowercased())", machine: job.machine,
+      "Job \(job.id), \(job.kind), \(job.state == .failed ? "failed" : "left something undone"): "
+        + error.message, now: job.ended ?? .now())
+  }
+}
+
+extension VaultService {
+  /// The newest `limit` events with numbers above `id`, the newest first.
+  public func events(after id: Int64, limit: Int) throws(OperationError) -> [EventRecord] {
+    try inCatalog { () throws(CatalogError) in try catalog.events(after: id, limit: limit) }
+  }
+
+  /// All tokens, by name.
+  public func tokens() throws(OperationError) -> [TokenRecord] {
+    try inCatalog { () throws(CatalogError) in try catalog.tokens() }
+  }
+
+  /// The token with that public part; nil if there is none.
+  public func token(_ id: String) throws(OperationError) -> TokenRecord? {
+    try inCatalog { () throws(CatalogError) in try catalog.token(id) }
+  }
+
+  /// Keeps a token.
+  ///
+  /// - Throws: `.refused` if another one has its name.
+  public func add(_ token: TokenRecord) throws(OperationError) {
+    guard try !tokens().contains(where: { $0.name == token.name }) else {
+      throw OperationError(
+        .refused, "There is a token '\(token.name)' already. Choose another name, or revoke it.")
+    }
+    try inCatalog { () throws(CatalogError) in try catalog.add(token) }
+  }
+
+  /// Forgets a token, which is refused from now on.
+  ///
+  /// - Throws: `.unknown`.
+  public func removeToken(named name: String) throws(OperationError) {
+    let found = try inCatalog { () throws(CatalogError) in try catalog.removeToken(named: name) }
+    guard found else {
+      throw OperationError(
+        .unknown, "There is no token '\(name)'; 'tidemark token list' shows them.")
+    }
+  }
+}
