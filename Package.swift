@@ -34,6 +34,10 @@ let arguments: Target.Dependency = .product(
   name: "ArgumentParser", package: "swift-argument-parser")
 let database: Target.Dependency = .product(name: "GRDB", package: "GRDB.swift")
 
+let x509: Target.Dependency = .product(name: "X509", package: "swift-certificates")
+let crypto: Target.Dependency = .product(name: "Crypto", package: "swift-crypto")
+let asn1: Target.Dependency = .product(name: "SwiftASN1", package: "swift-asn1")
+
 let package = Package(
   name: "tidemark",
   products: [.executable(name: "tidemark", targets: ["tidemark"])],
@@ -42,6 +46,12 @@ let package = Package(
     .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
     // SQLite for the catalog: transactions, migrations, and errors that are values.
     .package(url: "https://github.com/groue/GRDB.swift", from: "7.10.0"),
+    // Makes and checks the certificates of services, agents and relays.
+    .package(url: "https://github.com/apple/swift-certificates", from: "1.21.1"),
+    // Keys, signatures and hashes.
+    .package(url: "https://github.com/apple/swift-crypto", from: "4.5.2"),
+    // The encoding of certificates and keys.
+    .package(url: "https://github.com/apple/swift-asn1", from: "1.7.4"),
   ],
   targets: [
     // C: only what Swift can't import or can't do (hardware checksums, inline codec headers, ioctls).
@@ -63,6 +73,7 @@ let package = Package(
     room("Catalog", "Bytes", "FileIO", database),
     room(
       "Operations", "Bytes", "Codecs", "FileIO", "Vault", "ImageFormats", "Capture", "Catalog"),
+    room("Identity", "Bytes", "FileIO", x509, crypto, asn1),
     tool(
       "tidemark", "Operations", "RecoveryTree", "FuseMount", "Capture", "Vault", "ImageFormats",
       "Bytes", "Codecs", "FileIO", arguments),
@@ -86,6 +97,7 @@ let package = Package(
     tests(
       "OperationsTests", "Operations", "Capture", "Vault", "ImageFormats", "FileIO", "Bytes",
       "Codecs"),
+    tests("IdentityTests", "Identity", "FileIO", "Bytes"),
     tests("tidemarkTests", "tidemark", "Operations", "Vault", "FileIO", "Bytes"),
   ]
 )

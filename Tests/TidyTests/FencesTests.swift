@@ -18,6 +18,11 @@ struct FencesTests {
     "Operations": library.union([
       "Bytes", "Codecs", "FileIO", "Vault", "ImageFormats", "Capture", "Catalog",
     ]),
+    "Identity": library.union(["Bytes", "Crypto", "FileIO", "Glibc", "SwiftASN1", "X509"]),
+    "Replication": library.union(["Bytes"]),
+    "ReplicationService": library.union([
+      "Bytes", "Glibc", "Identity", "NIOCore", "NIOPosix", "NIOSSL", "NIOTLS", "Replication",
+    ]),
     "tidemark": library.union([
       "ArgumentParser", "Bytes", "Capture", "Codecs", "FileIO", "FuseMount", "Glibc",
       "ImageFormats", "Operations", "RecoveryTree", "Vault",
@@ -70,6 +75,7 @@ struct FencesTests {
       "CBytes": "Bytes", "CCodecs": "Codecs", "CFileIO": "FileIO", "CFuse": "FuseMount",
       "CThreadSanitizer": "Support",
       "GRDB": "Catalog", "ArgumentParser": "tidemark",
+      "X509": "Identity", "SwiftASN1": "Identity",
     ]
     for (module, names) in Self.imports where !["PowerLossMount", "Benchmarks"].contains(module) {
       for name in names {
