@@ -74,6 +74,7 @@ let package = Package(
     room(
       "Operations", "Bytes", "Codecs", "FileIO", "Vault", "ImageFormats", "Capture", "Catalog"),
     room("Identity", "Bytes", "FileIO", x509, crypto, asn1),
+    room("Replication"),
     tool(
       "tidemark", "Operations", "RecoveryTree", "FuseMount", "Capture", "Vault", "ImageFormats",
       "Bytes", "Codecs", "FileIO", arguments),
@@ -98,6 +99,7 @@ let package = Package(
       "OperationsTests", "Operations", "Capture", "Vault", "ImageFormats", "FileIO", "Bytes",
       "Codecs"),
     tests("IdentityTests", "Identity", "FileIO", "Bytes"),
+    tests("ReplicationTests", "Replication"),
     tests("tidemarkTests", "tidemark", "Operations", "Vault", "FileIO", "Bytes"),
   ]
 )
