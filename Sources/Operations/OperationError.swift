@@ -52,7 +52,7 @@ extension OperationError {
       case .notAVault, .newerVersion: .noVault
       case .locked: .locked
       case .unknownMachine, .unknownPoint, .unknownDisk: .unknown
-      case .invalid, .alreadyExists, .inUse: .refused
+      case .invalid, .alreadyExists, .inUse, .malformed: .refused
       case .damaged: .damaged
       case .readOnly, .full: .unwritable
       case .cancelled: .cancelled

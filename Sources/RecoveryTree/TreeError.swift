@@ -28,7 +28,7 @@ public struct TreeError: Error, Hashable, Sendable, CustomStringConvertible {
       case .locked, .inUse: EBUSY
       case .readOnly: EACCES
       case .cancelled: EINTR
-      case .notAVault, .newerVersion, .alreadyExists, .damaged, .full: EIO
+      case .notAVault, .newerVersion, .alreadyExists, .damaged, .malformed, .full: EIO
       case .io: Self.handedOn(error.cause?.code)
       }
     self.init(code: code, message: error.message)

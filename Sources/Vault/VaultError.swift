@@ -24,6 +24,8 @@ public struct VaultError: Error, Sendable, CustomStringConvertible {
     case inUse
     /// Bytes on disk are not what was written.
     case damaged
+    /// Records that a source sent break the rules of the log.
+    case malformed
     /// The vault may only be read.
     case readOnly
     /// There is no room left.

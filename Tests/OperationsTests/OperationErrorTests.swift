@@ -14,7 +14,8 @@ import Vault
     let expected: [VaultError.Code: OperationError.Code] = [
       .notAVault: .noVault, .newerVersion: .noVault, .locked: .locked, .unknownMachine: .unknown,
       .unknownPoint: .unknown, .unknownDisk: .unknown, .invalid: .refused,
-      .alreadyExists: .refused, .inUse: .refused, .damaged: .damaged, .readOnly: .unwritable,
+      .alreadyExists: .refused, .inUse: .refused, .malformed: .refused, .damaged: .damaged,
+      .readOnly: .unwritable,
       .full: .unwritable, .cancelled: .cancelled, .io: .failed,
     ]
     for code in VaultError.Code.allCases {

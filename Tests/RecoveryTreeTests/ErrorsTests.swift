@@ -16,7 +16,7 @@ struct ErrorsTests {
       case .locked, .inUse: EBUSY
       case .readOnly: EACCES
       case .cancelled: EINTR
-      case .notAVault, .newerVersion, .alreadyExists, .damaged, .full, .io: EIO
+      case .notAVault, .newerVersion, .alreadyExists, .damaged, .malformed, .full, .io: EIO
       }
     let error = TreeError(VaultError(code, "what happened"))
     #expect(error.code == errno)

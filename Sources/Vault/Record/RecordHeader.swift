@@ -16,7 +16,7 @@ enum RecordType: UInt8, Sendable {
 /// Which data or zero record its encoder made before this one.
 ///
 /// Every header repeats this, so that a header damaged beyond repair is still known by the next.
-struct RecordHint: Equatable, Sendable {
+struct RecordHint: Hashable, Sendable {
   var sequence: UInt64 = 0
   var disk: UInt32 = 0
   var block: UInt32 = 0
@@ -156,6 +156,13 @@ extension RecordHeader {
     }
     return Format.aligned(Format.recordHeaderSize + stored)
       == Format.recordHeaderSize + body
+  }
+}
+
+extension RecordHeader {
+  /// Where the cells of a data record end, or the header of a record without any; padding follows.
+  var contentEnd: Int {
+    (0..<Layout.cellsPerBlock).reduce(Format.recordHeaderSize) { $0 + Int(cellLengths[$1]) }
   }
 }
 

@@ -17,8 +17,9 @@ struct SyncPayload: Equatable, Sendable {
   var durableOffset: UInt64
   var epoch: UInt32 = 0
   var incarnation: UInt32 = 0
-  /// Where the epoch or incarnation branched off.
+  /// Where the newest epoch or incarnation branched off, and its first number.
   var parentCut: SequenceNumber = .zero
+  var branchStart: SequenceNumber = .zero
   /// Bytes of the MANIFEST when this was written, and their checksum.
   var manifestLength: UInt64
   var manifestChecksum: UInt32
@@ -36,6 +37,7 @@ struct SyncPayload: Equatable, Sendable {
     writer.integer(incarnation)
     writer.integer(manifestChecksum)
     writer.integer(parentCut.rawValue)
+    writer.integer(branchStart.rawValue)
     writer.integer(manifestLength)
     writer.integer(serviceTime.rawValue)
     PointDisk.encode(disks, into: &writer)
@@ -68,8 +70,31 @@ struct SyncPayload: Equatable, Sendable {
     incarnation = try reader.integer()
     manifestChecksum = try reader.integer()
     parentCut = SequenceNumber(rawValue: try reader.integer())
+    branchStart = SequenceNumber(rawValue: try reader.integer())
     manifestLength = try reader.integer()
     serviceTime = Timestamp(rawValue: try reader.integer())
     disks = try PointDisk.decode(from: &reader)
+  }
+}
+
+extension SyncPayload {
+  /// Tells of the newest of a log's epochs and incarnations.
+  mutating func tell(_ branchings: [Branching]) {
+    for branching in branchings {
+      if branching.kind == .epoch { epoch = branching.number }
+      if branching.kind == .incarnation { incarnation = branching.number }
+      (parentCut, branchStart) = (branching.parent, branching.first)
+    }
+  }
+
+  /// The epoch or incarnation that this tells of and `known` does not hold yet.
+  func branching(after known: [Branching]) -> Branching? {
+    guard branchStart > .zero, !known.contains(where: { $0.first == branchStart })
+    else { return nil }
+    let epochs = known.filter { $0.kind == .epoch }.map(\.number)
+    let isEpoch = epoch > epochs.max() ?? 0
+    return Branching(
+      kind: isEpoch ? .epoch : .incarnation, number: isEpoch ? epoch : incarnation,
+      first: branchStart, parent: parentCut)
   }
 }

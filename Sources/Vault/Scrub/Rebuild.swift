@@ -30,6 +30,7 @@ public struct Rebuild {
   private var segments: [ManifestEntry] = []
   private var runs: [RunSet] = []
   private var points: [RecoveryPoint] = []
+  private var branchings: [Branching] = []
   private var warnings: [String] = []
   private var generation: UInt64 = 1
   private var nextFile: UInt32 = 1
@@ -125,6 +126,7 @@ public struct Rebuild {
     var entries: [ManifestEntry] = [.configuration(configuration)]
     entries += segments
     entries += runs.map(ManifestEntry.runAdded)
+    entries += branchings.map(ManifestEntry.branching)
     entries += points.map(ManifestEntry.point)
     entries += points.map { .pointLocked($0.sequence, true) }
     let path = machine.manifestPath
@@ -157,6 +159,7 @@ public struct Rebuild {
       file, segment: number, from: start, to: trailer?.recordsEnd ?? size, firstSequence: first,
       disks: configuration?.disks.map(\.number) ?? [], identity: machine.identity)
     if let sync = replay.lastSync { generation = max(generation, sync.manifestLength) }
+    branchings += replay.turns.compactMap { $0.branching(after: branchings) }
     for damage in replay.damages where !damage.repaired {
       warnings.append(
         "\(name): bytes \(damage.range.lowerBound)–\(damage.range.upperBound) are damaged")

@@ -22,6 +22,8 @@ struct SegmentReplay: Sendable {
   var damages: [Damage] = []
   /// The newest sync; nil if the segment holds none.
   var lastSync: SyncPayload?
+  /// The first sync, and each that tells of a newer epoch or incarnation than the one before.
+  var turns: [SyncPayload] = []
   /// Where the part that counts ends.
   var end: UInt64
   /// Everything before this was durable when a record behind it was written, or when the writer closed
@@ -137,7 +139,10 @@ struct SegmentReplay: Sendable {
       points.append(point)
       offsets[point.sequence] = item.offset
     }
-    if let sync = item.sync { lastSync = sync }
+    if let sync = item.sync {
+      if sync.branchStart != lastSync?.branchStart { turns.append(sync) }
+      lastSync = sync
+    }
     lastSequence = max(lastSequence, item.header.sequence)
     lastTime = max(lastTime, item.header.time)
     end = item.offset + UInt64(item.header.length)

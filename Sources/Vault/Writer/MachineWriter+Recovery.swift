@@ -20,6 +20,9 @@ extension MachineWriter {
     if let lost = replay.lost { throw Self.cutShort(path, lost) }
     machine.files.forget(name)
     adopt(replay)
+    if let branching = replay.lastSync?.branching(after: branchings) {
+      try manifest.append([.branching(branching)])
+    }
     let vouched = min(replay.vouched, replay.end)
     let (file, rest) = try translated { () throws(IOError) in
       let file = LogFile(try File(path, .writing, on: machine.system))
@@ -46,13 +49,15 @@ extension MachineWriter {
   }
 
   private func adopt(_ replay: SegmentReplay) {
-    lastSequence = max(lastSequence, replay.lastSequence)
-    lastTime = max(lastTime, replay.lastTime)
-    hint = replay.hint
+    var position = stream.position
+    position.sequence = max(position.sequence, replay.lastSequence)
+    position.time = max(position.time, replay.lastTime)
+    if replay.hint.sequence > 0 { position.hint = replay.hint }
     if let sync = replay.lastSync {
       sizes = sync.disks
-      lastSequence = max(lastSequence, sync.lastSequence)
+      position.sequence = max(position.sequence, sync.lastSequence)
     }
+    stream.position = position
     let last = points.last?.sequence ?? .zero
     points += replay.points.filter { $0.sequence > last }
   }
@@ -92,6 +97,31 @@ extension MachineWriter {
 }
 
 extension Machine {
+  /// What the last record of a sealed segment says of the newest record with content: nothing where
+  /// nothing was, or where that record is lost, which only makes a copy that was broken off start anew.
+  func lastHint(of sealed: ManifestEntry.SealedSegment) -> RecordHint {
+    do throws(VaultError) { return try readLastHint(of: sealed) } catch { return RecordHint() }
+  }
+
+  private func readLastHint(
+    of sealed: ManifestEntry.SealedSegment
+  ) throws(VaultError) -> RecordHint {
+    let file = try files.open(LogFileName(.segment, sealed.number))
+    let step = UInt64(Format.recordAlignment)
+    let longest = UInt64(Format.aligned(Format.recordHeaderSize + 4096))
+    var offset = sealed.recordsEnd
+    while offset >= step, sealed.recordsEnd - offset < longest {
+      offset -= step
+      let bytes = try translated { () throws(IOError) in
+        try file.file.read(at: offset, count: Format.recordHeaderSize)
+      }
+      let header = bytes.withUnsafeBytes { RecordHeader($0, identity: identity) }
+      guard let header, offset + UInt64(header.length) == sealed.recordsEnd else { continue }
+      return header.type == .sync ? header.hint : RecordHint()
+    }
+    return RecordHint()
+  }
+
   /// Whether a segment that the MANIFEST does not know holds records that are nowhere else: a sync that
   /// says what it ends was moved commits nothing as long as the MANIFEST does not know its segment.
   func holdsCommit(_ name: LogFileName) throws(VaultError) -> Bool {

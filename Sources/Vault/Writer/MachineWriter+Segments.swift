@@ -143,14 +143,16 @@ extension MachineWriter {
   /// a sync that says they were moved; both are made durable with their names; then one MANIFEST
   /// transaction puts the new segment behind the closed one. A crash before that leaves two files that
   /// the next writer removes, and the old segment as it was: a record is never in neither. The room for
-  /// this may be taken from the reserve.
+  /// this may be taken from the reserve. `end` is the newest number of the closed segment where that is
+  /// not the newest of all and nothing is moved.
   func closeAsItIs(
-    _ segment: OpenSegment, moving records: [UInt8], flags: UInt32
+    _ segment: OpenSegment, moving records: [UInt8], flags: UInt32, last end: SequenceNumber? = nil
   ) throws(VaultError) {
     let moved = Self.split(records, machine.identity).filter { $0.header.type != .sync }
     let last = moved.first.map { SequenceNumber(rawValue: $0.header.sequence.rawValue - 1) }
-    let run = try writeOwnRun(of: segment, lastSequence: last ?? lastSequence)
-    var entries = sealing(segment, run, lastSequence: last ?? lastSequence)
+    let newest = last ?? end ?? lastSequence
+    let run = try writeOwnRun(of: segment, lastSequence: newest)
+    var entries = sealing(segment, run, lastSequence: newest)
     guard let last else {
       try manifest.append(entries)
       self.segment = nil

@@ -17,11 +17,11 @@ public final class MachineWriter {
   let lock: VaultLock
   let manifest: ManifestWriter
   var segment: OpenSegment?
-  let batch = BlockBatch()
+  let stream: RecordStream
+  lazy var ingest = IngestCheck()
+  /// An incarnation that a sync tells of and the MANIFEST does not know yet.
+  var announced: Branching?
   var runs: [LogFileName: FileRun] = [:]
-  /// The newest number given out.
-  var lastSequence: SequenceNumber = .zero
-  var hint = RecordHint()
   /// The sizes the newest sync told.
   var sizes: [PointDisk] = []
   /// Whether the newest record is a sync that closes the log.
@@ -31,18 +31,16 @@ public final class MachineWriter {
   private let clock: @Sendable () -> Timestamp
   let limits: LogLimits
 
-  /// The newest record's time; times never go back within a log.
-  public internal(set) var lastTime = Timestamp(rawValue: 0)
   /// The recovery points, the oldest first.
   public internal(set) var points: [RecoveryPoint] = []
   /// Bytes added to the log by this writer.
   public internal(set) var storedBytes: UInt64 = 0
 
   /// The moment that the source's bytes are of, while they are added; nil for the moment they are.
-  ///
-  /// A clone is read for minutes after it was made: its records, and so the recovery point, carry the
-  /// time it shows.
-  public var recordTime: Timestamp?
+  public var recordTime: Timestamp? {
+    get { stream.recordTime }
+    set { stream.recordTime = newValue }
+  }
 
   /// Opens a machine's log for writing, and puts in order what a crash left.
   ///
@@ -65,12 +63,21 @@ public final class MachineWriter {
     manifest = try ManifestWriter(
       machine.manifestPath, identity: machine.identity, on: machine.system)
     points = manifest.manifest.state.points
-    let sealed = manifest.manifest.state.segments.last { $0.sealed != nil }?.sealed
-    if let sealed {
-      (lastSequence, lastTime, sizes) = (sealed.lastSequence, sealed.lastTime, sealed.disks)
+    stream = RecordStream(
+      machine.identity, codec: vault.description.codec, position: .start, clock: clock)
+    if let sealed = manifest.manifest.state.segments.last(where: { $0.sealed != nil })?.sealed {
+      stream.position = LogPosition(
+        sequence: sealed.lastSequence, time: sealed.lastTime,
+        hint: machine.lastHint(of: sealed))
+      sizes = sealed.disks
     }
     try recover()
   }
+
+  /// The newest number given out.
+  var lastSequence: SequenceNumber { stream.position.sequence }
+  /// The newest record's time.
+  public var lastTime: Timestamp { stream.position.time }
 
   /// The machine as the operator described it.
   public var configuration: MachineConfiguration { manifest.manifest.state.configuration }
@@ -83,7 +90,7 @@ public final class MachineWriter {
 
   /// Whether something was stored since the newest recovery point: by a cycle that broke off, or one
   /// that is under way.
-  public var hasUnmarkedWrites: Bool { lastSequence > points.last?.sequence ?? .zero }
+  public var hasUnmarkedWrites: Bool { lastSequence > lastSettled }
 
   // MARK: - Adding
 
@@ -95,15 +102,8 @@ public final class MachineWriter {
   public func write(
     disk: DiskNumber, block: UInt64, bytes: UnsafeRawBufferPointer, pages: UInt16
   ) throws(VaultError) {
-    guard bytes.count == Layout.blockSize, block < 1 << 32 else {
-      throw VaultError(.invalid, "Block \(block) of disk \(disk) can't be stored: it is no block.")
-    }
-    guard pages != 0 else { return }
     try drainIfFull()
-    var header = next(.data, disk: disk, block: block, count: 1)
-    header.codec = vault.description.codec
-    header.dataMask = pages
-    batch.add(header, block: bytes)
+    try stream.write(disk: disk, block: block, bytes: bytes, pages: pages)
     try drainIfFull()
   }
 
@@ -111,53 +111,39 @@ public final class MachineWriter {
   public func zero(
     disk: DiskNumber, firstBlock: UInt64, count: UInt64
   ) throws(VaultError) {
-    guard count > 0 else { return }
-    guard firstBlock < 1 << 32, count <= (1 << 32) - firstBlock else {
-      throw VaultError(
-        .invalid, "Blocks \(firstBlock) … of disk \(disk) are past the largest disk.")
-    }
     try drainIfFull()
-    batch.add(next(.zero, disk: disk, block: firstBlock, count: count))
+    try stream.zero(disk: disk, firstBlock: firstBlock, count: count)
     try drainIfFull()
-  }
-
-  private func next(
-    _ type: RecordType, disk: DiskNumber, block: UInt64, count: UInt64
-  ) -> RecordHeader {
-    lastSequence = lastSequence.next
-    lastTime = max(lastTime, recordTime ?? clock())
-    var header = RecordHeader(
-      type: type, sequence: lastSequence, time: lastTime,
-      length: UInt32(Format.recordHeaderSize))
-    (header.disk, header.block, header.blockCount) = (UInt32(disk), block, count)
-    header.hint = hint
-    hint = RecordHint(header)
-    return header
   }
 
   /// Before and after a record is added: a failure leaves the batch as full as it was.
   private func drainIfFull() throws(VaultError) {
-    if batch.isFull { try drain() }
+    if stream.isFull { try drain() }
   }
 
   /// Moves what waits to be encoded to the open segment, and commits when enough has gathered.
   func drain() throws(VaultError) {
-    guard !batch.isEmpty else { return }
+    guard !stream.isEmpty else { return }
     let segment = try openSegment()
-    try batch.drain(identity: machine.identity) { header, record throws(VaultError) in
+    try stream.drain { header, record throws(VaultError) in
       segment.add(header, record)
       storedBytes += UInt64(record.count)
     }
     isClosed = false
-    if segment.unacknowledged.count >= limits.commitSize || segment.isFull(limits) {
-      try endCommit(flags: 0)
-    }
+    try commitIfFull(segment)
+  }
+
+  func commitIfFull(_ segment: OpenSegment) throws(VaultError) {
+    guard segment.unacknowledged.count >= limits.commitSize || segment.isFull(limits)
+    else { return }
+    try endCommit(flags: 0)
   }
 
   // MARK: - Committing
 
   /// Makes everything added so far durable.
   public func commit() throws(VaultError) {
+    try checkIsWhole()
     try drain()
     guard let segment, !isClosed, !segment.unacknowledged.isEmpty else { return }
     try endCommit(flags: 0)
@@ -170,13 +156,12 @@ public final class MachineWriter {
     }
     try drain()
     let segment = try openSegment()
-    lastSequence = lastSequence.next
-    lastTime = max(lastTime, new.time)
+    stream.position.passMark(at: new.time)
     let point = new.point(sequence: lastSequence, time: lastTime, among: points)
     sizes = point.disks
     let record = PayloadRecord.encode(
-      .mark, sequence: lastSequence, time: lastTime, payload: point.encode(), hint: hint,
-      identity: machine.identity)
+      .mark, sequence: lastSequence, time: lastTime, payload: point.encode(),
+      hint: stream.position.hint, identity: machine.identity)
     add(record, to: segment)
     points.append(point)
     try endCommit(flags: SyncPayload.endsAtCut)
@@ -222,14 +207,10 @@ public final class MachineWriter {
       flags: flags, lastSequence: lastSequence, durableOffset: segment.durable,
       manifestLength: manifest.manifest.length, manifestChecksum: manifest.manifest.checksum,
       serviceTime: clock(), disks: sizes)
-    for branching in manifest.manifest.state.branchings {
-      if branching.kind == .epoch { sync.epoch = branching.number }
-      if branching.kind == .incarnation { sync.incarnation = branching.number }
-      sync.parentCut = branching.parent
-    }
+    sync.tell(branchings)
     let record = PayloadRecord.encode(
-      .sync, sequence: lastSequence, time: lastTime, payload: sync.encode(), hint: hint,
-      identity: machine.identity)
+      .sync, sequence: lastSequence, time: lastTime, payload: sync.encode(),
+      hint: stream.position.hint, identity: machine.identity)
     add(record, to: segment)
   }
 
@@ -251,13 +232,16 @@ public final class MachineWriter {
 
   /// Runs a step that must not be half done: after a failure the writer can't be used any more.
   func exclusively(_ body: () throws(VaultError) -> Void) throws(VaultError) {
-    guard !isBroken, !manifest.isBroken else {
-      throw VaultError(
-        .io, "The log of '\(configuration.name)' could not be written before. Start again.")
-    }
+    try checkIsWhole()
     isBroken = true
     try body()
     isBroken = false
+  }
+
+  private func checkIsWhole() throws(VaultError) {
+    guard isBroken || manifest.isBroken else { return }
+    throw VaultError(
+      .io, "The log of '\(configuration.name)' could not be written before. Start again.")
   }
 
   // MARK: - Reading back
@@ -271,7 +255,7 @@ public final class MachineWriter {
       if !segment.entries.isEmpty { newestFirst.append(.memory(MemoryRun(segment.entries))) }
     }
     for set in manifest.manifest.state.runs.reversed() { newestFirst.append(.file(try run(set))) }
-    let timeline = Timeline(cut: lastSequence, branchings: manifest.manifest.state.branchings)
+    let timeline = Timeline(cut: lastSequence, branchings: branchings)
     return DiskReader(
       number: disk, size: size, runs: newestFirst, timeline: timeline,
       identity: machine.identity, files: machine.files, lease: nil)

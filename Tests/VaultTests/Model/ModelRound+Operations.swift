@@ -8,13 +8,13 @@ import Testing
 extension ModelRound {
   private enum Operation {
     case write, burst, zero, commit, mark, reopen, merge, readPoints, readHead, hold, readHeld
-    case resize, tick, fault
+    case resize, tick, fault, ingest, abandon
   }
 
   private static let weights: [(Operation, Int)] = [
     (.write, 34), (.burst, 2), (.zero, 6), (.commit, 5), (.mark, 12), (.reopen, 3), (.merge, 5),
     (.readPoints, 9), (.readHead, 5), (.hold, 2), (.readHeld, 3), (.resize, 1), (.tick, 5),
-    (.fault, 6),
+    (.fault, 6), (.ingest, 8), (.abandon, 2),
   ]
   private static let deck = weights.flatMap { [Operation](repeating: $0.0, count: $0.1) }
 
@@ -25,6 +25,8 @@ extension ModelRound {
     case .write: try go(on: try writeSome(random.number(1..<7)))
     case .burst: try go(on: try writeSome(random.number(60..<200)))
     case .zero: try go(on: try zeroSome())
+    case .ingest: try go(on: try ingest(random.number(1..<30)))
+    case .abandon: try go(on: try abandon())
     case .commit: try go(on: try commit())
     case .mark: try go(on: try mark(newPoint()))
     case .reopen: try go(on: try closeAndOpen())

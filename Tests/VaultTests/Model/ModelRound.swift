@@ -131,9 +131,12 @@ final class ModelRound {
     attempts = [:]
   }
 
-  func write(_ index: Int, block: Int, pages: UInt16) throws -> Bool {
+  /// Random new bytes for pages of a block, and the disk's pages after they are written.
+  func content(
+    _ index: Int, block: Int, pages: UInt16, before: [UInt32]
+  ) -> (bytes: [UInt8], after: [UInt32]) {
     var content = [UInt8](repeating: 0xEE, count: Layout.blockSize)
-    var after = head.pages[index]
+    var after = before
     for page in 0..<Layout.pagesPerBlock where pages & 1 << UInt16(page) != 0 {
       let number = random.once(in: 6) ? 0 : nextPage
       if number != 0 { nextPage += 1 }
@@ -144,8 +147,13 @@ final class ModelRound {
           number, UnsafeMutableRawBufferPointer(rebasing: buffer[start..<start + Layout.pageSize]))
       }
     }
+    return (content, after)
+  }
+
+  func write(_ index: Int, block: Int, pages: UInt16) throws -> Bool {
+    let (bytes, after) = content(index, block: block, pages: pages, before: head.pages[index])
     return try attempt("write \(numbers[index]):\(block)", { $0.pages[index] = after }) {
-      try content.withUnsafeBytes {
+      try bytes.withUnsafeBytes {
         try writer.write(disk: numbers[index], block: UInt64(block), bytes: $0, pages: pages)
       }
     }

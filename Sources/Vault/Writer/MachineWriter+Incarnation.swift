@@ -1,0 +1,64 @@
+public import Bytes
+internal import FileIO
+
+/// Starting a source that can't prove where it stopped.
+extension MachineWriter {
+  /// The epochs and incarnations so far, the oldest first.
+  var branchings: [Branching] {
+    manifest.manifest.state.branchings + (announced.map { [$0] } ?? [])
+  }
+
+  /// The newest number that is not of a cycle under way.
+  var lastSettled: SequenceNumber {
+    max(points.last?.sequence ?? .zero, branchings.last?.first ?? .zero)
+  }
+
+  /// How far a cycle that was broken off has come: everything on earlier disks, and on this disk
+  /// everything before the end of these blocks, is stored. Nil if it stored nothing.
+  public var cursor: (disk: DiskNumber, blocks: Range<UInt64>)? {
+    stream.position.hint.sequence > lastSettled.rawValue ? stream.position.newest : nil
+  }
+
+  /// Abandons what was stored since the newest recovery point, which nobody can go on with: readers of
+  /// whatever is stored from now on do not see it.
+  ///
+  /// Protocol: everything is committed; a sync that tells of the new incarnation, which takes a number
+  /// of its own, is made durable; then it enters the MANIFEST. After a crash between the two the next
+  /// writer enters it, so log and MANIFEST always agree.
+  public func abandonUnmarked() throws(VaultError) {
+    try commit()
+    guard hasUnmarkedWrites else { return }
+    // What can be refused for want of room is asked for before a number is taken.
+    _ = try openSegment()
+    stream.position.passBranching()
+    let newest = branchings.last { $0.kind == .incarnation }?.number ?? 0
+    let parent = points.last?.sequence ?? .zero
+    let branching = Branching(
+      kind: .incarnation, number: newest + 1, first: lastSequence, parent: parent)
+    announced = branching
+    try exclusively { () throws(VaultError) in
+      // A second fdatasync that fails is told; the first one only costs the segment.
+      if try !announce(), try !announce() {
+        throw VaultError(.io, "The log of '\(configuration.name)' could not be made durable.")
+      }
+      announced = nil
+      try manifest.append([.branching(branching)])
+      if let open = segment, open.isFull(limits) { try seal(open) }
+    }
+  }
+
+  /// Makes a sync durable; false if that failed and the segment was closed.
+  private func announce() throws(VaultError) -> Bool {
+    let segment = try openSegment()
+    addSync(flags: 0, to: segment)
+    do throws(IOError) {
+      try segment.sync()
+      return true
+    } catch {
+      guard error.operation == "sync" else { throw VaultError(error) }
+      let before = SequenceNumber(rawValue: lastSequence.rawValue - 1)
+      try closeAsItIs(segment, moving: [], flags: 0, last: before)
+      return false
+    }
+  }
+}
