@@ -4,7 +4,7 @@ internal import Vault
 extension CaptureCycle {
   /// Compares all disks and stores what differs; gives what was found, disk by disk.
   func compare(
-    _ sources: [DiskSource], with writer: MachineWriter, clones: CloneSet?
+    _ sources: [DiskSource], with target: any CaptureTarget, clones: CloneSet?
   ) throws(CaptureError) -> [DiskCapture] {
     let clock = ContinuousClock()
     let start = clock.now
@@ -16,7 +16,7 @@ extension CaptureCycle {
     for source in sources {
       let before = state
       state.disk = source.disk.number
-      let tally = try compare(source, with: writer) { (comparer) throws(CaptureError) in
+      let tally = try compare(source, with: target) { (comparer) throws(CaptureError) in
         state.examined = before.examined + comparer.examined
         state.changed = before.changed + comparer.changed
         state.elapsed = clock.now - start
@@ -30,13 +30,13 @@ extension CaptureCycle {
 
   /// Compares one disk; `step` is called after every piece.
   private func compare(
-    _ source: DiskSource, with writer: MachineWriter,
+    _ source: DiskSource, with target: any CaptureTarget,
     step: (borrowing BlockComparer) throws(CaptureError) -> Void
   ) throws(CaptureError) -> DiskCapture {
     let number = source.disk.number
     let size = source.content.size
-    let head = try inVault { () throws(VaultError) in try writer.head(number, size: size) }
-    var comparer = BlockComparer(disk: number, head: head, writer: writer)
+    let replica = try target.replica(of: number, size: size, base: try source.openBase())
+    var comparer = BlockComparer(disk: number, size: size, replica: replica, target: target)
     let handover = Handover()
     defer { handover.stop() }
     WindowReader(
@@ -44,7 +44,7 @@ extension CaptureCycle {
     ).start(into: handover)
     while try takeOne(from: handover, into: &comparer) {
       try step(comparer)
-      if cancelled() { throw try stopped(writer) }
+      if cancelled() { throw try stopped(target) }
     }
     try comparer.finish()
     return DiskCapture(
@@ -68,8 +68,8 @@ extension CaptureCycle {
   }
 
   /// Makes safe what was stored so far, for the next cycle to find.
-  private func stopped(_ writer: MachineWriter) throws(CaptureError) -> CaptureError {
-    try inVault { () throws(VaultError) in try writer.commit() }
+  private func stopped(_ target: any CaptureTarget) throws(CaptureError) -> CaptureError {
+    try target.commit()
     return CaptureError(
       .cancelled,
       "Stopped before the recovery point was made. What was stored is kept; run the command again "

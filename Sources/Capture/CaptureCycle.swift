@@ -33,30 +33,30 @@ public struct CaptureCycle {
   ///
   /// Where it goes on with the clones of an interrupted cycle, the point shows the disks as they
   /// were then and takes no label: `resumed` tells, and another cycle brings the present.
-  public func run(with writer: MachineWriter) throws(CaptureError) -> CaptureResult {
+  public func run(with target: any CaptureTarget) throws(CaptureError) -> CaptureResult {
     let clock = ContinuousClock()
     let start = clock.now
-    let storedBefore = writer.storedBytes
-    for disk in disks { try checkSize(try SourceCheck.size(of: disk), of: disk, writer) }
+    let storedBefore = target.storedBytes
+    for disk in disks { try checkSize(try SourceCheck.size(of: disk), of: disk, target) }
     let watches = try watchScanned()
     let scanTime = Timestamp.now()
-    let clones = try makeClones(writer)
-    let sources = try openSources(clones, writer)
+    let clones = try makeClones(target)
+    let sources = try openSources(clones, target)
     let time = clones?.time ?? scanTime
-    writer.recordTime = time
-    defer { writer.recordTime = nil }
-    let tallies = try compare(sources, with: writer, clones: clones)
+    target.recordTime = time
+    defer { target.recordTime = nil }
+    let tallies = try compare(sources, with: target, clones: clones)
     for watch in watches { try watch.check() }
-    let point = try mark(sources, with: writer, clones: clones, watches: watches, time: time)
+    let point = try mark(sources, with: target, clones: clones, watches: watches, time: time)
     return CaptureResult(
-      point: point, disks: tallies, stored: writer.storedBytes - storedBefore,
+      point: point, disks: tallies, stored: target.storedBytes - storedBefore,
       elapsed: clock.now - start, resumed: clones?.resumed ?? false, advice: settle(clones))
   }
 
   private func checkSize(
-    _ size: UInt64, of disk: DiskConfiguration, _ writer: MachineWriter
+    _ size: UInt64, of disk: DiskConfiguration, _ target: any CaptureTarget
   ) throws(CaptureError) {
-    guard let last = writer.lastSize(of: disk.number), last != size, !options.acceptSize
+    guard let last = target.lastSize(of: disk.number), last != size, !options.acceptSize
     else { return }
     throw CaptureError(
       .sizeChanged,
@@ -71,37 +71,50 @@ public struct CaptureCycle {
     return watches
   }
 
-  private func makeClones(_ writer: MachineWriter) throws(CaptureError) -> CloneSet? {
+  private func makeClones(_ target: any CaptureTarget) throws(CaptureError) -> CloneSet? {
     var stores: [CloneStore] = []
     for disk in disks where disk.capture == .reflink {
       stores.append(try CloneStore(machine: machine, disk: disk))
     }
     guard !stores.isEmpty else { return nil }
     return try CloneSet(
-      stores, newest: writer.cycle, unmarked: writer.hasUnmarkedWrites,
+      stores, for: target,
       floorPercent: options.cloneFloorPercent)
   }
 
   /// Opens what is to be read, and checks the sizes again: those of clones are the ones that count.
   private func openSources(
-    _ clones: CloneSet?, _ writer: MachineWriter
+    _ clones: CloneSet?, _ target: any CaptureTarget
   ) throws(CaptureError) -> [DiskSource] {
     var sources: [DiskSource] = []
     for disk in disks {
       let source: DiskSource
       if let clone = clones?.clones.first(where: { $0.store.disk == disk.number }) {
-        source = try DiskSource(clone, of: disk, lastSize: writer.lastSize(of: disk.number))
+        source = try DiskSource(clone, of: disk, lastSize: target.lastSize(of: disk.number))
       } else {
         source = try DiskSource(scanning: disk)
       }
-      try checkSize(source.content.size, of: disk, writer)
+      try checkSize(source.content.size, of: disk, target)
       sources.append(source)
     }
+    if clones?.resumed == true, let cursor = target.cursor { skipStored(cursor, &sources) }
     return sources
   }
 
+  /// Leaves out what the interrupted cycle has stored of the same clones: it went from disk to disk, and
+  /// up each of them.
+  private func skipStored(
+    _ cursor: (disk: DiskNumber, blocks: Range<UInt64>), _ sources: inout [DiskSource]
+  ) {
+    guard let last = sources.firstIndex(where: { $0.disk.number == cursor.disk }) else { return }
+    for index in 0...last where sources[index].disk.capture == .reflink {
+      let stored = index == last ? cursor.blocks.upperBound * UInt64(Layout.blockSize) : nil
+      sources[index].skip(to: stored)
+    }
+  }
+
   private func mark(
-    _ sources: [DiskSource], with writer: MachineWriter, clones: CloneSet?,
+    _ sources: [DiskSource], with target: any CaptureTarget, clones: CloneSet?,
     watches: [SourceWatch], time: Timestamp
   ) throws(CaptureError) -> RecoveryPoint {
     // Files that did not change from before the first was read until after the last was are of one
@@ -115,7 +128,7 @@ public struct CaptureCycle {
       cycle: clones?.cycle ?? UInt64.random(in: 1...UInt64.max),
       disks: sources.map { PointDisk(number: $0.disk.number, size: $0.content.size) },
       time: time)
-    return try inVault { () throws(VaultError) in try writer.mark(new) }
+    return try target.mark(new)
   }
 
   /// Keeps this cycle's clones for the next one if there is room; gives what the operator should

@@ -30,22 +30,26 @@ struct CloneSet: Sendable {
   ///
   /// - Parameters:
   ///   - stores: where the disks' clones lie, by disk number.
-  ///   - newest: the cycle of the machine's newest mark; nil if there is none.
-  ///   - unmarked: whether pages were stored since that mark.
+  ///   - target: where the cycle stores, which knows of the newest mark and of what was stored since.
   ///   - floorPercent: the share of a file system that must be free.
   /// - Throws: `.notClonable`, `.cloneSpace`, or what failed.
   init(
-    _ stores: [CloneStore], newest: UInt64?, unmarked: Bool, floorPercent: Int
+    _ stores: [CloneStore], for target: any CaptureTarget, floorPercent: Int
   ) throws(CaptureError) {
+    let newest = target.cycle
     let floor = CloneFloor(stores: stores, percent: floorPercent)
     try floor.check()
-    if unmarked, let found = try Self.interrupted(stores, after: newest ?? 0) {
+    if target.hasUnmarkedWrites, let found = try Self.interrupted(stores, after: newest ?? 0) {
       (cycle, resumed) = (found.cycle, true)
       clones = try Self.describe(stores, found.cycle, newest: newest)
       time = try Self.madeAt(clones)
       return
     }
-    let lost = try Self.tidy(stores, newest: newest, unmarked: unmarked)
+    if target.hasUnmarkedWrites, let newest, try Self.haveBase(stores, newest) {
+      // Nothing but these pages differs from the bases: without them, comparing with those is enough.
+      try target.abandonUnmarked()
+    }
+    let lost = try Self.tidy(stores, newest: newest, unmarked: target.hasUnmarkedWrites)
     (cycle, resumed) = (Self.newCycle(), false)
     let maker = CloneMaker(stores: stores, cycle: cycle, after: newest ?? 0)
     let durations: [Duration]
@@ -93,6 +97,16 @@ struct CloneSet: Sendable {
       latest = max(latest, status.modified)
     }
     return latest
+  }
+
+  /// Whether every disk has the clone of the newest mark's cycle.
+  private static func haveBase(
+    _ stores: [CloneStore], _ newest: UInt64
+  ) throws(CaptureError) -> Bool {
+    for store in stores where try !store.names().contains(where: { $0.cycle == newest }) {
+      return false
+    }
+    return true
   }
 
   /// Removes what is of no use, and the bases too where the replica may hold pages of a clone that

@@ -7,7 +7,9 @@ struct DiskSource: Sendable {
   let disk: DiskConfiguration
   let content: any DiskContent
   /// Whole pages, ascending, apart.
-  let ranges: [Range<UInt64>]
+  private(set) var ranges: [Range<UInt64>]
+  /// The clone of the last cycle, where the ranges are what differs from it.
+  private let base: String?
   let whole: WholeComparison?
   let cloneTime: Duration?
 
@@ -21,6 +23,7 @@ struct DiskSource: Sendable {
     self.content = content
     ranges = [0..<content.size]
     whole = .scan
+    base = nil
     cloneTime = nil
   }
 
@@ -35,12 +38,29 @@ struct DiskSource: Sendable {
     cloneTime = clone.duration
     if let base = clone.base, lastSize == content.size {
       whole = nil
+      self.base = store.path(of: base)
       ranges = try store.act { () throws(IOError) in
         try Self.changes(store.path(of: clone.name), store.path(of: base), content.size)
       }
     } else {
       whole = clone.whole ?? .sizeChanged
+      base = nil
       ranges = [0..<content.size]
+    }
+  }
+
+  /// The disk as it was at the newest recovery point; nil if the source has not kept that.
+  func openBase() throws(CaptureError) -> (any DiskContent)? {
+    guard let base else { return nil }
+    return try SourceCheck.open(disk, at: base)
+  }
+
+  /// Leaves out what lies before a byte; nil leaves out everything.
+  mutating func skip(to position: UInt64?) {
+    let position = position ?? content.size
+    ranges = ranges.compactMap { range in
+      let rest = range.clamped(to: min(position, range.upperBound)..<range.upperBound)
+      return rest.isEmpty ? nil : rest
     }
   }
 

@@ -5,9 +5,9 @@ internal import Synchronization
 /// A stretch of a disk in memory, of which certain pages were read.
 ///
 /// `@unchecked Sendable`: it belongs to one thread at a time, which hands it on through `Handover`.
-final class Window: @unchecked Sendable {
+public final class Window: @unchecked Sendable {
   /// Blocks a window spans: 2 MiB, so that a source is read in large pieces.
-  static let blocks = 32
+  public static let blocks = 32
   /// Bytes a window spans.
   static let length = UInt64(blocks * Layout.blockSize)
 
@@ -15,9 +15,9 @@ final class Window: @unchecked Sendable {
   let buffer = UnsafeMutableRawBufferPointer.allocate(
     byteCount: Int(Window.length), alignment: Layout.pageSize)
   /// Where it begins on the disk: a multiple of `length`.
-  private(set) var base: UInt64 = 0
+  public private(set) var base: UInt64 = 0
   /// The pages of each block that were read.
-  private(set) var pages = [UInt16](repeating: 0, count: Window.blocks)
+  public private(set) var pages = [UInt16](repeating: 0, count: Window.blocks)
 
   deinit { buffer.deallocate() }
 
@@ -25,6 +25,15 @@ final class Window: @unchecked Sendable {
   func move(to position: UInt64) {
     base = position / Self.length * Self.length
     for block in 0..<Self.blocks { pages[block] = 0 }
+  }
+
+  /// Where a block of the window begins on the disk.
+  public func start(of block: Int) -> UInt64 { base + UInt64(block * Layout.blockSize) }
+
+  /// The 64 KiB of a block; only those of read pages mean something.
+  public func block(_ number: Int) -> UnsafeRawBufferPointer {
+    UnsafeRawBufferPointer(
+      rebasing: buffer[number * Layout.blockSize..<(number + 1) * Layout.blockSize])
   }
 
   /// Whether the byte at `position` of the disk lies in it.

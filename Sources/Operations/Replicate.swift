@@ -65,9 +65,10 @@ public struct Replicate: Sendable {
       machine: machine.id, disks: snapshot.configuration.disks, options: options,
       progress: progress, cancelled: cancelled)
     do throws(CaptureError) {
-      let first = try cycle.run(with: writer)
+      let target = LocalTarget(writer)
+      let first = try cycle.run(with: target)
       made(first)
-      if first.resumed { made(try cycle.run(with: writer)) }
+      if first.resumed { made(try cycle.run(with: target)) }
     } catch {
       // What the cycle stored becomes durable, for the next one to find; its own failure is told.
       try? writer.close()

@@ -63,7 +63,7 @@ final class Bench {
       machine: machine.id, disks: configuration.disks, options: options, progress: progress,
       cancelled: cancelled)
     do {
-      let result = try cycle.run(with: writer)
+      let result = try cycle.run(with: LocalTarget(writer))
       try writer.close()
       return result
     } catch {

@@ -214,7 +214,7 @@ import Vault
     let result = try CaptureCycle(
       machine: machine.id, disks: [disk], options: CaptureOptions(), progress: { _ in },
       cancelled: { false }
-    ).run(with: writer)
+    ).run(with: LocalTarget(writer))
     try writer.close()
     let reader = try machine.snapshot().disk(0, at: result.point)
     var bytes = [UInt8](repeating: 1, count: 12 << 20)
