@@ -74,7 +74,7 @@ let package = Package(
     room(
       "Operations", "Bytes", "Codecs", "FileIO", "Vault", "ImageFormats", "Capture", "Catalog"),
     room("Identity", "Bytes", "FileIO", x509, crypto, asn1),
-    room("Replication"),
+    room("Replication", "Bytes", "Codecs", "Vault", crypto),
     tool(
       "tidemark", "Operations", "RecoveryTree", "FuseMount", "Capture", "Vault", "ImageFormats",
       "Bytes", "Codecs", "FileIO", arguments),
@@ -99,7 +99,7 @@ let package = Package(
       "OperationsTests", "Operations", "Capture", "Vault", "ImageFormats", "FileIO", "Bytes",
       "Codecs"),
     tests("IdentityTests", "Identity", "FileIO", "Bytes"),
-    tests("ReplicationTests", "Replication"),
+    tests("ReplicationTests", "Replication", "Vault", "FileIO", "Codecs", "Bytes"),
     tests("tidemarkTests", "tidemark", "Operations", "Vault", "FileIO", "Bytes"),
   ]
 )

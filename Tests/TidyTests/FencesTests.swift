@@ -19,7 +19,7 @@ struct FencesTests {
       "Bytes", "Codecs", "FileIO", "Vault", "ImageFormats", "Capture", "Catalog",
     ]),
     "Identity": library.union(["Bytes", "Crypto", "FileIO", "Glibc", "SwiftASN1", "X509"]),
-    "Replication": library.union(["Bytes"]),
+    "Replication": library.union(["Bytes", "Codecs", "Crypto", "Vault"]),
     "ReplicationService": library.union([
       "Bytes", "Glibc", "Identity", "NIOCore", "NIOPosix", "NIOSSL", "NIOTLS", "Replication",
     ]),

@@ -72,7 +72,7 @@ public struct RecoveryPoint: Hashable, Sendable {
   /// The disks it holds, by number.
   public let disks: [PointDisk]
   /// How many points of the same second and kind came before it.
-  let ordinal: UInt16
+  public let ordinal: UInt16
   /// The capture cycle that made it.
   let cycle: UInt64
 

@@ -87,15 +87,22 @@ public final class RecordStream {
   }
 
   /// Encodes what waits, gives each record to `body` in the order they were added, and forgets them.
-  func drain(
+  func drainRecords(
     _ body: (RecordHeader, UnsafeRawBufferPointer) throws(VaultError) -> Void
   ) throws(VaultError) {
     try batch.drain(identity: identity, body)
   }
 
-  /// Encodes what waits, gives each record's bytes to `body` in the order they were added, and forgets
-  /// them; the bytes are gone when `body` returns.
-  public func drain(_ body: (UnsafeRawBufferPointer) -> Void) {
-    try? batch.drain(identity: identity) { _, record throws(VaultError) in body(record) }
+  /// Encodes what waits, gives each record's number and bytes to `body` in the order they were added,
+  /// and forgets them, also if `body` throws; the bytes are gone when `body` returns.
+  public func drain<Failure: Error>(
+    _ body: (SequenceNumber, UnsafeRawBufferPointer) throws(Failure) -> Void
+  ) throws(Failure) {
+    var failure: Failure?
+    try? batch.drain(identity: identity) { header, record throws(VaultError) in
+      guard failure == nil else { return }
+      do throws(Failure) { try body(header.sequence, record) } catch { failure = error }
+    }
+    if let failure { throw failure }
   }
 }

@@ -125,7 +125,7 @@ public final class MachineWriter {
   func drain() throws(VaultError) {
     guard !stream.isEmpty else { return }
     let segment = try openSegment()
-    try stream.drain { header, record throws(VaultError) in
+    try stream.drainRecords { header, record throws(VaultError) in
       segment.add(header, record)
       storedBytes += UInt64(record.count)
     }

@@ -1,7 +1,7 @@
 public import Bytes
 
 /// A recovery point to be made.
-public struct NewPoint: Sendable {
+public struct NewPoint: Hashable, Sendable {
   /// Crash-consistent or app-consistent.
   public var kind: PointKind
   /// Whether the disks are of one moment.

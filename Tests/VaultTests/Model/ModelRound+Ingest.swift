@@ -17,9 +17,9 @@ extension ModelRound {
     for _ in 0..<count {
       try encodeOne(into: stream, &after)
       steps.append(after)
-      if stream.isFull { stream.drain { records += $0 } }
+      if stream.isFull { stream.drain { records += $1 } }
     }
-    stream.drain { records += $0 }
+    stream.drain { records += $1 }
     let before = writer.lastSequence.rawValue
     let isDone = try attempt("ingest \(count)") {
       let added = try records.withUnsafeBytes { try writer.append($0) }

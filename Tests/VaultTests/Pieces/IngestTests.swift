@@ -34,7 +34,7 @@ struct IngestTests {
         try stream.write(disk: disk, block: block, bytes: $0, pages: .max)
       }
     }
-    stream.drain { bytes += $0 }
+    stream.drain { bytes += $1 }
     return bytes
   }
 

@@ -1,0 +1,101 @@
+public import Bytes
+public import Vault
+
+/// What an agent says first.
+public struct Hello: Message, Hashable {
+  /// A disk as the agent has it.
+  public struct Disk: Hashable, Sendable {
+    /// Which disk, where it lies and how it is read.
+    public var configuration: DiskConfiguration
+    /// Its size in bytes; 0 if it can't be told.
+    public var size: UInt64
+
+    /// A disk of these properties.
+    public init(configuration: DiskConfiguration, size: UInt64) {
+      (self.configuration, self.size) = (configuration, size)
+    }
+  }
+
+  /// Travels in a frame of this type.
+  public static let type = MessageType.hello
+  private static let addressLimit = 256
+  private static let diskLimit = 64
+
+  /// The versions of the protocol it speaks.
+  public var versions: ClosedRange<UInt16> = ProtocolVersion.oldest...ProtocolVersion.newest
+  /// The agent's release.
+  public var release: String
+  /// The machine's own name.
+  public var hostName: String
+  /// The machine's operating system, as a person says it.
+  public var system: String
+  /// Every address of every adapter.
+  public var addresses: [String]
+  /// The agent's clock.
+  public var clock: Timestamp
+  /// The newest number that the agent knows to be durable; zero if it knows of none, or lost what it
+  /// knew.
+  public var held: SequenceNumber
+  /// The disks it is to send.
+  public var disks: [Disk]
+
+  /// Puts the message together.
+  public init(
+    release: String, hostName: String, system: String, addresses: [String], clock: Timestamp,
+    held: SequenceNumber, disks: [Disk]
+  ) {
+    (self.release, self.hostName, self.system) = (release, hostName, system)
+    (self.addresses, self.clock, self.held, self.disks) = (addresses, clock, held, disks)
+  }
+
+  /// Reads the payload.
+  public init(from reader: inout ByteReader) throws(ByteReader.ShortInput) {
+    let (low, high) = (try reader.integer(UInt16.self), try reader.integer(UInt16.self))
+    guard low <= high else { throw ByteReader.ShortInput() }
+    versions = low...high
+    release = try reader.text()
+    hostName = try reader.text()
+    system = try reader.text()
+    addresses = try reader.list(limit: Self.addressLimit) { reader throws(ByteReader.ShortInput) in
+      try reader.text()
+    }
+    clock = Timestamp(rawValue: try reader.integer())
+    held = SequenceNumber(rawValue: try reader.integer())
+    disks = try reader.list(limit: Self.diskLimit) { reader throws(ByteReader.ShortInput) in
+      try Disk(from: &reader)
+    }
+  }
+
+  /// Writes the payload.
+  public func encode(into writer: inout ByteWriter) {
+    writer.integer(versions.lowerBound)
+    writer.integer(versions.upperBound)
+    writer.text(release)
+    writer.text(hostName)
+    writer.text(system)
+    writer.list(addresses) { $0.text($1) }
+    writer.integer(clock.rawValue)
+    writer.integer(held.rawValue)
+    writer.list(disks) { $1.encode(into: &$0) }
+  }
+}
+
+extension Hello.Disk {
+  fileprivate init(from reader: inout ByteReader) throws(ByteReader.ShortInput) {
+    let number = try reader.integer(DiskNumber.self)
+    guard let capture = CaptureMode(rawValue: try reader.integer()),
+      let format = SourceFormat(rawValue: try reader.integer())
+    else { throw ByteReader.ShortInput() }
+    size = try reader.integer()
+    configuration = DiskConfiguration(
+      number: number, path: try reader.text(), capture: capture, format: format)
+  }
+
+  fileprivate func encode(into writer: inout ByteWriter) {
+    writer.integer(configuration.number)
+    writer.integer(configuration.capture.rawValue)
+    writer.integer(configuration.format.rawValue)
+    writer.integer(size)
+    writer.text(configuration.path)
+  }
+}

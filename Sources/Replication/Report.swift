@@ -1,0 +1,68 @@
+public import Bytes
+
+/// How the agent is doing: where its time goes, and what it has to complain about.
+public struct Report: Message, Hashable {
+  /// What the agent is about.
+  public enum Activity: UInt8, Sendable, CaseIterable {
+    /// It waits for the next cycle.
+    case waiting = 0
+    /// It copies everything for the first time.
+    case copying = 1
+    /// It sends what changed.
+    case cycling = 2
+    /// It compares with the replica.
+    case resynchronising = 3
+  }
+
+  /// Travels in a frame of this type.
+  public static let type = MessageType.report
+
+  /// What it is doing.
+  public var activity: Activity
+  /// Bytes of the disks looked at in this cycle.
+  public var examined: UInt64
+  /// Bytes to look at in this cycle.
+  public var total: UInt64
+  /// Bytes of pages found changed in this cycle.
+  public var changed: UInt64
+  /// Nanoseconds of this cycle spent waiting for the disks.
+  public var reading: UInt64
+  /// Nanoseconds of this cycle spent compressing.
+  public var compressing: UInt64
+  /// Nanoseconds of this cycle spent waiting for the link or the vault.
+  public var sending: UInt64
+  /// Why the newest cycle made no recovery point; empty if it made one.
+  public var failure: String
+
+  /// Puts the message together.
+  public init(
+    activity: Activity, examined: UInt64 = 0, total: UInt64 = 0, changed: UInt64 = 0,
+    reading: UInt64 = 0, compressing: UInt64 = 0, sending: UInt64 = 0, failure: String = ""
+  ) {
+    (self.activity, self.examined, self.total) = (activity, examined, total)
+    (self.changed, self.reading, self.compressing) = (changed, reading, compressing)
+    (self.sending, self.failure) = (sending, failure)
+  }
+
+  /// Reads the payload.
+  public init(from reader: inout ByteReader) throws(ByteReader.ShortInput) {
+    guard let activity = Activity(rawValue: try reader.integer()) else {
+      throw ByteReader.ShortInput()
+    }
+    self.activity = activity
+    (examined, total, changed) = (
+      try reader.integer(), try reader.integer(), try reader.integer()
+    )
+    (reading, compressing, sending) = (
+      try reader.integer(), try reader.integer(), try reader.integer()
+    )
+    failure = try reader.text()
+  }
+
+  /// Writes the payload.
+  public func encode(into writer: inout ByteWriter) {
+    writer.integer(activity.rawValue)
+    for value in [examined, total, changed, reading, compressing, sending] { writer.integer(value) }
+    writer.text(failure)
+  }
+}

@@ -1,0 +1,107 @@
+internal import Bytes
+public import Vault
+
+/// The service's end of a session, without any I/O: it judges what the agent sends.
+///
+/// Order: a hello; then, once the service has welcomed it, groups and queries. What it gives out is to be
+/// done in order; each group is answered by a `Stored` once it is durable, each query by `Digests`.
+public struct VaultSession: Sendable {
+  /// What the service is to do.
+  public enum Step: Sendable {
+    /// Look at who it is, and welcome or refuse.
+    case greet(Hello)
+    /// Store the group, whose signature is the machine's.
+    case store(Group)
+    /// Answer with digests.
+    case blocks(BlockQuery)
+    case pages(PageQuery)
+    /// Take note of how the agent is doing.
+    case report(Report)
+    /// Take note that it is alive.
+    case alive(Heartbeat)
+  }
+
+  private enum State: Sendable {
+    case silent
+    case greeted
+    case open(Welcome)
+    case over
+  }
+
+  private let isSigned: @Sendable (_ digest: [UInt8], _ signature: [UInt8]) -> Bool
+  private var state = State.silent
+  /// Bytes of groups that came and are not stored yet.
+  public private(set) var pending = 0
+
+  /// Waits for a hello; `isSigned` tells whether a signature of a digest is that of the machine's
+  /// certificate.
+  public init(isSigned: @escaping @Sendable ([UInt8], [UInt8]) -> Bool) {
+    self.isSigned = isSigned
+  }
+
+  /// Takes what came.
+  ///
+  /// - Throws: a breach of the protocol: the session is over, and a refusal of `.protocolBroken` may be
+  ///   sent before the connection is closed.
+  public mutating func receive(_ frame: Frame) throws(ProtocolError) -> Step {
+    do throws(ProtocolError) { return try step(frame) } catch {
+      state = .over
+      throw error
+    }
+  }
+
+  private mutating func step(_ frame: Frame) throws(ProtocolError) -> Step {
+    switch (MessageType(rawValue: frame.type), state) {
+    case (.hello, .silent):
+      let hello = try Hello(frame)
+      state = .greeted
+      return .greet(hello)
+    case (.heartbeat, .greeted), (.heartbeat, .open): return .alive(try Heartbeat(frame))
+    case (.report, .open): return .report(try Report(frame))
+    case (.blockQuery, .open): return .blocks(try BlockQuery(frame))
+    case (.pageQuery, .open): return .pages(try PageQuery(frame))
+    case (.group, .open(let welcome)):
+      let group = try Group(frame)
+      try check(group, welcome)
+      return .store(group)
+    default:
+      throw ProtocolError(
+        .unexpected, "The agent sent a frame of type \(frame.type), which has no place here.")
+    }
+  }
+
+  private mutating func check(
+    _ group: Group, _ welcome: Welcome
+  ) throws(ProtocolError) {
+    pending += group.cost
+    guard pending <= welcome.window else {
+      throw ProtocolError(
+        .window, "The agent sent \(pending) bytes ahead; \(welcome.window) were allowed.")
+    }
+    let digest = group.digest(
+      vault: welcome.vault, machine: welcome.machine, epoch: welcome.epoch)
+    guard isSigned(digest, group.signature) else {
+      throw ProtocolError(
+        .forged,
+        "The group that ends with number \(group.last) is not signed by the machine's certificate.")
+    }
+  }
+
+  /// Opens the session.
+  public mutating func welcome(_ welcome: Welcome) -> Frame {
+    state = .open(welcome)
+    return welcome.frame()
+  }
+
+  /// Ends the session.
+  public mutating func refuse(_ refusal: Refusal) -> Frame {
+    state = .over
+    return refusal.frame()
+  }
+
+  /// Tells that a group, and everything before it, is durable.
+  public mutating func stored(_ group: Group, point: RecoveryPoint?) -> Frame {
+    pending -= group.cost
+    return Stored(through: group.last, point: point.map(Stored.MadePoint.init)).frame()
+  }
+}

@@ -1,0 +1,114 @@
+import Bytes
+import Codecs
+import Support
+import Testing
+import Vault
+
+@testable import Replication
+
+/// Goal: both ends read what the other wrote, and nothing else. Method: random messages there and back,
+/// and hostile payloads of every type.
+struct MessageTests {
+  private static func point(_ random: inout SeededGenerator) -> NewPoint {
+    NewPoint(
+      kind: random.once(in: 2) ? .crash : .application,
+      consistency: random.once(in: 2) ? .machine : .perDisk, sourceWatched: random.once(in: 2),
+      label: random.once(in: 2) ? "before upgrade" : nil, cycle: random.next(),
+      disks: [PointDisk(number: 3, size: random.next())], time: time(&random))
+  }
+
+  private static func time(_ random: inout SeededGenerator) -> Timestamp {
+    Timestamp(rawValue: Int64(bitPattern: random.next()) >> 2)
+  }
+
+  private static func assignment(_ random: inout SeededGenerator) -> Assignment {
+    Assignment(
+      state: Assignment.State.allCases[random.number(0..<Assignment.State.allCases.count)],
+      interval: 30, applicationInterval: 0, bandwidth: random.next(), disks: [0, 7])
+  }
+
+  private static func hello(_ random: inout SeededGenerator) -> Hello {
+    Hello(
+      release: "0.3", hostName: "wéb01", system: "Debian GNU/Linux 12",
+      addresses: ["10.0.0.7", "fe80::1"], clock: time(&random),
+      held: SequenceNumber(rawValue: random.next()),
+      disks: [
+        Hello.Disk(
+          configuration: DiskConfiguration(
+            number: 2, path: "/srv/a b.img", capture: .reflink, format: .raw), size: 4096)
+      ])
+  }
+
+  private static func welcome(_ random: inout SeededGenerator) -> Welcome {
+    Welcome(
+      version: 1, release: "0.3", clock: time(&random), vault: .random(), machine: .random(),
+      codec: .zstd, epoch: 4, position: .start, cycle: random.once(in: 2) ? random.next() : nil,
+      hasUnmarkedWrites: true, hasCursor: false, disks: [PointDisk(number: 1, size: 512)],
+      window: 8 << 20, assignment: assignment(&random))
+  }
+
+  private func check<Kind: Message & Equatable>(_ message: Kind) throws {
+    #expect(try Kind(message.frame()) == message)
+    #expect(message.frame().type == Kind.type.rawValue)
+  }
+
+  @Test("every message is read as it was written")
+  func roundTrip() throws {
+    var random = SeededGenerator(for: "messages")
+    for _ in 0..<50 {
+      try check(Self.hello(&random))
+      try check(Self.welcome(&random))
+      try check(Order(assignment: Self.assignment(&random), isNow: random.once(in: 2)))
+      try check(Refusal(.full, "The vault is full."))
+      try check(Heartbeat(clock: Self.time(&random)))
+      let ends: [Group.End] = [.commit, .mark(Self.point(&random))]
+      let records = random.bytes(random.number(0..<5000))
+      for end in ends {
+        try check(Group(last: SequenceNumber(rawValue: 7), end: end, records: records))
+      }
+      try check(Group(last: SequenceNumber(rawValue: 7), end: .abandon, records: []))
+      let salt = random.bytes(ContentDigest.saltSize)
+      try check(BlockQuery(disk: 1, size: 1 << 30, blocks: 5..<900, salt: salt))
+      try check(PageQuery(disk: 1, size: 1 << 30, blocks: [9, 1, 4], salt: salt))
+      let digest = records.withUnsafeBytes { ContentDigest(of: $0, salt: salt) }
+      try check(Digests(sequence: SequenceNumber(rawValue: 9), digests: [digest, nil, digest]))
+      try check(Report(activity: .copying, examined: 5, total: 9, failure: "no"))
+    }
+  }
+
+  @Test("payloads that are cut, changed or noise are errors, and never a trap")
+  func hostile() throws {
+    var random = SeededGenerator(for: "hostile messages")
+    let frames = [
+      Self.hello(&random).frame(), Self.welcome(&random).frame(),
+      Group(last: .zero, end: .mark(Self.point(&random)), records: [1, 2, 3]).frame(),
+      BlockQuery(disk: 1, size: 9, blocks: 0..<7, salt: random.bytes(16)).frame(),
+      PageQuery(disk: 1, size: 9, blocks: [7], salt: random.bytes(16)).frame(),
+      Digests(sequence: .zero, digests: [nil]).frame(), Report(activity: .waiting).frame(),
+    ]
+    for _ in 0..<Count.of("TIDEMARK_FUZZ", normally: 3000) {
+      var frame = frames[random.number(0..<frames.count)]
+      switch random.number(0..<3) {
+      case 0: frame.payload = Array(frame.payload.prefix(random.number(0..<frame.payload.count)))
+      case 1: frame.payload[random.number(0..<frame.payload.count)] = UInt8(random.number(0..<256))
+      default: frame.payload = random.bytes(random.number(0..<300))
+      }
+      let type = MessageType.allCases[random.number(0..<MessageType.allCases.count)]
+      if random.once(in: 4) { frame.type = type.rawValue }
+      read(frame)
+    }
+  }
+
+  private func read(_ frame: Frame) {
+    _ = try? Hello(frame)
+    _ = try? Welcome(frame)
+    _ = try? Group(frame)
+    _ = try? BlockQuery(frame)
+    _ = try? PageQuery(frame)
+    _ = try? Digests(frame)
+    _ = try? Report(frame)
+    _ = try? Order(frame)
+    _ = try? Stored(frame)
+    _ = try? Refusal(frame)
+  }
+}

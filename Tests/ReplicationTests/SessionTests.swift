@@ -1,0 +1,142 @@
+import Bytes
+import Codecs
+import FileIO
+import Support
+import Synchronization
+import Testing
+import Vault
+
+@testable import Replication
+
+/// Goal: the two state machines understand each other, and neither believes what it should not.
+struct SessionTests {
+  private static let key: [UInt8] = [1, 2, 3]
+  private let vault = Identifier.random()
+  private let machine = Identifier.random()
+
+  /// Signs by appending a secret; whoever lacks it can't.
+  private var source: SourceSession {
+    SourceSession(
+      hello: Hello(
+        release: "1", hostName: "web01", system: "Linux", addresses: [], clock: .now(),
+        held: .zero, disks: []),
+      sign: { Self.key + $0 })
+  }
+
+  private var service: VaultSession { VaultSession(isSigned: { $1 == Self.key + $0 }) }
+
+  private func welcome(window: UInt32 = 8 << 20) -> Welcome {
+    Welcome(
+      version: 1, release: "1", clock: .now(), vault: vault, machine: machine, codec: .zstd,
+      epoch: 0, position: .start, cycle: nil, hasUnmarkedWrites: false, hasCursor: false,
+      disks: [], window: window, assignment: Assignment(state: .protected, disks: [0]))
+  }
+
+  private func opened(window: UInt32 = 8 << 20) throws -> (SourceSession, VaultSession) {
+    var (source, service) = (source, service)
+    guard case .greet = try service.receive(source.start()) else {
+      throw Unexpected()
+    }
+    guard case .welcomed = try source.receive(service.welcome(welcome(window: window))) else {
+      throw Unexpected()
+    }
+    return (source, service)
+  }
+
+  private struct Unexpected: Error {}
+
+  private func group(_ last: UInt64, _ count: Int = 100) -> Group {
+    Group(
+      last: SequenceNumber(rawValue: last), end: .commit,
+      records: [UInt8](repeating: 7, count: count))
+  }
+
+  @Test("a group is stored and acknowledged, and the window is free again")
+  func normal() throws {
+    var (source, service) = try opened()
+    for last in UInt64(1)...20 {
+      let frame = try source.send(group(last))
+      #expect(source.inFlight > 0)
+      guard case .store(let group) = try service.receive(frame) else { throw Unexpected() }
+      #expect(service.pending > 0)
+      guard case .stored(let stored) = try source.receive(service.stored(group, point: nil))
+      else { throw Unexpected() }
+      #expect(stored.through == group.last && source.durable == group.last)
+      #expect(source.inFlight == 0 && service.pending == 0)
+    }
+  }
+
+  @Test("one changed byte anywhere in a signed group is noticed")
+  func forgery() throws {
+    var random = SeededGenerator(for: "forged groups")
+    let (opened, waiting) = try opened()
+    var source = opened
+    let good = try source.send(group(5, 300))
+    for place in good.payload.indices {
+      var (bad, service) = (good, waiting)
+      bad.payload[place] ^= UInt8(random.number(1..<256))
+      #expect(throws: ProtocolError.self) { try service.receive(bad) }
+      // Whatever comes after a breach is one too.
+      #expect(throws: ProtocolError.self) { try service.receive(good) }
+    }
+  }
+
+  @Test("a group of another vault, machine or epoch is a forgery")
+  func strangers() throws {
+    var other = SourceSession(
+      hello: Hello(
+        release: "1", hostName: "x", system: "", addresses: [], clock: .now(), held: .zero,
+        disks: []), sign: { Self.key + $0 })
+    var elsewhere = welcome()
+    elsewhere.epoch = 1
+    _ = try other.receive(elsewhere.frame())
+    var (_, service) = try opened()
+    let frame = try other.send(group(1))
+    #expect { try service.receive(frame) } throws: { ($0 as? ProtocolError)?.code == .forged }
+  }
+
+  @Test("who sends more than the window is sent away")
+  func window() throws {
+    var (source, service) = try opened(window: 4000)
+    #expect(source.hasRoom(for: 1000))
+    _ = try service.receive(try source.send(group(1, 1000)))
+    #expect(!source.hasRoom(for: 1000))
+    let frame = try source.send(group(2, 2000))
+    #expect { try service.receive(frame) } throws: { ($0 as? ProtocolError)?.code == .window }
+  }
+
+  @Test("what comes out of turn ends a session, whatever it is", arguments: MessageType.allCases)
+  func outOfTurn(type: MessageType) throws {
+    var service = service
+    let frame = Frame(type: type.rawValue, payload: [])
+    #expect(throws: ProtocolError.self) { try service.receive(frame) }
+    var (source, _) = try opened()
+    if type.rawValue < 64, type != .heartbeat {
+      #expect(throws: ProtocolError.self) { try source.receive(frame) }
+    }
+    let early = try? Group(group(1).frame())
+    #expect(early != nil)
+  }
+
+  @Test("a service that acknowledges what was never sent is not believed")
+  func falseAcknowledgement() throws {
+    var (source, _) = try opened()
+    _ = try source.send(group(3))
+    let lie = Stored(through: SequenceNumber(rawValue: 4)).frame()
+    #expect(throws: ProtocolError.self) { try source.receive(lie) }
+  }
+
+  @Test("random frames in any order never trap, and a breach is final")
+  func fuzz() throws {
+    var random = SeededGenerator(for: "sessions")
+    for _ in 0..<Count.of("TIDEMARK_FUZZ", normally: 3000) / 10 {
+      var (source, service) = random.once(in: 2) ? try opened() : (source, service)
+      for _ in 0..<10 {
+        let type = MessageType.allCases[random.number(0..<MessageType.allCases.count)]
+        let frame = Frame(type: type.rawValue, payload: random.bytes(random.number(0..<120)))
+        _ = try? service.receive(frame)
+        _ = try? source.receive(frame)
+      }
+    }
+  }
+}
