@@ -33,6 +33,15 @@ func tool(_ name: String, in folder: String = "Sources", _ needs: Target.Depende
 let arguments: Target.Dependency = .product(
   name: "ArgumentParser", package: "swift-argument-parser")
 let database: Target.Dependency = .product(name: "GRDB", package: "GRDB.swift")
+let httpServer: Target.Dependency = .product(name: "HummingbirdCore", package: "hummingbird")
+let httpsServer: Target.Dependency = .product(name: "HummingbirdTLS", package: "hummingbird")
+let httpClient: Target.Dependency = .product(name: "AsyncHTTPClient", package: "async-http-client")
+let httpTypes: Target.Dependency = .product(name: "HTTPTypes", package: "swift-http-types")
+let logging: Target.Dependency = .product(name: "Logging", package: "swift-log")
+let nioCore: Target.Dependency = .product(name: "NIOCore", package: "swift-nio")
+let nioPosix: Target.Dependency = .product(name: "NIOPosix", package: "swift-nio")
+let nioHTTP: Target.Dependency = .product(name: "NIOHTTP1", package: "swift-nio")
+let nioSSL: Target.Dependency = .product(name: "NIOSSL", package: "swift-nio-ssl")
 
 let x509: Target.Dependency = .product(name: "X509", package: "swift-certificates")
 let crypto: Target.Dependency = .product(name: "Crypto", package: "swift-crypto")
@@ -52,6 +61,18 @@ let package = Package(
     .package(url: "https://github.com/apple/swift-crypto", from: "4.5.2"),
     // The encoding of certificates and keys.
     .package(url: "https://github.com/apple/swift-asn1", from: "1.7.4"),
+    // Serves the control API: HTTP over sockets and TLS with limits and an orderly end.
+    .package(url: "https://github.com/hummingbird-project/hummingbird", from: "2.28.1"),
+    // Asks the control API, over a socket too.
+    .package(url: "https://github.com/swift-server/async-http-client", from: "1.37.0"),
+    // The fields and statuses that the server speaks in.
+    .package(url: "https://github.com/apple/swift-http-types", from: "1.8.0"),
+    // What a service reports, structured.
+    .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
+    // Many connections on few threads.
+    .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
+    // TLS 1.3 for these connections.
+    .package(url: "https://github.com/apple/swift-nio-ssl", from: "2.37.6"),
   ],
   targets: [
     // C: only what Swift can't import or can't do (hardware checksums, inline codec headers, ioctls).
@@ -75,9 +96,13 @@ let package = Package(
       "Operations", "Bytes", "Codecs", "FileIO", "Vault", "ImageFormats", "Capture", "Catalog"),
     room("Identity", "Bytes", "FileIO", x509, crypto, asn1),
     room("Replication", "Bytes", "Codecs", "Vault", crypto),
+    room(
+      "ControlAPI", data: ["openapi.json"], "Operations", "Catalog", "Capture", "Vault", "FileIO",
+      "Bytes", httpServer, httpsServer, httpClient, httpTypes, logging, crypto, nioCore, nioPosix,
+      nioHTTP, nioSSL),
     tool(
-      "tidemark", "Operations", "RecoveryTree", "FuseMount", "Capture", "Vault", "ImageFormats",
-      "Bytes", "Codecs", "FileIO", arguments),
+      "tidemark", "ControlAPI", "Operations", "Catalog", "RecoveryTree", "FuseMount", "Capture",
+      "Vault", "ImageFormats", "Bytes", "Codecs", "FileIO", arguments, logging),
 
     // C: shows the thread sanitizer the locks that Swift's Mutex takes.
     .target(name: "CThreadSanitizer", path: "Tests/CThreadSanitizer"),
@@ -95,11 +120,14 @@ let package = Package(
     tests("FuseMountTests", "FuseMount", "RecoveryTree", "Vault", "FileIO", "Bytes"),
     tests("CaptureTests", "Capture", "Vault", "ImageFormats", "FileIO", "Bytes", "Codecs"),
     tests("CatalogTests", "Catalog", "FileIO", "Bytes"),
-    tests(
-      "OperationsTests", "Operations", "Capture", "Vault", "ImageFormats", "FileIO", "Bytes",
-      "Codecs"),
     tests("IdentityTests", "Identity", "FileIO", "Bytes"),
     tests("ReplicationTests", "Replication", "Vault", "FileIO", "Codecs", "Bytes"),
+    tests(
+      "ControlAPITests", "ControlAPI", "Operations", "Catalog", "Capture", "Vault", "FileIO",
+      "Bytes", "Codecs", logging),
+    tests(
+      "OperationsTests", "Operations", "Capture", "Catalog", "Vault", "ImageFormats", "FileIO",
+      "Bytes", "Codecs"),
     tests("tidemarkTests", "tidemark", "Operations", "Vault", "FileIO", "Bytes"),
   ]
 )

@@ -11,7 +11,11 @@ enum Schema {
   static func prepare(_ queue: DatabaseQueue, _ path: String) throws {
     try queue.read { database in
       let found = try Int32.fetchOne(database, sql: "PRAGMA application_id") ?? 0
-      let tables = try Int.fetchOne(database, sql: "SELECT count(*) FROM sqlite_master") ?? 0
+      // A first start that was cut off may have made the list of migrations, and nothing else.
+      let tables =
+        try Int.fetchOne(
+          database, sql: "SELECT count(*) FROM sqlite_master WHERE tbl_name <> 'grdb_migrations'")
+        ?? 0
       guard found == applicationID || tables == 0 else {
         throw CatalogError.damaged(path, "it is the database of another program")
       }

@@ -60,6 +60,13 @@ public struct MachineSummary: Sendable {
     return summary
   }
 
+  /// Looks whether there is a machine of that name.
+  ///
+  /// - Throws: `.unknown`.
+  public static func check(_ name: String, in vault: Vault) throws(OperationError) {
+    _ = try inVault { () throws(VaultError) in try vault.machine(named: name) }
+  }
+
   /// The machine of that name, damaged or not.
   ///
   /// - Throws: `.unknown`.

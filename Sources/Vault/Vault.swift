@@ -103,6 +103,9 @@ public final class Vault: Sendable {
 
   var machinesPath: String { path + "/machines" }
 
+  /// The group that may read the vault; nil if only the owner may.
+  public var readingGroup: UInt32? { permissions.group }
+
   /// The permissions files of this vault are made with: those its directory has.
   var permissions: Permissions {
     guard let status = try? system.status(path), status.permissions & 0o040 != 0 else {

@@ -23,9 +23,14 @@ struct FencesTests {
     "ReplicationService": library.union([
       "Bytes", "Glibc", "Identity", "NIOCore", "NIOPosix", "NIOSSL", "NIOTLS", "Replication",
     ]),
+    "ControlAPI": library.union([
+      "AsyncHTTPClient", "Bytes", "Capture", "Catalog", "Crypto", "FileIO", "Glibc", "HTTPTypes",
+      "HummingbirdCore", "HummingbirdTLS", "Logging", "NIOCore", "NIOHTTP1", "NIOPosix", "NIOSSL",
+      "Operations", "Vault",
+    ]),
     "tidemark": library.union([
-      "ArgumentParser", "Bytes", "Capture", "Codecs", "FileIO", "FuseMount", "Glibc",
-      "ImageFormats", "Operations", "RecoveryTree", "Vault",
+      "ArgumentParser", "Bytes", "Capture", "Catalog", "Codecs", "ControlAPI", "FileIO",
+      "FuseMount", "Glibc", "ImageFormats", "Logging", "Operations", "RecoveryTree", "Vault",
     ]),
     "Support": [
       "Bytes", "CThreadSanitizer", "Codecs", "FileIO", "Glibc", "Synchronization", "Vault",
@@ -76,6 +81,8 @@ struct FencesTests {
       "CThreadSanitizer": "Support",
       "GRDB": "Catalog", "ArgumentParser": "tidemark",
       "X509": "Identity", "SwiftASN1": "Identity",
+      "AsyncHTTPClient": "ControlAPI", "HTTPTypes": "ControlAPI", "HummingbirdCore": "ControlAPI",
+      "HummingbirdTLS": "ControlAPI",
     ]
     for (module, names) in Self.imports where !["PowerLossMount", "Benchmarks"].contains(module) {
       for name in names {

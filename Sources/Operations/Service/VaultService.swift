@@ -41,10 +41,13 @@ public final class VaultService: Sendable {
       message:
         "The process that ran it ended before it did. What was stored is kept: run it again, "
         + "and it goes on from there.")
-    let ended = try inCatalog { () throws(CatalogError) in
-      try catalog.failUnendedJobs(failure, now: started)
+    do throws(CatalogError) {
+      let ended = try catalog.failUnendedJobs(failure, now: started)
+      for job in ended { Self.tell(job, in: catalog) }
+    } catch {
+      // A full disk must not stand in the way of removing what fills it; the next start tries again.
+      guard error.code == .full else { throw OperationError(error) }
     }
-    for job in ended { Self.tell(job, in: catalog) }
   }
 
   /// Asks the jobs to stop, waits for them, and closes the catalog; the lock goes with the value.

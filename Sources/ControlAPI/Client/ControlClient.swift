@@ -1,0 +1,101 @@
+public import Capture
+public import Operations
+
+/// The API as its callers see it: a function a path, values in and documents out.
+///
+/// The same whether a service answers over a socket or this process itself. Calls block. A failure is
+/// the `OperationError` that the operation ended with, wherever it ran.
+public struct ControlClient: Sendable {
+  private let transport: any ControlTransport
+
+  /// Speaks to the API over `transport`.
+  public init(_ transport: any ControlTransport) { self.transport = transport }
+
+  /// What the service is.
+  public func service() throws(OperationError) -> ServiceDocument { try get("/v1/service") }
+
+  /// Adds a machine.
+  public func add(_ machine: AddMachine) throws(OperationError) -> MachineDocument {
+    try post("/v1/machines", NewMachineDocument(machine))
+  }
+
+  /// Removes a machine with all its recovery points; gives what could not be cleared away.
+  public func removeMachine(named name: String) throws(OperationError) -> [String] {
+    let left: RemarksDocument = try call("DELETE", "/v1/machines/\(Self.part(name))")
+    return left.remarks
+  }
+
+  /// Starts a replication.
+  public func replicate(
+    _ machine: String, _ options: CaptureOptions
+  ) throws(OperationError) -> JobDocument {
+    try post(
+      "/v1/machines/\(Self.part(machine))/replicate", ReplicationOptionsDocument(options))
+  }
+
+  /// A job as it is now.
+  public func job(_ id: Int64) throws(OperationError) -> JobDocument { try get("/v1/jobs/\(id)") }
+
+  /// The newest `limit` jobs with numbers above `id`, the newest first.
+  public func jobs(after id: Int64, limit: Int) throws(OperationError) -> JobListDocument {
+    try get("/v1/jobs?after=\(id)&limit=\(limit)")
+  }
+
+  /// Asks a job to stop.
+  public func cancel(_ id: Int64) throws(OperationError) -> JobDocument {
+    try call("POST", "/v1/jobs/\(id)/cancel")
+  }
+
+  /// The newest `limit` events with numbers above `id`, the newest first.
+  public func events(after id: Int64, limit: Int) throws(OperationError) -> EventListDocument {
+    try get("/v1/events?after=\(id)&limit=\(limit)")
+  }
+
+  /// All tokens, by name.
+  public func tokens() throws(OperationError) -> TokenListDocument { try get("/v1/tokens") }
+
+  /// Makes a token; the answer holds its text, which is told this once.
+  public func makeToken(_ token: NewTokenDocument) throws(OperationError) -> TokenDocument {
+    try post("/v1/tokens", token)
+  }
+
+  /// Revokes a token.
+  public func revokeToken(named name: String) throws(OperationError) {
+    let _: RemarksDocument = try call("DELETE", "/v1/tokens/\(Self.part(name))")
+  }
+
+  /// One part of a path.
+  private static func part(_ text: String) -> String { PercentEncoding.encoded(text) }
+
+  private func get<Answer: Decodable>(_ target: String) throws(OperationError) -> Answer {
+    try call("GET", target)
+  }
+
+  private func post<Answer: Decodable>(
+    _ target: String, _ document: some Encodable
+  ) throws(OperationError) -> Answer {
+    let body: [UInt8]
+    do { body = try JSON.encode(document) } catch { throw OperationError(.failed, "\(error)") }
+    return try call("POST", target, body)
+  }
+
+  private func call<Answer: Decodable>(
+    _ method: String, _ target: String, _ body: [UInt8] = []
+  ) throws(OperationError) -> Answer {
+    let response = try transport.send(method, target, body)
+    guard (200..<300).contains(response.status) else {
+      let failure: ErrorDocument = try Self.decoded(response.body)
+      throw failure.error.outcome
+    }
+    return try Self.decoded(response.body)
+  }
+
+  private static func decoded<Document: Decodable>(
+    _ bytes: [UInt8]
+  ) throws(OperationError) -> Document {
+    do throws(RequestError) { return try JSON.decode(bytes) } catch {
+      throw OperationError(
+        .failed, "The service's answer can't be read; is it of another version? \(error.message)")
+    }
+  }
+}

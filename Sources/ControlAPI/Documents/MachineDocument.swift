@@ -1,0 +1,124 @@
+internal import Bytes
+public import Operations
+internal import Vault
+
+/// A machine, as JSON.
+public struct MachineDocument: Codable, Sendable {
+  /// A disk of a machine, as JSON.
+  public struct Disk: Codable, Sendable {
+    /// Which disk.
+    public let number: Int
+    /// The image file or device.
+    public let source: String
+    /// `scan` or `reflink`.
+    public let capture: String
+    /// `raw` or `vhd`.
+    public let format: String
+    /// Bytes, at the newest recovery point.
+    public let size: UInt64?
+  }
+
+  /// Its identifier.
+  public let id: String
+  /// Its name.
+  public let name: String
+  /// `linux` or `windows`.
+  public let operatingSystem: String?
+  /// Its disks.
+  public let disks: [Disk]
+  /// How many recovery points it has.
+  public let points: Int
+  /// The id of the oldest.
+  public let oldestPoint: String?
+  /// The id of the newest.
+  public let newestPoint: String?
+  /// The newest time its source vouches for.
+  public let windowEnd: String?
+  /// Bytes its files take in the vault.
+  public let storedBytes: UInt64
+  /// Why it can't be read.
+  public let problem: String?
+
+  /// Describes a machine.
+  public init(_ machine: MachineSummary) {
+    id = machine.id.description
+    name = machine.name
+    operatingSystem = machine.configuration?.operatingSystem.name
+    disks = (machine.configuration?.disks ?? []).map { disk in
+      Disk(
+        number: Int(disk.number), source: disk.path, capture: disk.capture.name,
+        format: disk.format.name, size: machine.size(of: disk.number))
+    }
+    points = machine.points.count
+    oldestPoint = machine.points.first?.id
+    newestPoint = machine.points.last?.id
+    windowEnd = machine.windowEnd?.iso8601
+    storedBytes = machine.stored
+    problem = machine.problem?.message
+  }
+}
+
+/// The machines of a vault, as JSON.
+public struct MachineListDocument: Codable, Sendable {
+  /// The machines, by name.
+  public let machines: [MachineDocument]
+
+  /// Describes machines.
+  public init(_ machines: [MachineSummary]) { self.machines = machines.map { MachineDocument($0) } }
+}
+
+/// A machine to add, as JSON.
+public struct NewMachineDocument: Codable, Sendable {
+  /// Its name.
+  public var name: String
+  /// `linux` or `windows`; `linux` if nothing is said.
+  public var operatingSystem: String?
+  /// The image files or devices of its disks on the service's host, absolute, disk 0 first.
+  public var disks: [String]
+  /// `scan` or `reflink`; `scan` if nothing is said.
+  public var capture: String?
+  /// `raw` or `vhd`; by the name of each file if nothing is said.
+  public var diskFormat: String?
+
+  /// A machine of these properties.
+  public init(_ machine: AddMachine) {
+    name = machine.name
+    operatingSystem = machine.operatingSystem.name
+    disks = machine.disks
+    capture = machine.capture.name
+    diskFormat = machine.format?.name
+  }
+
+  /// The operation that adds it.
+  ///
+  /// - Throws: `.refused` for a word that is none of those there are, or a path that depends on a
+  ///   working directory.
+  func operation() throws(OperationError) -> AddMachine {
+    for path in disks where !path.isEmpty && !path.hasPrefix("/") {
+      throw OperationError(.refused, "The path of a disk must begin with '/', unlike '\(path)'.")
+    }
+    return AddMachine(
+      name: name,
+      operatingSystem: try Self.choice(operatingSystem, "operatingSystem") ?? .linux,
+      disks: disks, capture: try Self.choice(capture, "capture") ?? .scan,
+      format: try Self.choice(diskFormat, "diskFormat"))
+  }
+
+  private static func choice<Value: CaseIterable>(
+    _ word: String?, _ field: String
+  ) throws(OperationError) -> Value? {
+    guard let word else { return nil }
+    for value in Value.allCases where String(describing: value) == word { return value }
+    let words = Value.allCases.map { "'\($0)'" }.joined(separator: ", ")
+    throw OperationError(.refused, "\(field) is one of \(words), not '\(word)'.")
+  }
+}
+
+/// What was left undone beside an operation's purpose, as JSON.
+public struct RemarksDocument: Codable, Sendable {
+  /// Whole sentences; empty if nothing was.
+  public let remarks: [String]
+
+  /// Describes these remarks.
+  public init(_ remarks: [String] = []) { self.remarks = remarks }
+}

@@ -1,0 +1,135 @@
+import Capture
+import Catalog
+import Foundation
+import Operations
+import Support
+import Testing
+
+@testable import ControlAPI
+
+/// Goal: the OpenAPI file says what the service does. Method: each path and method is asked for over
+/// the network, and every answer is held against its schema.
+@Suite struct SpecificationTests {
+  @Test("the file and the service know the same paths, methods and roles")
+  func sameLists() throws {
+    let written = try Specification().operations.map { "\($0.method) \($0.path) \($0.role)" }
+    let served = Endpoint.all.map {
+      "\($0.method.rawValue) \($0.path) \($0.role?.rawValue ?? "none")"
+    }
+    #expect(Set(written) == Set(served))
+    #expect(written.count == served.count && Set(written).count == written.count)
+  }
+
+  /// What an operation is asked with where the file alone does not tell: the target's parameters and
+  /// a body.
+  private static func request(
+    _ operation: Specification.Operation, _ site: Site, _ job: Int64
+  ) -> (target: String, body: [UInt8]) {
+    let bodies = [
+      "addMachine": #"{"name":"new","disks":["\#(site.directory.file("spare.img"))"]}"#,
+      "replicate": #"{"label":"by the API"}"#,
+      "makeToken": #"{"name":"second","role":"reader","validSeconds":60}"#,
+    ]
+    let machine = operation.id == "removeMachine" ? "spare" : Site.machine
+    let name = operation.path.hasPrefix("/v1/tokens") ? "spare" : machine
+    let target = operation.path.replacing("{name}", with: name)
+      .replacing("{point}", with: "0s-ago").replacing("{id}", with: String(job))
+    return (target, Array((bodies[operation.id] ?? "").utf8))
+  }
+
+  @Test("every path and method is served, and answers as its schema says")
+  func answers() throws {
+    let (specification, site) = (try Specification(), try Site("specification"))
+    try site.addMachine("spare")
+    let client = site.local()
+    _ = try client.makeToken(NewTokenDocument(name: "spare", role: .reader, validSeconds: nil))
+    let done = try site.end(of: try client.replicate(Site.machine, .init()))
+    #expect(done.state == .succeeded, "\(done)")
+    let transport = try site.overHTTPS(site.tokens[.administrator])
+    for operation in specification.operations {
+      // A job that can still be cancelled is one that waits for its turn.
+      var job = done.id
+      if operation.id == "cancelJob" { job = try Self.waiting(site) }
+      let (target, body) = Self.request(operation, site, job)
+      let answer = try transport.send(operation.method, target, body)
+      let text = String(decoding: answer.body, as: UTF8.self)
+      #expect(answer.status == operation.status, "\(operation.id): \(text)")
+      #expect(
+        try specification.objections(to: answer.body, operation.answer) == [], "\(operation.id)")
+      if operation.body != nil { #expect(!body.isEmpty, "\(operation.id) needs a body here") }
+    }
+  }
+
+  /// A job that does not begin while others wait for it to be cancelled.
+  private static func waiting(_ site: Site) throws -> Int64 {
+    var last: Int64 = 0
+    for _ in 0...JobRunner.runningLimit {
+      last = try site.service.jobs.start("Test", machine: nil) { job throws(OperationError) in
+        _ = Program.poll(seconds: 20) { job.isCancelled }
+        throw OperationError(.cancelled, "Stopped.")
+      }.id
+    }
+    return last
+  }
+
+  @Test("requests that can't be answered as asked get an error of its schema, each with its status")
+  func errors() throws {
+    let (specification, site) = (try Specification(), try Site("errors"))
+    let transport = try site.overHTTPS(site.tokens[.administrator])
+    let cases: [(method: String, target: String, body: String, status: Int, code: String)] = [
+      ("GET", "/v1/nothing", "", 404, "noSuchPath"), ("GET", "/", "", 404, "noSuchPath"),
+      ("DELETE", "/v1/health", "", 405, "methodNotAllowed"),
+      ("PUT", "/v1/machines", "", 405, "methodNotAllowed"),
+      ("GET", "/v1/machines/none", "", 404, "unknown"),
+      ("GET", "/v1/jobs?limit=x", "", 400, "badRequest"),
+      ("GET", "/v1/jobs/x", "", 404, "unknown"), ("GET", "/v1/jobs/7", "", 404, "unknown"),
+      ("POST", "/v1/machines", "", 400, "badRequest"),
+      ("POST", "/v1/machines", "[]", 400, "badRequest"),
+      ("POST", "/v1/machines", #"{"name":"a","disks":["b.img"]}"#, 422, "refused"),
+      ("POST", "/v1/machines", #"{"name":"a","disks":["/none.img"]}"#, 422, "source"),
+      ("POST", "/v1/machines", #"{"name":"../a","disks":["/none.img"]}"#, 422, "refused"),
+      ("POST", "/v1/machines", #"{"name":"a","disks":[],"capture":"x"}"#, 422, "refused"),
+      ("POST", "/v1/machines/none/replicate", "{}", 404, "unknown"),
+      ("POST", "/v1/machines/web01/replicate", #"{"cloneFloor":91}"#, 422, "refused"),
+      ("POST", "/v1/tokens", #"{"name":"","role":"reader"}"#, 422, "refused"),
+      ("POST", "/v1/tokens", #"{"name":"reader","role":"reader"}"#, 422, "refused"),
+      ("POST", "/v1/tokens", #"{"name":"x","role":"king"}"#, 400, "badRequest"),
+      ("DELETE", "/v1/tokens/none", "", 404, "unknown"),
+    ]
+    for (method, target, body, status, code) in cases {
+      let answer = try transport.send(method, target, Array(body.utf8))
+      let text = String(decoding: answer.body, as: UTF8.self)
+      #expect(answer.status == status, "\(method) \(target): \(text)")
+      #expect(text.contains("\"code\":\"\(code)\""), "\(method) \(target): \(text)")
+      #expect(try specification.objections(to: answer.body, specification.error) == [])
+    }
+  }
+
+  @Test("a path that is not percent-encoded UTF-8 is a bad request")
+  func encoding() throws {
+    let site = try Site("encoding")
+    for part in ["%", "%z", "%zz", "%FF", "%00", "%C3%28"] {
+      let answer = site.control.answer(
+        ControlRequest(method: "GET", target: "/v1/machines/\(part)", caller: .trusted))
+      #expect(answer.status == 400, "\(part)")
+    }
+    for text in ["clean install", "a/b", "ä?&=%", "web-01_2.3~"] {
+      #expect(try PercentEncoding.decoded(PercentEncoding.encoded(text)[...]) == text)
+    }
+  }
+
+  @Test("an outcome of an operation arrives at a caller as the same outcome, however it travelled")
+  func outcomes() throws {
+    for code in OperationError.Code.allCases {
+      let answer = Control.failure(OperationError(code, "what and why"))
+      let document: ErrorDocument = try JSON.decode(answer.body)
+      #expect(document.error.outcome.code == code)
+      #expect(document.error.outcome.message == "what and why")
+    }
+    for code in RequestError.Code.allCases {
+      let document: ErrorDocument = try JSON.decode(
+        Control.failure(RequestError(code, "what and why")).body)
+      #expect(document.error.outcome.code == .refused)
+    }
+  }
+}
