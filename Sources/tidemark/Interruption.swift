@@ -20,4 +20,14 @@ enum Interruption {
 
   /// Whether someone wants the work to stop.
   static var isRequested: Bool { signals.load(ordering: .relaxed) > 0 }
+
+  /// Lets time pass; a signal that comes meanwhile ends the wait if it is the first.
+  static func wait(milliseconds: Int, unlessRequested: Bool = true) {
+    var left = milliseconds
+    while left > 0, !(unlessRequested && isRequested) {
+      let part = min(left, 50)
+      usleep(UInt32(part) * 1000)
+      left -= part
+    }
+  }
 }

@@ -12,6 +12,11 @@ struct VaultOption: ParsableArguments {
       valueName: "vault"))
   var vault: String?
 
+  init() {}
+
+  /// The vault that is named so, or the usual one if none is named.
+  init(of name: String?) { vault = name }
+
   /// Opens the vault for reading.
   func opened() throws(OperationError) -> Vault { try lookup.open() }
 

@@ -9,12 +9,14 @@ struct ProgressMeter {
     next = start
   }
 
-  /// Shows a line such as `disk 0: 35 %, 3.5 GiB of 10 GiB, 1.2 GiB/s, 6 s left, 2 MiB changed`.
+  /// Shows a line such as `disk 0: 35 %, 3.5 GiB of 10 GiB, 1.2 GiB/s, 6 s left, 2 MiB changed`;
+  /// the last one in any case.
   mutating func show(
-    _ what: String, done: UInt64, of total: UInt64, rest: () -> String? = { nil }
+    _ what: String, done: UInt64, of total: UInt64, isLast: Bool = false,
+    rest: () -> String? = { nil }
   ) {
     let now = clock.now
-    guard now >= next, Console.isWatched else { return }
+    guard now >= next || isLast, Console.isWatched else { return }
     next = now + .milliseconds(200)
     let seconds = Words.seconds(now - start)
     let percent = total == 0 ? 100 : Int(Double(done) / Double(total) * 100)

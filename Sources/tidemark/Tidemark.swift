@@ -8,7 +8,8 @@ struct Tidemark: ParsableCommand {
     commandName: "tidemark",
     abstract: "Replicate disks into a vault, and open them as they were at any recovery point.",
     discussion: """
-      Make a vault, add a machine, replicate it now and then, look at any recovery point:
+      Make a vault, add a machine, replicate it now and then, look at any recovery point. 'tidemark \
+      serve' keeps a vault in service; commands then go to it:
 
         tidemark vault init /srv/vault
         tidemark machine add web01 --disk /var/lib/images/web01.img
@@ -25,12 +26,16 @@ struct Tidemark: ParsableCommand {
 
       Take any other status as a failure.
       """,
-    version: "0.1.0",
+    version: version,
     subcommands: [
       VaultCommand.self, MachineCommand.self, ReplicateCommand.self, PointCommand.self,
       MountCommand.self, UnmountCommand.self, ExportCommand.self, VerifyCommand.self,
-      StatusCommand.self,
+      StatusCommand.self, ServeCommand.self, JobsCommand.self, EventsCommand.self,
+      TokenCommand.self,
     ])
+
+  /// The version of Tidemark, which the service tells too.
+  static let version = "0.1.0"
 
   static func main() {
     FileSystem.raiseOpenFileLimit()

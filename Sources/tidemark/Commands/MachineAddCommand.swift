@@ -1,4 +1,5 @@
 internal import ArgumentParser
+internal import ControlAPI
 internal import Operations
 internal import Vault
 
@@ -43,11 +44,13 @@ struct MachineAddCommand: ParsableCommand {
 
   func run() throws {
     let add = AddMachine(
-      name: name, operatingSystem: operatingSystem.value, disks: disks, capture: capture.value,
+      name: name, operatingSystem: operatingSystem.value,
+      // A service works in another directory.
+      disks: try disks.map { $0.isEmpty ? $0 : try absolute($0) }, capture: capture.value,
       format: diskFormat?.value)
-    let machine = try add.run(in: try vault.opened())
+    let machine = try ServiceAccess.with(try vault.opened()) { try $0.client.add(add) }
     output.print(
-      MachineReport(machine: machine).document,
+      machine,
       text: "Added the machine '\(name)' with \(Words.count(disks.count, "disk")).\n"
         + "Next: tidemark replicate \(name)")
   }

@@ -1,4 +1,5 @@
 internal import ArgumentParser
+internal import ControlAPI
 internal import Operations
 
 /// `tidemark machine remove NAME`
@@ -20,12 +21,19 @@ struct MachineRemoveCommand: ParsableCommand {
   @OptionGroup var vault: VaultOption
 
   func run() throws {
-    let vault = try vault.opened()
-    let machine = try MachineSummary.removable(name, in: vault)
+    let machine = try look()
     if !yes { try confirm(machine) }
-    let left = try RemoveMachine(name: name).run(in: vault)
+    let left = try ServiceAccess.with(try vault.opened()) {
+      try $0.client.removeMachine(named: name)
+    }
     Console.note("Removed the machine '\(name)' and its recovery points.")
     for remark in left { Console.note("tidemark: \(remark)") }
+  }
+
+  /// Looks through a vault that is let go of at once: whoever reads a machine, this process too, keeps
+  /// its service from removing it.
+  private func look() throws(OperationError) -> MachineSummary {
+    try MachineSummary.removable(name, in: try vault.opened())
   }
 
   private func confirm(_ machine: MachineSummary) throws(OperationError) {

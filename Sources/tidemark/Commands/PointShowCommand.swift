@@ -1,5 +1,6 @@
 internal import ArgumentParser
 internal import Bytes
+internal import ControlAPI
 internal import FileIO
 internal import Operations
 
@@ -28,7 +29,7 @@ struct PointShowCommand: ParsableCommand {
     let found = try PointLookup(point, of: name, in: try vault.opened(), now: Timestamp.now())
     let report = PointReport(
       machine: name, point: found.point,
-      asked: PointReport.Asked(found.resolved, spelling: point))
+      asked: PointDocument.Asked(found.resolved, spelling: point))
     output.print(report.document, text: report.text)
   }
 }

@@ -1,5 +1,7 @@
 internal import ArgumentParser
 internal import Capture
+internal import Catalog
+internal import ControlAPI
 internal import Operations
 internal import Vault
 
@@ -51,39 +53,43 @@ struct ReplicateCommand: ParsableCommand {
   }
 
   func run() throws {
-    let vault = try vault.opened()
     var options = CaptureOptions()
     options.label = label
     options.acceptSize = acceptSize
     options.cloneFloorPercent = cloneFloor
     Interruption.listen()
-    var meter = ProgressMeter()
-    var report = ReplicationReport(machine: name, cycles: [])
-    var failure: OperationError?
-    do throws(OperationError) {
-      try Replicate(machine: name, options: options).run(
-        in: vault,
-        progress: { progress in
-          meter.show("disk \(progress.disk)", done: progress.examined, of: progress.total) {
-            "\(Words.size(progress.changed)) changed"
-          }
-        },
-        cancelled: { Interruption.isRequested },
-        made: { cycle in
-          report.cycles.append(cycle)
-          tell(cycle)
-        })
-    } catch { failure = error }
+    let job = try ServiceAccess.with(try vault.opened()) { access in
+      var meter = ProgressMeter()
+      var told = 0
+      return try access.follow(try access.client.replicate(name, options)) { job in
+        show(job, &meter)
+        told = tell(job, after: told)
+      }
+    }
     Console.endProgress()
-    if output.json, !report.cycles.isEmpty { Console.out(JSONText.page(report.document)) }
-    if let failure { throw failure }
+    if output.json, let replication = job.replication, !replication.cycles.isEmpty {
+      Console.out(JSONText.page(replication))
+    }
+    if let error = job.error { throw error.outcome }
   }
 
-  /// Tells of a point at once, before runs are merged.
-  private func tell(_ cycle: CaptureResult) {
-    guard !output.json else { return }
-    Console.endProgress()
-    Console.out(cycle.point.id)
-    Console.note(ReplicationReport.remarks(cycle))
+  private func show(_ job: JobDocument, _ meter: inout ProgressMeter) {
+    guard let progress = job.progress else { return }
+    meter.show(
+      progress.step, done: progress.doneBytes, of: progress.totalBytes, isLast: job.state.isFinal
+    ) { progress.changedBytes.map { "\(Words.size($0)) changed" } }
+  }
+
+  /// Tells of points that were made since the last look, before runs are merged.
+  private func tell(_ job: JobDocument, after told: Int) -> Int {
+    guard !output.json, let cycles = job.replication?.cycles, cycles.count > told else {
+      return told
+    }
+    for cycle in cycles[told...] {
+      Console.endProgress()
+      Console.out(cycle.point.id)
+      Console.note(ReplicationReport.remarks(cycle))
+    }
+    return cycles.count
   }
 }

@@ -1,4 +1,5 @@
 internal import Bytes
+internal import ControlAPI
 internal import Operations
 internal import Vault
 
@@ -6,41 +7,7 @@ internal import Vault
 struct MachineReport {
   let machine: MachineSummary
 
-  struct Disk: Encodable {
-    let number: DiskNumber
-    let source: String
-    let capture: String
-    let format: String
-    let size: UInt64?
-  }
-
-  struct Document: Encodable {
-    let id: String
-    let name: String
-    let operatingSystem: String?
-    let disks: [Disk]
-    let points: Int
-    let oldestPoint: String?
-    let newestPoint: String?
-    let windowEnd: String?
-    let storedBytes: UInt64
-    let problem: String?
-  }
-
-  var document: Document {
-    let disks = machine.configuration?.disks ?? []
-    return Document(
-      id: machine.id.description, name: machine.name,
-      operatingSystem: machine.configuration?.operatingSystem.name,
-      disks: disks.map { disk in
-        Disk(
-          number: disk.number, source: disk.path, capture: disk.capture.name,
-          format: disk.format.name, size: machine.size(of: disk.number))
-      },
-      points: machine.points.count, oldestPoint: machine.points.first?.id,
-      newestPoint: machine.points.last?.id, windowEnd: machine.windowEnd?.iso8601,
-      storedBytes: machine.stored, problem: machine.problem?.message)
-  }
+  var document: MachineDocument { MachineDocument(machine) }
 
   var text: String {
     var facts = [("Machine", machine.name), ("Id", machine.id.description)]
@@ -67,13 +34,7 @@ struct MachineReport {
 struct MachineListReport {
   let machines: [MachineSummary]
 
-  struct Document: Encodable {
-    let machines: [MachineReport.Document]
-  }
-
-  var document: Document {
-    Document(machines: machines.map { MachineReport(machine: $0).document })
-  }
+  var document: MachineListDocument { MachineListDocument(machines) }
 
   var text: String {
     guard !machines.isEmpty else { return "The vault has no machines yet." }

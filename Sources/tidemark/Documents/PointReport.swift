@@ -1,4 +1,5 @@
 internal import Bytes
+internal import ControlAPI
 internal import Vault
 
 /// A recovery point, as text and as JSON.
@@ -6,49 +7,9 @@ struct PointReport {
   let machine: String
   let point: RecoveryPoint
   /// What was asked for, where that was an instant.
-  var asked: Asked?
+  var asked: PointDocument.Asked?
 
-  /// The instant a person asked for, and how far the point is from it.
-  struct Asked: Encodable {
-    let instant: String
-    let spelling: String
-    let distanceSeconds: Double
-    let clamped: Bool
-
-    init?(_ resolved: ResolvedPoint, spelling: String) {
-      guard let asked = resolved.asked, let distance = resolved.distance else { return nil }
-      instant = asked.iso8601
-      self.spelling = spelling
-      distanceSeconds = Double(distance) / 1_000_000_000
-      clamped = resolved.clamped
-    }
-  }
-
-  struct Disk: Encodable {
-    let number: DiskNumber
-    let size: UInt64
-  }
-
-  struct Document: Encodable {
-    let id: String
-    let machine: String
-    let time: String
-    let kind: String
-    let consistency: String
-    let sourceWatched: Bool
-    let locked: Bool
-    let label: String?
-    let disks: [Disk]
-    let asked: Asked?
-  }
-
-  var document: Document {
-    Document(
-      id: point.id, machine: machine, time: point.time.iso8601, kind: point.kind.name,
-      consistency: point.consistency == .machine ? "machine" : "per-disk",
-      sourceWatched: point.sourceWatched, locked: point.locked, label: point.label,
-      disks: point.disks.map { Disk(number: $0.number, size: $0.size) }, asked: asked)
-  }
+  var document: PointDocument { PointDocument(point, of: machine, asked: asked) }
 
   var text: String {
     var facts = [("Recovery point", point.id), ("Machine", machine), ("Time", point.time.iso8601)]
@@ -58,7 +19,7 @@ struct PointReport {
     for disk in point.disks {
       facts.append(("Disk \(disk.number)", "\(Words.size(disk.size)) (\(disk.size) bytes)"))
     }
-    for remark in Self.remarks(point) { facts.append(("Note", remark)) }
+    for remark in document.remarks { facts.append(("Note", remark)) }
     if let asked {
       let distance = Words.time(seconds: Int64(asked.distanceSeconds))
       facts.append(
@@ -66,15 +27,6 @@ struct PointReport {
       )
     }
     return Words.facts(facts)
-  }
-
-  /// What sets a point apart, in a few words each.
-  static func remarks(_ point: RecoveryPoint) -> [String] {
-    var remarks: [String] = []
-    if point.consistency == .perDisk { remarks.append("disks of different moments") }
-    if !point.sourceWatched { remarks.append("source not watched while it was read") }
-    if point.locked { remarks.append("locked") }
-    return remarks
   }
 }
 
@@ -84,16 +36,7 @@ struct PointListReport {
   let points: [RecoveryPoint]
   let now: Timestamp
 
-  struct Document: Encodable {
-    let machine: String
-    let points: [PointReport.Document]
-  }
-
-  var document: Document {
-    Document(
-      machine: machine,
-      points: points.map { PointReport(machine: machine, point: $0).document })
-  }
+  var document: PointListDocument { PointListDocument(machine: machine, points: points) }
 
   var text: String {
     guard !points.isEmpty else {
@@ -103,7 +46,7 @@ struct PointListReport {
       [
         point.id, Words.time(seconds: (now.rawValue - point.time.rawValue) / 1_000_000_000),
         point.disks.map { Words.size($0.size) }.joined(separator: " + "), point.label ?? "",
-        PointReport.remarks(point).joined(separator: ", "),
+        PointDocument(point, of: machine).remarks.joined(separator: ", "),
       ]
     }
     return Words.table(["POINT", "AGE", "DISKS", "LABEL", "NOTES"], rows)

@@ -1,0 +1,96 @@
+internal import ArgumentParser
+internal import ControlAPI
+internal import Operations
+
+/// `tidemark jobs`
+struct JobsCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "jobs", abstract: "Show long operations: what runs, and how others ended.",
+    discussion: discussion(
+      "With --follow every change is shown, a line each, until SIGINT or SIGTERM, or until the "
+        + "service ends; with --json each is one JSON object.",
+      examples: ["tidemark jobs", "tidemark jobs --follow", "tidemark jobs --limit 5 --json"],
+      ends: [.noVault, .locked, .damaged, .unwritable]))
+
+  @OptionGroup var list: ListOption
+  @OptionGroup var vault: VaultOption
+  @OptionGroup var output: OutputOption
+
+  func run() throws {
+    Interruption.listen()
+    try ServiceAccess.with(try vault.opened()) { access in
+      let jobs = try access.client.jobs(after: 0, limit: list.limit)
+      guard list.follow else {
+        return output.print(jobs, text: JobReport.table(jobs.jobs))
+      }
+      var seen: [Int64: String] = [:]
+      try list.watch(access) {
+        for job in try access.client.jobs(after: 0, limit: list.limit).jobs.reversed() {
+          let line = output.json ? JSONText.line(job) : JobReport.line(job)
+          guard seen.updateValue(line, forKey: job.id) != line else { continue }
+          Console.out(line)
+        }
+      }
+    }
+  }
+}
+
+/// `tidemark events`
+struct EventsCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "events", abstract: "Show what happened, the newest first.",
+    discussion: discussion(
+      "With --follow new events are shown as they come, the newest last, a line each, until SIGINT "
+        + "or SIGTERM, or until the service ends; with --json each is one JSON object.",
+      examples: ["tidemark events", "tidemark events --follow --json"],
+      ends: [.noVault, .locked, .damaged, .unwritable]))
+
+  @OptionGroup var list: ListOption
+  @OptionGroup var vault: VaultOption
+  @OptionGroup var output: OutputOption
+
+  func run() throws {
+    Interruption.listen()
+    try ServiceAccess.with(try vault.opened()) { access in
+      guard list.follow else {
+        let events = try access.client.events(after: 0, limit: list.limit)
+        return output.print(events, text: JobReport.table(events.events))
+      }
+      var last: Int64 = 0
+      try list.watch(access) {
+        for event in try access.client.events(after: last, limit: list.limit).events.reversed() {
+          Console.out(output.json ? JSONText.line(event) : JobReport.line(event))
+          last = event.id
+        }
+      }
+    }
+  }
+}
+
+/// How much of a list is shown, and whether its changes are.
+struct ListOption: ParsableArguments {
+  @Option(help: ArgumentHelp("How many to show, 1 to 1000.", valueName: "count"))
+  var limit = 100
+
+  @Flag(help: "Go on, and show what changes.")
+  var follow = false
+
+  func validate() throws {
+    guard (1...1000).contains(limit) else {
+      throw ValidationError("--limit takes a number from 1 to 1000.")
+    }
+  }
+
+  /// Looks once a second until somebody wants this process to end. Without a service nothing can
+  /// change, so one look is enough.
+  func watch(_ access: ServiceAccess, _ look: () throws -> Void) throws {
+    try look()
+    guard access.isService else {
+      return Console.note("No service runs for this vault, so nothing more comes.")
+    }
+    while !Interruption.isRequested {
+      Interruption.wait(milliseconds: 1000)
+      try look()
+    }
+  }
+}

@@ -1,0 +1,49 @@
+internal import Catalog
+internal import ControlAPI
+
+/// Jobs and events, as text.
+enum JobReport {
+  static func table(_ jobs: [JobDocument]) -> String {
+    guard !jobs.isEmpty else { return "There are no jobs yet." }
+    return Words.table(["JOB", "KIND", "MACHINE", "STATE", "BEGAN", "DETAIL"], jobs.map(row))
+  }
+
+  static func line(_ job: JobDocument) -> String {
+    row(job).filter { !$0.isEmpty }.joined(separator: "  ")
+  }
+
+  private static func row(_ job: JobDocument) -> [String] {
+    [
+      String(job.id), job.kind, job.machine ?? "", job.state.rawValue, job.started ?? "",
+      detail(job),
+    ]
+  }
+
+  private static func detail(_ job: JobDocument) -> String {
+    if let error = job.error { return error.message }
+    if let point = job.replication?.cycles.last?.point.id { return point }
+    guard let progress = job.progress, progress.totalBytes > 0 else { return "" }
+    let percent = Int(Double(progress.doneBytes) / Double(progress.totalBytes) * 100)
+    return "\(progress.step): \(percent) %"
+  }
+
+  static func table(_ events: [EventDocument]) -> String {
+    guard !events.isEmpty else { return "There are no events yet." }
+    return events.map(line).joined(separator: "\n")
+  }
+
+  static func line(_ event: EventDocument) -> String {
+    let machine = event.machine.map { "\($0)  " } ?? ""
+    return "\(event.time)  \(event.severity.rawValue)  \(machine)\(event.message)"
+  }
+}
+
+/// Tokens, as text.
+enum TokenReport {
+  static func table(_ tokens: [TokenDocument]) -> String {
+    guard !tokens.isEmpty else { return "There are no tokens yet." }
+    return Words.table(
+      ["TOKEN", "ROLE", "MADE", "EXPIRES"],
+      tokens.map { [$0.name, $0.role.rawValue, $0.created, $0.expires ?? "never"] })
+  }
+}

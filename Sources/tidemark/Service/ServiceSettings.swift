@@ -1,0 +1,67 @@
+internal import ControlAPI
+internal import FileIO
+internal import Glibc
+internal import Logging
+internal import Operations
+internal import Vault
+
+/// What a service is set to.
+struct ServiceSettings {
+  /// The vault's directory or friendly name; nil for the usual one.
+  let vault: String?
+  /// The socket's path; nil for the usual one.
+  let socket: String?
+  let httpsAddress: String
+  let httpsPort: Int
+  /// The files that HTTPS takes its certificate and key from; nil if it is not served.
+  let https: (certificate: String, key: String)?
+  /// Where the mount is served; nil if it is not.
+  let mount: String?
+  let mountAllowOther: Bool
+  let logLevel: Logger.Level
+  let logFormat: LogFormat
+  /// Whom to ask for the time; nil for nobody.
+  let timeSource: TimeSource?
+
+  /// Reads every setting.
+  ///
+  /// - Throws: `.refused`, naming the setting that is not what it should be.
+  init(_ layers: ServiceLayers) throws(OperationError) {
+    vault = layers.text(.vault)
+    socket = layers.text(.socket)
+    httpsAddress = layers.text(.httpsAddress) ?? "0.0.0.0"
+    httpsPort = try layers.value(
+      .httpsPort, or: ListenAddress.usualPort, "a number from 0 to 65535"
+    ) { text in UInt16(text).map(Int.init) }
+    switch (layers.text(.httpsCertificate), layers.text(.httpsKey)) {
+    case (let certificate?, let key?): https = (certificate, key)
+    case (nil, nil): https = nil
+    default:
+      throw OperationError(
+        .refused, "HTTPS needs both httpsCertificate and httpsKey; only one is set.")
+    }
+    mount = layers.text(.mount)
+    mountAllowOther = try layers.value(.mountAllowOther, or: false, "true or false", Bool.init)
+    let levels = Logger.Level.allCases.map(\.rawValue).joined(separator: ", ")
+    logLevel = try layers.value(
+      .logLevel, or: .info, "one of \(levels)", Logger.Level.init(rawValue:))
+    logFormat = try layers.value(
+      .logFormat, or: .text, "text or json", LogFormat.init(rawValue:))
+    timeSource = try layers.value(
+      .timeSource, or: TimeSource("pool.ntp.org"),
+      "'none', or a host, with :PORT if that is not 123"
+    ) { text in text == "none" ? .some(nil) : TimeSource(text).map { .some($0) } }
+  }
+
+  /// Where the socket is: as set; else in `/run/tidemark` for root and in `tidemark` of
+  /// `XDG_RUNTIME_DIR` for others, by the vault's name; without that variable, in the vault.
+  func socket(for vault: Vault) throws(OperationError) -> String {
+    if let socket { return try absolute(socket) }
+    let file = "\(vault.description.name).sock"
+    if geteuid() == 0 { return "/run/tidemark/\(file)" }
+    if let base = Environment.value("XDG_RUNTIME_DIR"), base.hasPrefix("/") {
+      return "\(base)/tidemark/\(file)"
+    }
+    return try absolute(vault.path) + "/service.sock"
+  }
+}

@@ -1,0 +1,95 @@
+internal import Catalog
+internal import ControlAPI
+internal import FileIO
+internal import FuseMount
+internal import Logging
+internal import Operations
+internal import Vault
+
+/// A vault being served: listeners, jobs and mount, begun and ended in order.
+final class VaultServer {
+  private let settings: ServiceSettings
+  private let vault: Vault
+  private let logger: Logger
+  private let service: VaultService
+  private let control: Control
+  private let server: ControlServer
+  private var hasMounted = false
+
+  /// Takes the vault's lock and opens its catalog; nothing listens yet.
+  init(
+    _ settings: ServiceSettings, _ vault: Vault, _ logger: Logger
+  ) throws(OperationError) {
+    (self.settings, self.vault, self.logger) = (settings, vault, logger)
+    service = try VaultService(vault)
+    control = Control(service, version: Tidemark.version)
+    server = ControlServer(control, logger: logger)
+  }
+
+  /// Begins to serve; returns once everything answers.
+  func begin() throws {
+    let group = vault.readingGroup
+    let socket = try settings.socket(for: vault)
+    try server.listen(on: .socket(path: socket, group: group))
+    var listeners = [socket]
+    var httpsPort: Int?
+    if let https = settings.https {
+      httpsPort = try server.listen(
+        on: .https(
+          host: settings.httpsAddress, port: settings.httpsPort,
+          certificate: try Self.text(https.certificate), key: try Self.text(https.key)))
+      listeners.append("https://\(settings.httpsAddress):\(httpsPort ?? 0)")
+    } else {
+      logger.notice("HTTPS is not served: no certificate is set")
+    }
+    control.listeners = listeners
+    try ServiceNotice(socket: socket, httpsPort: httpsPort).post(in: vault.path, group: group)
+    try mount()
+    service.note(.info, "service-started", "The service of the vault began.")
+    logger.notice(
+      "Serving",
+      metadata: [
+        "vault": "\(vault.description.name)", "path": "\(vault.path)",
+        "listeners": "\(listeners.joined(separator: " "))",
+      ])
+  }
+
+  private static func text(_ path: String) throws(OperationError) -> String {
+    do throws(IOError) {
+      return String(
+        decoding: try FileSystem.system.readFile(path, limit: 1 << 20), as: UTF8.self)
+    } catch { throw OperationError(.refused, error.description) }
+  }
+
+  /// The mount is a process of its own: it goes on reading if this one dies, and is found again.
+  private func mount() throws {
+    guard let directory = settings.mount else { return }
+    do throws(MountError) {
+      try BackgroundMount.start(
+        ["mount", "--foreground", "--vault", vault.path]
+          + (settings.mountAllowOther ? ["--allow-other"] : []) + ["--", directory])
+      hasMounted = true
+    } catch {
+      guard error.exitStatus == ExitStatus.refused.rawValue,
+        FileSystem.system.exists(directory), error.message.contains("mounted there already")
+      else { throw error }
+      logger.notice("The mount is there already", metadata: ["directory": "\(directory)"])
+    }
+  }
+
+  /// Ends everything: no more requests, jobs asked to stop, the catalog closed, the mount taken away.
+  ///
+  /// - Returns: whether every job found a good place to stop.
+  func end() -> Bool {
+    ServiceNotice.remove(from: vault.path)
+    service.note(.info, "service-stopped", "The service of the vault was asked to end.")
+    let isQuiet = service.close()
+    server.stop()
+    if hasMounted, let directory = settings.mount {
+      do throws(MountError) { try unmount(directory, lazily: true) } catch {
+        logger.warning("The mount was not taken away", metadata: ["reason": "\(error)"])
+      }
+    }
+    return isQuiet
+  }
+}
