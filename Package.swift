@@ -40,9 +40,9 @@ let httpTypes: Target.Dependency = .product(name: "HTTPTypes", package: "swift-h
 let logging: Target.Dependency = .product(name: "Logging", package: "swift-log")
 let nioCore: Target.Dependency = .product(name: "NIOCore", package: "swift-nio")
 let nioPosix: Target.Dependency = .product(name: "NIOPosix", package: "swift-nio")
+let nioTLS: Target.Dependency = .product(name: "NIOTLS", package: "swift-nio")
 let nioHTTP: Target.Dependency = .product(name: "NIOHTTP1", package: "swift-nio")
 let nioSSL: Target.Dependency = .product(name: "NIOSSL", package: "swift-nio-ssl")
-
 let x509: Target.Dependency = .product(name: "X509", package: "swift-certificates")
 let crypto: Target.Dependency = .product(name: "Crypto", package: "swift-crypto")
 let asn1: Target.Dependency = .product(name: "SwiftASN1", package: "swift-asn1")
@@ -100,6 +100,8 @@ let package = Package(
       "ControlAPI", data: ["openapi.json"], "Operations", "Catalog", "Capture", "Vault", "FileIO",
       "Bytes", httpServer, httpsServer, httpClient, httpTypes, logging, crypto, nioCore, nioPosix,
       nioHTTP, nioSSL),
+    room(
+      "ReplicationService", "Bytes", "Identity", "Replication", nioCore, nioPosix, nioTLS, nioSSL),
     tool(
       "tidemark", "ControlAPI", "Operations", "Catalog", "RecoveryTree", "FuseMount", "Capture",
       "Vault", "ImageFormats", "Bytes", "Codecs", "FileIO", arguments, logging),
@@ -128,6 +130,8 @@ let package = Package(
     tests(
       "OperationsTests", "Operations", "Capture", "Catalog", "Vault", "ImageFormats", "FileIO",
       "Bytes", "Codecs"),
+    tests(
+      "ReplicationServiceTests", "ReplicationService", "Replication", "Identity", "FileIO", "Bytes"),
     tests("tidemarkTests", "tidemark", "Operations", "Vault", "FileIO", "Bytes"),
   ]
 )
