@@ -7,6 +7,7 @@
 internal import Bytes
 internal import FileIO
 internal import GRDB
+internal import Synchronization
 
 /// The database of a vault, for the one process that holds the vault's lock.
 ///
@@ -17,7 +18,9 @@ public final class Catalog: Sendable {
   public static let fileName = "catalog.sqlite"
   /// Where the file is.
   public let path: String
-  private let queue: DatabaseQueue
+  /// Nil once closed: SQLite is not asked for anything then, and one call at a time is all that it
+  /// does anyway.
+  private let connection: Mutex<DatabaseQueue?>
 
   /// Opens the catalog of a vault's directory, and makes it if there is none.
   ///
@@ -30,7 +33,7 @@ public final class Catalog: Sendable {
       try Self.makeFile(path)
       let queue = try DatabaseQueue(path: path, configuration: Self.configuration)
       try Schema.prepare(queue, path)
-      self.queue = queue
+      connection = Mutex(queue)
     } catch { throw CatalogError(error, path) }
   }
 
@@ -60,15 +63,31 @@ public final class Catalog: Sendable {
 
   /// Ends the use of the file; later calls fail. Blocks until other calls are done.
   public func close() throws(CatalogError) {
-    do { try queue.close() } catch { throw CatalogError(error, path) }
+    do {
+      try connection.withLock { queue in
+        try queue?.close()
+        queue = nil
+      }
+    } catch { throw CatalogError(error, path) }
   }
 
-  func read<Value>(_ body: (Database) throws -> Value) throws(CatalogError) -> Value {
-    do { return try queue.read(body) } catch { throw CatalogError(error, path) }
+  func read<Value: Sendable>(_ body: (Database) throws -> Value) throws(CatalogError) -> Value {
+    do { return try connection.withLock { try opened($0).read(body) } } catch {
+      throw CatalogError(error, path)
+    }
   }
 
   /// Runs `body` in a transaction; durable when it returns, undone if it throws.
-  func write<Value>(_ body: (Database) throws -> Value) throws(CatalogError) -> Value {
-    do { return try queue.write(body) } catch { throw CatalogError(error, path) }
+  func write<Value: Sendable>(_ body: (Database) throws -> Value) throws(CatalogError) -> Value {
+    do { return try connection.withLock { try opened($0).write(body) } } catch {
+      throw CatalogError(error, path)
+    }
+  }
+
+  private func opened(_ queue: DatabaseQueue?) throws(CatalogError) -> DatabaseQueue {
+    guard let queue else {
+      throw CatalogError(.io, "The catalog '\(path)' is closed, for its service is ending.")
+    }
+    return queue
   }
 }

@@ -164,4 +164,16 @@ import Testing
     #expect(try catalog.healthErrors().isEmpty)
     try catalog.close()
   }
+
+  @Test("a catalog that was closed is an error to its users, and never a crash")
+  func closed() throws {
+    let directory = try TemporaryDirectory("catalog")
+    let catalog = try Catalog(in: directory.path)
+    try catalog.close()
+    try catalog.close()
+    #expect(throws: CatalogError.self) { try catalog.jobs(limit: 1) }
+    #expect(throws: CatalogError.self) {
+      try catalog.addEvent(.info, "test", "too late", now: Self.now)
+    }
+  }
 }
