@@ -93,12 +93,14 @@ let package = Package(
     room("Capture", "Bytes", "FileIO", "Vault", "ImageFormats"),
     room("Catalog", "Bytes", "FileIO", database),
     room(
-      "Operations", "Bytes", "Codecs", "FileIO", "Vault", "ImageFormats", "Capture", "Catalog"),
+      "Operations", "Bytes", "Codecs", "FileIO", "Vault", "ImageFormats", "Capture", "Catalog",
+      "Identity"),
     room("Identity", "Bytes", "FileIO", x509, crypto, asn1),
     room("Replication", "Bytes", "Codecs", "Vault", crypto),
     room(
-      "ControlAPI", data: ["openapi.json"], "Operations", "Catalog", "Capture", "Vault", "FileIO",
-      "Bytes", httpServer, httpsServer, httpClient, httpTypes, logging, crypto, nioCore, nioPosix,
+      "ControlAPI", data: ["openapi.json"], "Operations", "Catalog", "Identity", "Capture", "Vault",
+      "FileIO", "Bytes", httpServer, httpsServer, httpClient, httpTypes, logging, crypto, nioCore,
+      nioPosix,
       nioHTTP, nioSSL),
     room(
       "ReplicationService", "Bytes", "Identity", "Replication", nioCore, nioPosix, nioTLS, nioSSL),

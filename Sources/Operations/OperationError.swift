@@ -1,6 +1,7 @@
 internal import Capture
 internal import Catalog
 internal import FileIO
+internal import Identity
 internal import ImageFormats
 internal import Vault
 
@@ -102,6 +103,17 @@ extension OperationError {
     self.init(code, error.message)
   }
 
+  init(_ error: IdentityError) {
+    let code: Code =
+      switch error.code {
+      case .damaged: .damaged
+      case .missing: .failed
+      case .expired, .refused, .alreadyExists: .refused
+      case .io: error.cause.map { OperationError($0).code } ?? .failed
+      }
+    self.init(code, error.message)
+  }
+
   init(_ error: IOError) {
     self.init(error.isFull || error.isRefused ? .unwritable : .failed, error.description)
   }
@@ -131,6 +143,13 @@ func inCapture<Result: ~Copyable>(
 /// Runs `body` and turns the error of an image into one of the operation.
 func inImages<Result: ~Copyable>(
   _ body: () throws(ImageError) -> Result
+) throws(OperationError) -> Result {
+  do { return try body() } catch { throw OperationError(error) }
+}
+
+/// Runs `body` and turns the error of keys and certificates into one of the operation.
+func inIdentity<Result>(
+  _ body: () throws(IdentityError) -> Result
 ) throws(OperationError) -> Result {
   do { return try body() } catch { throw OperationError(error) }
 }

@@ -28,8 +28,13 @@ import Testing
     let bodies = [
       "addMachine": #"{"name":"new","disks":["\#(site.directory.file("spare.img"))"]}"#,
       "replicate": #"{"label":"by the API"}"#,
+      "makeKey": #"{"label":"rack","validSeconds":60,"uses":2}"#,
       "makeToken": #"{"name":"second","role":"reader","validSeconds":60}"#,
     ]
+    if operation.id == "revokeKey" {
+      let key = try? site.local().makeKey(NewKeyDocument(label: nil, validSeconds: nil, uses: nil))
+      return (operation.path.replacing("{id}", with: key?.id ?? ""), [])
+    }
     let machine = operation.id == "removeMachine" ? "spare" : Site.machine
     let name = operation.path.hasPrefix("/v1/tokens") ? "spare" : machine
     let target = operation.path.replacing("{name}", with: name)
@@ -95,6 +100,9 @@ import Testing
       ("POST", "/v1/tokens", #"{"name":"reader","role":"reader"}"#, 422, "refused"),
       ("POST", "/v1/tokens", #"{"name":"x","role":"king"}"#, 400, "badRequest"),
       ("DELETE", "/v1/tokens/none", "", 404, "unknown"),
+      ("DELETE", "/v1/keys/none", "", 404, "unknown"),
+      ("POST", "/v1/keys", #"{"uses":0}"#, 422, "refused"),
+      ("POST", "/v1/keys", #"{"validSeconds":99999999999}"#, 422, "refused"),
     ]
     for (method, target, body, status, code) in cases {
       let answer = try transport.send(method, target, Array(body.utf8))

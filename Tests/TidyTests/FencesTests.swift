@@ -17,6 +17,7 @@ struct FencesTests {
     "Catalog": library.union(["Bytes", "FileIO", "GRDB"]),
     "Operations": library.union([
       "Bytes", "Codecs", "FileIO", "Vault", "ImageFormats", "Capture", "Catalog",
+      "Identity",
     ]),
     "Identity": library.union(["Bytes", "Crypto", "FileIO", "Glibc", "SwiftASN1", "X509"]),
     "Replication": library.union(["Bytes", "Codecs", "Crypto", "Vault"]),
@@ -25,7 +26,8 @@ struct FencesTests {
     ]),
     "ControlAPI": library.union([
       "AsyncHTTPClient", "Bytes", "Capture", "Catalog", "Crypto", "FileIO", "Glibc", "HTTPTypes",
-      "HummingbirdCore", "HummingbirdTLS", "Logging", "NIOCore", "NIOHTTP1", "NIOPosix", "NIOSSL",
+      "HummingbirdCore", "HummingbirdTLS", "Identity", "Logging", "NIOCore", "NIOHTTP1", "NIOPosix",
+      "NIOSSL",
       "Operations", "Vault",
     ]),
     "tidemark": library.union([

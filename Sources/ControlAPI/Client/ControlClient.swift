@@ -64,6 +64,19 @@ public struct ControlClient: Sendable {
     let _: RemarksDocument = try call("DELETE", "/v1/tokens/\(Self.part(name))")
   }
 
+  /// All registration keys, the oldest first.
+  public func keys() throws(OperationError) -> KeyListDocument { try get("/v1/keys") }
+
+  /// Makes a registration key; the answer holds its text, which is told this once.
+  public func makeKey(_ key: NewKeyDocument) throws(OperationError) -> KeyDocument {
+    try post("/v1/keys", key)
+  }
+
+  /// Revokes a registration key.
+  public func revokeKey(_ id: String) throws(OperationError) {
+    let _: RemarksDocument = try call("DELETE", "/v1/keys/\(Self.part(id))")
+  }
+
   /// One part of a path.
   private static func part(_ text: String) -> String { PercentEncoding.encoded(text) }
 

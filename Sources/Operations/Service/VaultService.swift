@@ -1,6 +1,8 @@
 public import Bytes
 public import Catalog
 internal import FileIO
+public import Identity
+internal import Synchronization
 public import Vault
 
 /// A vault in service: the right to write to it, its catalog, and its jobs, in one process.
@@ -19,6 +21,7 @@ public final class VaultService: Sendable {
   public let jobs: JobRunner
   /// Since when it runs.
   public let started: Timestamp
+  private let identity = Mutex<CertificateAuthority?>(nil)
 
   /// Takes the vault's lock, opens the catalog, and ends the jobs that a process before this one left
   /// unfinished.
@@ -50,14 +53,32 @@ public final class VaultService: Sendable {
     }
   }
 
+  /// Asks the jobs to stop and waits for them; no more are started.
+  ///
+  /// - Parameter seconds: how long they may take to find a good place to stop.
+  /// - Returns: whether all of them did.
+  public func stopJobs(seconds: Int = 30) -> Bool { jobs.stop(seconds: seconds) }
+
   /// Asks the jobs to stop, waits for them, and closes the catalog; the lock goes with the value.
   ///
   /// - Parameter seconds: how long jobs may take to find a good place to stop.
   /// - Returns: whether all of them did. Where not, killing the process is safe, as any crash is.
+  @discardableResult
   public func close(seconds: Int = 30) -> Bool {
-    guard jobs.stop(seconds: seconds) else { return false }
+    guard stopJobs(seconds: seconds) else { return false }
     try? catalog.close()
     return true
+  }
+
+  /// The vault's own certificate authority, which is made when it is asked for the first time.
+  public func authority() throws(OperationError) -> CertificateAuthority {
+    try identity.withLock { known throws(OperationError) in
+      if let known { return known }
+      let found: CertificateAuthority
+      if let opened = try openAuthority() { found = opened } else { found = try makeAuthority() }
+      known = found
+      return found
+    }
   }
 
   /// Keeps an event. One that can't be kept is no reason to fail what it tells of.

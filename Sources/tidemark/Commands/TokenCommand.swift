@@ -1,5 +1,4 @@
 internal import ArgumentParser
-internal import Bytes
 internal import Catalog
 internal import ControlAPI
 internal import Operations
@@ -42,18 +41,12 @@ struct TokenCreateCommand: ParsableCommand {
   @OptionGroup var output: OutputOption
 
   func validate() throws {
-    guard valid == nil || seconds != nil else {
-      throw ValidationError("--valid takes a number and a unit of s, m, h, d or w, such as 30d.")
-    }
-  }
-
-  private var seconds: Int64? {
-    guard let valid, case .ago(let seconds) = Instant(valid + "-ago") else { return nil }
-    return seconds
+    guard valid == nil || Lifetime(valid) != nil else { throw Lifetime.misspelt }
   }
 
   func run() throws {
-    let wanted = NewTokenDocument(name: name, role: role.value, validSeconds: seconds)
+    let wanted = NewTokenDocument(
+      name: name, role: role.value, validSeconds: Lifetime(valid)?.seconds)
     let token = try ServiceAccess.with(try vault.opened()) { try $0.client.makeToken(wanted) }
     output.print(token, text: token.token ?? "")
     if !output.json { Console.note("Keep it safe: it is not shown again.") }

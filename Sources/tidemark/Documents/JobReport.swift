@@ -38,8 +38,15 @@ enum JobReport {
   }
 }
 
-/// Tokens, as text.
+/// Tokens and keys, as text.
 enum TokenReport {
+  static func table(_ keys: [KeyDocument]) -> String {
+    guard !keys.isEmpty else { return "There are no registration keys yet." }
+    return Words.table(
+      ["KEY", "LABEL", "EXPIRES", "USES LEFT"],
+      keys.map { [$0.id, $0.label, $0.expires, String($0.usesLeft)] })
+  }
+
   static func table(_ tokens: [TokenDocument]) -> String {
     guard !tokens.isEmpty else { return "There are no tokens yet." }
     return Words.table(

@@ -59,9 +59,19 @@ extension ServiceAccess {
       }
       Interruption.wait(milliseconds: pause, unlessRequested: !isCancelled)
       pause = min(200, pause * 2)
-      job = try client.job(job.id)
+      job = try look(at: job)
       try each(job)
     }
     return job
+  }
+
+  private func look(at job: JobDocument) throws(OperationError) -> JobDocument {
+    do throws(OperationError) { return try client.job(job.id) } catch {
+      guard isService, error.code == .failed else { throw error }
+      throw OperationError(
+        .failed,
+        "The service was lost before job \(job.id) ended; 'tidemark jobs' tells what became of it. "
+          + error.message)
+    }
   }
 }

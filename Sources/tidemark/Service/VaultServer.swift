@@ -16,6 +16,9 @@ final class VaultServer {
   private let server: ControlServer
   private var hasMounted = false
 
+  /// Milliseconds that requests are still answered after the last job ended.
+  private static let grace = 500
+
   /// Takes the vault's lock and opens its catalog; nothing listens yet.
   init(
     _ settings: ServiceSettings, _ vault: Vault, _ logger: Logger
@@ -83,8 +86,11 @@ final class VaultServer {
   func end() -> Bool {
     ServiceNotice.remove(from: vault.path)
     service.note(.info, "service-stopped", "The service of the vault was asked to end.")
-    let isQuiet = service.close()
+    let isQuiet = service.stopJobs()
+    // Whoever follows a job learns how it ended.
+    Interruption.wait(milliseconds: Self.grace, unlessRequested: false)
     server.stop()
+    if isQuiet { service.close() }
     if hasMounted, let directory = settings.mount {
       do throws(MountError) { try unmount(directory, lazily: true) } catch {
         logger.warning("The mount was not taken away", metadata: ["reason": "\(error)"])
