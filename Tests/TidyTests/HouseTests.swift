@@ -134,7 +134,9 @@ struct HouseTests {
 
   @Test("every script is strict, executable and sound bash")
   func scripts() throws {
-    let scripts = Tree.files(in: ["Scripts", ".ci"])
+    let scripts = Tree.files(in: ["Scripts", ".ci"]).filter {
+      !$0.path.hasPrefix("Scripts/systemd/")
+    }
     #expect(scripts.count >= 6)
     for script in scripts {
       #expect(script.lines.first == "#!/usr/bin/env bash", "\(script.path)")
@@ -142,6 +144,23 @@ struct HouseTests {
       let path = Tree.root.appendingPathComponent(script.path).path
       #expect(FileManager.default.isExecutableFile(atPath: path), "\(script.path)")
       #expect(try Program.run("bash", "-n", path).succeeded, "\(script.path)")
+    }
+  }
+
+  @Test(
+    "every unit of systemd is one that systemd takes",
+    .enabled(if: Available.programs("systemd-analyze")))
+  func units() throws {
+    let units = Tree.files(in: ["Scripts/systemd"], ".service")
+    #expect(!units.isEmpty)
+    let directory = try TemporaryDirectory("units")
+    for unit in units {
+      // What it starts is not installed here, and systemd looks.
+      let text = unit.text.replacing("/usr/bin/tidemark", with: "/bin/true")
+      let path = directory.file(String(unit.path.split(separator: "/").last ?? ""))
+      try text.write(toFile: path, atomically: true, encoding: .utf8)
+      let result = try Program.run("systemd-analyze", "verify", "--man=no", path)
+      #expect(result.succeeded && !result.errors.contains("unit"), "\(result.report)")
     }
   }
 }

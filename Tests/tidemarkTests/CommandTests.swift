@@ -77,8 +77,24 @@ import Testing
     let error = try JSONSerialization.jsonObject(with: Data(failed.errors.utf8)) as? [String: Any]
     #expect(error?["exitStatus"] as? Int == 13)
     #expect(failed.status == 13 && failed.output.isEmpty)
+    let jobs = try tool.json("jobs")
+    #expect((jobs["jobs"] as? [[String: Any]])?.first?["state"] as? String == "Succeeded")
+    let events = try tool.json("events")
+    #expect((events["events"] as? [[String: Any]])?.first?["code"] as? String == "machine-added")
+    let token = try tool.json("token", "create", "monitor", "--role", "reader", "--valid", "1h")
+    #expect((token["token"] as? String)?.hasPrefix("tidemark_") == true)
+    let key = try tool.json("key", "create", "--label", "rack")
+    #expect((key["key"] as? String)?.hasPrefix("TMK1-") == true && key["usesLeft"] as? Int == 1)
+    #expect((try tool.json("key", "list")["keys"] as? [Any])?.count == 1)
+    try tool.require("key", "revoke", #require(key["id"] as? String))
+    #expect(try tool.run("key", "revoke", "none").status == 13)
+    let host = try tool.json("serve", "--check", "--time-source", "none")
+    #expect(host["verdict"] as? String != nil)
     let page = try PagesTests.page("JSON")
-    for object in [made, added, cycle, export, error ?? [:], try tool.json("status")] {
+    for object in [
+      made, added, cycle, export, error ?? [:], try tool.json("status"), jobs, events, token, key,
+      host,
+    ] {
       for field in Self.fields(object) {
         #expect(page.contains("`\(field)`") || page.contains("\"\(field)\""), "\(field)")
       }
@@ -99,7 +115,9 @@ import Testing
       ["vault", "init"], ["vault", "info"], ["vault", "rebuild"], ["machine", "add"],
       ["machine", "list"], ["machine", "show"], ["machine", "remove"], ["replicate"],
       ["point", "list"], ["point", "show"], ["mount"], ["unmount"], ["export"], ["verify"],
-      ["status"],
+      ["status"], ["serve"], ["jobs"], ["events"], ["token", "create"], ["token", "list"],
+      ["key", "create"], ["key", "list"], ["key", "revoke"],
+      ["token", "revoke"],
     ]
     for command in commands {
       let help = try tool.start(command + ["--help"]).wait(seconds: 60)
