@@ -99,13 +99,14 @@ let package = Package(
     room("Replication", "Bytes", "Codecs", "Vault", crypto),
     room(
       "ControlAPI", data: ["openapi.json"], "Operations", "Catalog", "Identity", "Capture", "Vault",
-      "FileIO", "Bytes", httpServer, httpsServer, httpClient, httpTypes, logging, crypto, nioCore,
+      "FileIO", "Bytes", httpServer, httpsServer, httpClient, httpTypes, logging, nioCore,
       nioPosix,
       nioHTTP, nioSSL),
     room(
       "ReplicationService", "Bytes", "Identity", "Replication", nioCore, nioPosix, nioTLS, nioSSL),
     tool(
-      "tidemark", "ControlAPI", "Operations", "Catalog", "RecoveryTree", "FuseMount", "Capture",
+      "tidemark", "ControlAPI", "Operations", "Catalog", "Identity", "RecoveryTree", "FuseMount",
+      "Capture",
       "Vault", "ImageFormats", "Bytes", "Codecs", "FileIO", arguments, logging),
 
     // C: shows the thread sanitizer the locks that Swift's Mutex takes.
@@ -130,7 +131,8 @@ let package = Package(
       "ControlAPITests", "ControlAPI", "Operations", "Catalog", "Capture", "Vault", "FileIO",
       "Bytes", "Codecs", logging),
     tests(
-      "OperationsTests", "Operations", "Capture", "Catalog", "Vault", "ImageFormats", "FileIO",
+      "OperationsTests", "Operations", "Capture", "Catalog", "Identity", "Vault", "ImageFormats",
+      "FileIO",
       "Bytes", "Codecs"),
     tests(
       "ReplicationServiceTests", "ReplicationService", "Replication", "Identity", "FileIO", "Bytes"),

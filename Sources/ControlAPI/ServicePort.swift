@@ -19,7 +19,7 @@ public struct ServicePort: Hashable, Sendable {
   public static let all = [
     ServicePort(
       name: "\(ListenAddress.usualPort)/tcp", direction: .inbound,
-      purpose: "the control API over HTTPS; not served unless a certificate is set"),
+      purpose: "the control API over HTTPS; none with --https-port none"),
     ServicePort(
       name: "\(TimeSource.usualPort)/udp", direction: .outbound,
       purpose: "the time source that the host check asks; none with --time-source none"),

@@ -25,14 +25,15 @@ struct FencesTests {
       "Bytes", "Glibc", "Identity", "NIOCore", "NIOPosix", "NIOSSL", "NIOTLS", "Replication",
     ]),
     "ControlAPI": library.union([
-      "AsyncHTTPClient", "Bytes", "Capture", "Catalog", "Crypto", "FileIO", "Glibc", "HTTPTypes",
+      "AsyncHTTPClient", "Bytes", "Capture", "Catalog", "FileIO", "Glibc", "HTTPTypes",
       "HummingbirdCore", "HummingbirdTLS", "Identity", "Logging", "NIOCore", "NIOHTTP1", "NIOPosix",
       "NIOSSL",
       "Operations", "Vault",
     ]),
     "tidemark": library.union([
       "ArgumentParser", "Bytes", "Capture", "Catalog", "Codecs", "ControlAPI", "FileIO",
-      "FuseMount", "Glibc", "ImageFormats", "Logging", "Operations", "RecoveryTree", "Vault",
+      "FuseMount", "Glibc", "Identity", "ImageFormats", "Logging", "Operations", "RecoveryTree",
+      "Vault",
     ]),
     "Support": [
       "Bytes", "CThreadSanitizer", "Codecs", "FileIO", "Glibc", "Synchronization", "Vault",

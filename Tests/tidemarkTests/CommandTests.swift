@@ -88,7 +88,7 @@ import Testing
     #expect((try tool.json("key", "list")["keys"] as? [Any])?.count == 1)
     try tool.require("key", "revoke", #require(key["id"] as? String))
     #expect(try tool.run("key", "revoke", "none").status == 13)
-    let host = try tool.json("serve", "--check", "--time-source", "none")
+    let host = try tool.json("serve", "--check", "--time-source", "none", "--https-port", "0")
     #expect(host["verdict"] as? String != nil)
     let page = try PagesTests.page("JSON")
     for object in [

@@ -12,7 +12,8 @@ final class RunningService {
   init(_ tool: Tool, _ options: String...) throws {
     self.tool = tool
     program = try tool.start(
-      ["serve", "--socket", tool.file("s/api.sock"), "--time-source", "none"] + options)
+      ["serve", "--socket", tool.file("s/api.sock"), "--time-source", "none"]
+        + (options.contains("--https-port") ? [] : ["--https-port", "none"]) + options)
     let isReady = Program.poll(seconds: 30) { [program] in
       !program.isRunning || program.outputSoFar.errors.contains("Serving")
     }
@@ -86,7 +87,7 @@ final class RunningService {
     let service = try RunningService(tool)
     #expect(try service.notice()["socket"] as? String == tool.file("s/api.sock"))
     let second = try tool.start(
-      ["serve", "--socket", tool.file("t.sock"), "--time-source", "none"]
+      ["serve", "--socket", tool.file("t.sock"), "--time-source", "none", "--https-port", "none"]
     ).wait(seconds: 30)
     #expect(second.status == 11, "\(second.report)")
     #expect(try tool.run("vault", "rebuild").status == 11)
@@ -196,6 +197,27 @@ final class RunningService {
     }
   }
 
+  @Test(
+    "without a certificate of its own HTTPS shows one of the vault's authority, the same each time")
+  func ownCertificate() throws {
+    let tool = try Self.prepare("own-certificate")
+    var seen: Set<String> = []
+    for _ in 0..<2 {
+      let service = try RunningService(tool, "--https-port", "0", "--https-address", "127.0.0.1")
+      let port = try #require(try service.notice()["httpsPort"] as? Int)
+      let answer = try Program.run(
+        "curl", "--silent", "--show-error", "--cacert", tool.vault + "/identity/ca.pem",
+        "https://localhost:\(port)/v1/health")
+      #expect(answer.output.contains("ok"), "\(answer.report)")
+      let check = try tool.json(
+        "serve", "--check", "--time-source", "none", "--https-port", String(port))
+      #expect(check["verdict"] as? String != "refused")
+      seen.insert(try digest(of: tool.vault + "/identity/service/certificate.pem"))
+      #expect(service.stop().status == 0)
+    }
+    #expect(seen.count == 1)
+  }
+
   @Test("settings come from file, environment and options, the later over the earlier")
   func settings() throws {
     let tool = try Self.prepare("settings")
@@ -209,7 +231,7 @@ final class RunningService {
         environment: tool.variables.merging(variables) { $1 }, in: tool.directory.path
       ).wait(seconds: 30)
     }
-    #expect(try run(#"{"timeSource":"none"}"#, [:]).status == 0)
+    #expect(try run(#"{"timeSource":"none","httpsPort":"none"}"#, [:]).status == 0)
     let unknown = try run(#"{"timeSorce":"none"}"#, [:])
     #expect(unknown.status == 14 && unknown.errors.contains("timeSorce"), "\(unknown.report)")
     let file = try run(#"{"httpsPort":70000,"timeSource":"none"}"#, [:])
@@ -219,7 +241,7 @@ final class RunningService {
     #expect(variable.status == 14 && variable.errors.contains("TIDEMARK_HTTPS_PORT"))
     let option = try run(
       #"{"httpsPort":70000,"timeSource":"none"}"#, ["TIDEMARK_HTTPS_PORT": "70001"],
-      "--https-port", "8443")
+      "--https-port", "0")
     #expect(option.status == 0, "\(option.report)")
     for bad in [
       "", "[]", #"{"mountAllowOther":"maybe"}"#, #"{"logLevel":"loud"}"#, #"{"httpsKey":"k"}"#,
@@ -232,12 +254,14 @@ final class RunningService {
     "serve --check names what it looked at, as text and as JSON, and refuses a clock that is off")
   func check() throws {
     let tool = try Self.prepare("check")
-    let good = try tool.json("serve", "--check", "--time-source", "none")
+    let good = try tool.json("serve", "--check", "--time-source", "none", "--https-port", "0")
     let subjects = (good["checks"] as? [[String: Any]] ?? []).compactMap {
       $0["subject"] as? String
     }
-    #expect(subjects == ["cores", "memory", "space", "fuse"])
-    #expect(try tool.require("serve", "--check", "--time-source", "none").contains("WHAT TO DO"))
+    #expect(subjects == ["cores", "memory", "space", "fuse", "port 0"])
+    #expect(
+      try tool.require("serve", "--check", "--time-source", "none", "--https-port", "none")
+        .contains("WHAT TO DO"))
     let clock = try Program(
       "python3",
       [
@@ -257,9 +281,10 @@ final class RunningService {
     #expect(Program.poll(seconds: 10) { clock.outputSoFar.output.hasSuffix("\n") })
     let port = clock.outputSoFar.output.trimmingCharacters(in: .newlines)
     let source = "127.0.0.1:\(port)"
-    let off = try tool.run("serve", "--check", "--time-source", source)
+    let off = try tool.run("serve", "--check", "--time-source", source, "--https-port", "none")
     #expect(off.status == 14 && off.output.contains("Set the clock"), "\(off.report)")
-    let refused = try tool.run("serve", "--socket", tool.file("s.sock"), "--time-source", source)
+    let refused = try tool.run(
+      "serve", "--socket", tool.file("s.sock"), "--time-source", source, "--https-port", "none")
     #expect(refused.status == 14 && refused.errors.contains("clock"), "\(refused.report)")
   }
 
@@ -319,7 +344,9 @@ final class RunningService {
     #expect(Program.poll(seconds: 10) { FileSystem.system.exists(tool.file("notify")) })
     let program = try Program(
       Product.tidemark,
-      ["serve", "--socket", tool.file("api.sock"), "--time-source", "none"],
+      [
+        "serve", "--socket", tool.file("api.sock"), "--time-source", "none", "--https-port", "none",
+      ],
       environment: tool.variables.merging(["NOTIFY_SOCKET": tool.file("notify")]) { $1 })
     #expect(Program.poll(seconds: 20) { listener.outputSoFar.output.contains("READY=1") })
     program.signal(SIGTERM)

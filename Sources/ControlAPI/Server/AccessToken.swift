@@ -1,6 +1,6 @@
 internal import Bytes
 internal import Catalog
-internal import Crypto
+internal import Identity
 internal import Operations
 
 /// A token that its bearer shows to the API over the network: a part that is no secret, to find it
@@ -39,17 +39,12 @@ struct AccessToken: Sendable {
   /// What its bearer is given.
   var text: String { "\(Self.prefix)_\(id)_\(Self.hexadecimal(secret))" }
 
-  private var digest: [UInt8] { Array(SHA256.hash(data: secret)) }
+  private var digest: SecretDigest { SecretDigest(of: secret) }
 
   /// Whether this is the token that is kept as `record`, and it is good at `now`. Takes the same time
   /// whatever differs.
   func isGood(as record: TokenRecord, at now: Timestamp) -> Bool {
-    guard let kept = Self.bytes(record.digest[...]), kept.count == SHA256.byteCount else {
-      return false
-    }
-    var difference: UInt8 = 0
-    for (left, right) in zip(digest, kept) { difference |= left ^ right }
-    guard difference == 0 else { return false }
+    guard let kept = Self.bytes(record.digest[...]), digest.isEqual(to: kept) else { return false }
     return record.expires.map { now < $0 } ?? true
   }
 
@@ -66,7 +61,8 @@ struct AccessToken: Sendable {
       throw OperationError(.refused, "A token is good for a second to ten years.")
     }
     return TokenRecord(
-      id: id, name: wanted.name, role: wanted.role, digest: Self.hexadecimal(digest), created: now,
+      id: id, name: wanted.name, role: wanted.role, digest: VaultService.text(of: digest.bytes),
+      created: now,
       expires: wanted.validSeconds.map { Timestamp(seconds: now.seconds + $0) })
   }
 

@@ -29,6 +29,11 @@ public struct ServiceNotice: Codable, Sendable {
     self = notice
   }
 
+  /// Whether a service answers there. Blocks, for a limited time.
+  public var isAnswered: Bool {
+    (try? NetworkTransport(to: .socket(socket)).isReachable()) ?? false
+  }
+
   /// Leaves the notice. A `group` may read it.
   public func post(in vault: String, group: UInt32?) throws(OperationError) {
     let path = vault + "/" + Self.fileName

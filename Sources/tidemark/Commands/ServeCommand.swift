@@ -44,11 +44,16 @@ struct ServeCommand: ParsableCommand {
   @Option(help: ArgumentHelp("The address HTTPS listens on. Default: 0.0.0.0.", valueName: "ip"))
   var httpsAddress: String?
 
-  @Option(help: ArgumentHelp("The port of HTTPS; 0 for any. Default: 8443.", valueName: "port"))
+  @Option(
+    help: ArgumentHelp("The port of HTTPS; 0 for any; or none. Default: 8443.", valueName: "port"))
   var httpsPort: String?
 
   @Option(
-    help: ArgumentHelp("The certificate of HTTPS, as PEM.", valueName: "file"),
+    help: ArgumentHelp(
+      """
+      The certificate of HTTPS, as PEM. Default: one of the vault's own authority, which clients find \
+        in VAULT/identity/ca.pem.
+      """, valueName: "file"),
     completion: .file())
   var httpsCertificate: String?
 
@@ -136,11 +141,20 @@ struct ServeCommand: ParsableCommand {
     }
   }
 
+  /// A port that this vault's service uses already is not one that is taken.
+  private static func finding(
+    _ port: Int, _ settings: ServiceSettings, _ vault: Vault
+  ) -> HostFinding {
+    if let notice = ServiceNotice(in: vault.path), notice.httpsPort == port, notice.isAnswered {
+      return HostFinding("port \(port)", .ok, "used by this vault's service, which runs")
+    }
+    return PortProbe.finding(host: settings.httpsAddress, port: port)
+  }
+
   private static func findings(_ settings: ServiceSettings, _ vault: Vault) -> [HostFinding] {
     var findings = HostCheck(needsMount: settings.mount != nil).findings(for: vault)
-    if settings.https != nil {
-      findings.append(
-        PortProbe.finding(host: settings.httpsAddress, port: settings.httpsPort))
+    if let port = settings.httpsPort {
+      findings.append(Self.finding(port, settings, vault))
     }
     if let source = settings.timeSource {
       let offset = source.offset(within: 2)

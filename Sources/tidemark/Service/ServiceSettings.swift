@@ -12,8 +12,10 @@ struct ServiceSettings {
   /// The socket's path; nil for the usual one.
   let socket: String?
   let httpsAddress: String
-  let httpsPort: Int
-  /// The files that HTTPS takes its certificate and key from; nil if it is not served.
+  /// Nil if HTTPS is not served.
+  let httpsPort: Int?
+  /// The files that HTTPS takes its certificate and key from; nil to take those of the vault's own
+  /// authority.
   let https: (certificate: String, key: String)?
   /// Where the mount is served; nil if it is not.
   let mount: String?
@@ -31,8 +33,8 @@ struct ServiceSettings {
     socket = layers.text(.socket)
     httpsAddress = layers.text(.httpsAddress) ?? "0.0.0.0"
     httpsPort = try layers.value(
-      .httpsPort, or: ListenAddress.usualPort, "a number from 0 to 65535"
-    ) { text in UInt16(text).map(Int.init) }
+      .httpsPort, or: ListenAddress.usualPort, "'none', or a number from 0 to 65535"
+    ) { text in text == "none" ? .some(nil) : UInt16(text).map { .some(Int($0)) } }
     switch (layers.text(.httpsCertificate), layers.text(.httpsKey)) {
     case (let certificate?, let key?): https = (certificate, key)
     case (nil, nil): https = nil

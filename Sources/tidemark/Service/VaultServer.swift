@@ -2,6 +2,7 @@ internal import Catalog
 internal import ControlAPI
 internal import FileIO
 internal import FuseMount
+internal import Identity
 internal import Logging
 internal import Operations
 internal import Vault
@@ -36,14 +37,14 @@ final class VaultServer {
     try server.listen(on: .socket(path: socket, group: group))
     var listeners = [socket]
     var httpsPort: Int?
-    if let https = settings.https {
-      httpsPort = try server.listen(
+    if let port = settings.httpsPort {
+      let identity = try httpsIdentity()
+      let bound = try server.listen(
         on: .https(
-          host: settings.httpsAddress, port: settings.httpsPort,
-          certificate: try Self.text(https.certificate), key: try Self.text(https.key)))
-      listeners.append("https://\(settings.httpsAddress):\(httpsPort ?? 0)")
-    } else {
-      logger.notice("HTTPS is not served: no certificate is set")
+          host: settings.httpsAddress, port: port, certificate: identity.certificate,
+          key: identity.key))
+      httpsPort = bound
+      listeners.append("https://\(settings.httpsAddress):\(bound)")
     }
     control.listeners = listeners
     try ServiceNotice(socket: socket, httpsPort: httpsPort).post(in: vault.path, group: group)
@@ -55,6 +56,15 @@ final class VaultServer {
         "vault": "\(vault.description.name)", "path": "\(vault.path)",
         "listeners": "\(listeners.joined(separator: " "))",
       ])
+  }
+
+  /// What was set, or what the vault's own authority issues.
+  private func httpsIdentity() throws(OperationError) -> (certificate: String, key: String) {
+    if let https = settings.https {
+      return (try Self.text(https.certificate), try Self.text(https.key))
+    }
+    let own = try service.credentials(names: HostNames.all(with: settings.httpsAddress))
+    return (own.certificatePEM, own.privateKeyPEM)
   }
 
   private static func text(_ path: String) throws(OperationError) -> String {
