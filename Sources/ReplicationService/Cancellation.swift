@@ -21,7 +21,7 @@ public final class Cancellation: Sendable {
 
   /// Blocks the thread for `duration`; gives true at once if cancelled before or meanwhile.
   public func wait(for duration: Duration) -> Bool {
-    state.wait(until: .now + duration) { $0.isCancelled ? true : nil } ?? false
+    state.wait(until: .now + .seconds(duration.seconds)) { $0.isCancelled ? true : nil } ?? false
   }
 
   /// Runs `body`, and `action` beside it if cancelled before or meanwhile.

@@ -39,8 +39,9 @@ public final class ClientConnection: Sendable {
   /// Ends the connection once what was handed over is sent, or in two seconds. Returns at once, and
   /// ends every wait in `send` and `receive`.
   public func close() {
-    connection.close()
+    // In this order, so that who waits hears that it was this end.
     inbox.close()
+    connection.close()
   }
 }
 

@@ -1,4 +1,5 @@
 public import Bytes
+internal import Glibc
 public import Identity
 internal import NIOCore
 internal import NIOPosix
@@ -24,6 +25,7 @@ public final class Listener: Sendable {
   /// Connections whose handler has not had its last call.
   private let live = Monitor<[ObjectIdentifier: Entry]>([:])
   private let channel = Mutex<(any Channel)?>(nil)
+  private let isStopping = Atomic(false)
 
   /// Listens, and takes connections from now on. Blocks until the port is bound.
   ///
@@ -48,25 +50,55 @@ public final class Listener: Sendable {
     (self.now, self.isRevoked, self.makeHandler) = (now, isRevoked, makeHandler)
     let group = MultiThreadedEventLoopGroup.singleton
     admission = Admission(settings, group.any(), report: report)
-    pool = NIOThreadPool(numberOfThreads: settings.handlerThreads)
+    pool = NIOThreadPool(numberOfThreads: max(1, settings.handlerThreads))
     pool.start()
-    do {
-      let bootstrap = ServerBootstrap(group: group)
-        .serverChannelOption(.backlog, value: 256)
-        .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
-        .childChannelInitializer { [self] in prepare($0) }
-        .childChannelOption(.tcpOption(.tcp_nodelay), value: 1)
-        .childChannelOption(.socketOption(.so_keepalive), value: 1)
-        .childChannelOption(.maxMessagesPerRead, value: 1)
-      let bound = try bootstrap.bind(host: settings.address, port: settings.port).wait()
+    do throws(TransportError) {
+      let bound = try bind(group)
       channel.withLock { $0 = bound }
     } catch {
       pool.shutdownGracefully { _ in }
-      throw TransportError(
-        .address,
-        "Can't listen on '\(settings.address)' port \(settings.port): \(error). "
-          + "Another service may be running there; 'ss -ltnp' shows it.")
+      throw error
     }
+  }
+
+  private func bind(_ group: MultiThreadedEventLoopGroup) throws(TransportError) -> any Channel {
+    let bootstrap = ServerBootstrap(group: group)
+      .serverChannelInitializer { channel in
+        // Without a free descriptor accepting would be tried again and again at once.
+        channel.eventLoop.makeCompletedFuture {
+          try channel.pipeline.syncOperations.addHandler(AcceptBackoffHandler())
+        }
+      }
+      .serverChannelOption(.backlog, value: 256)
+      .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
+      .childChannelInitializer { [self] in prepare($0) }
+      .childChannelOption(.tcpOption(.tcp_nodelay), value: 1)
+      .childChannelOption(.socketOption(.so_keepalive), value: 1)
+      .childChannelOption(.maxMessagesPerRead, value: 1)
+    let (address, port) = (settings.address, settings.port)
+    guard (0...65535).contains(port) else {
+      throw TransportError(.address, "There is no port \(port) to listen on.")
+    }
+    do {
+      return try bootstrap.bind(host: address, port: port).wait()
+    } catch let error as IOError
+      where address == "::" && [EAFNOSUPPORT, EADDRNOTAVAIL].contains(error.errnoCode)
+    {
+      // A host without IPv6 still has IPv4.
+      do { return try bootstrap.bind(host: "0.0.0.0", port: port).wait() } catch {
+        throw Self.binding(error, address, port)
+      }
+    } catch {
+      throw Self.binding(error, address, port)
+    }
+  }
+
+  private static func binding(_ error: any Error, _ address: String, _ port: Int) -> TransportError
+  {
+    let reason = (error as? IOError).map { String(cString: strerror($0.errnoCode)) } ?? "\(error)"
+    return TransportError(
+      .address,
+      "Can't listen on '\(address)' port \(port): \(reason). 'ss -ltnp' shows who listens where.")
   }
 
   /// The port that is listened on; 0 once stopped.
@@ -113,11 +145,14 @@ public final class Listener: Sendable {
       return channel
     }
     guard let bound else { return }
+    isStopping.store(true, ordering: .releasing)
     try? bound.close().wait()
     let deadline = ContinuousClock.now + .seconds(duration.seconds)
     for entry in live.withLock({ Array($0.values) }) { entry.connection.close() }
     guard live.wait(until: deadline, for: { $0.isEmpty ? true : nil }) != nil else {
-      throw TransportError(.timedOut, "Not every connection's handler came to an end in time.")
+      let left = live.withLock { $0.values.map { "\($0.connection.peer)" } }
+      throw TransportError(
+        .timedOut, "The handlers of \(left.joined(separator: ", ")) did not end in time.")
     }
     pool.shutdownGracefully { _ in }
   }
@@ -137,7 +172,7 @@ public final class Listener: Sendable {
 
   /// Sets up a connection that was just accepted; a failed future makes NIO close it.
   private func prepare(_ channel: any Channel) -> EventLoopFuture<Void> {
-    let address = channel.remoteAddress?.ipAddress ?? "an unknown address"
+    let address = Self.plain(channel.remoteAddress?.ipAddress ?? "an unknown address")
     guard admission.enter(address) else {
       return channel.eventLoop.makeFailedFuture(ChannelError.eof)
     }
@@ -158,6 +193,11 @@ public final class Listener: Sendable {
     }
   }
 
+  /// An IPv4 address as people write it, also where it came in through an IPv6 socket.
+  private static func plain(_ address: String) -> String {
+    address.hasPrefix("::ffff:") && address.contains(".") ? String(address.dropFirst(7)) : address
+  }
+
   private func establish(
     _ channel: any Channel, _ peer: PeerIdentity, _ address: String
   ) -> (Connection, any Inbox) {
@@ -169,8 +209,9 @@ public final class Listener: Sendable {
     ) { [live] in live.change { $0[id] = nil } }
     let entry = Entry(connection: connection, mailbox: mailbox)
     live.change { $0[id] = entry }
-    // Whoever was revoked since the check was not found by `cut` yet.
+    // Whoever was revoked since the check was not found by `cut` yet, nor was it by `stop`.
     if isRevoked(peer) { Self.cut(entry) }
+    if isStopping.load(ordering: .acquiring) { connection.close() }
     return (connection, mailbox)
   }
 }

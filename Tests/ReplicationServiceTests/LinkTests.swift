@@ -165,6 +165,8 @@ import Testing
     settings.port = service.port
     let told = failure { _ = try bench.service(settings) }
     #expect(told?.code == .address && told?.message.contains("\(service.port)") == true)
+    settings.port = 65536
+    #expect(failure { _ = try bench.service(settings) }?.code == .address)
     let client = try bench.client()
     let connections = try (0..<5).map { _ in try client.connect(service.port) }
     #expect(service.recorder.hasConnected(5))
@@ -174,5 +176,22 @@ import Testing
       #expect(failure { _ = try connection.receive(within: .seconds(5)) }?.code == .closed)
     }
     #expect(service.port == 0)
+  }
+
+  @Test("without an address a service listens on all the host has, IPv4 and IPv6")
+  func anyAddress() throws {
+    let bench = try ServiceBench()
+    var settings = ListenerSettings()
+    settings.port = 0
+    let service = try bench.service(settings)
+    let connection = try bench.client().connect(service.port)
+    #expect(service.recorder.hasConnected(1))
+    #expect(service.recorder.seen.connections.first?.address == "127.0.0.1")
+    connection.close()
+    // Only where the host has IPv6 at all is `::1` its own.
+    let interfaces = try Program.run("cat", "/proc/net/if_inet6").output
+    guard interfaces.contains(" lo") else { return }
+    try bench.client().connect(to: "::1", port: service.port, within: .seconds(5)).close()
+    #expect(service.recorder.hasConnected(2))
   }
 }

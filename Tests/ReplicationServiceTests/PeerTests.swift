@@ -71,6 +71,37 @@ import Testing
     #expect(!service.reports.isEmpty)
   }
 
+  @Test("a resumed TLS session is no way in for an agent that was revoked meanwhile")
+  func resumption() throws {
+    let bench = try ServiceBench()
+    // The ticket for a session goes out with the first bytes of the service.
+    let service = try bench.service(recorder: Recorder(greets: true))
+    let directory = try TemporaryDirectory("peers")
+    let credentials = try bench.credentials(.agent(.random()))
+    let session = directory.file("session")
+    let common = [
+      "s_client", "-connect", "127.0.0.1:\(service.port)", "-tls1_3", "-ign_eof", "-CAfile",
+      try write(bench.authority.certificatePEM, directory, "ca.pem"), "-cert",
+      try write(credentials.certificatePEM, directory, "cert.pem"), "-key",
+      try write(credentials.privateKeyPEM, directory, "key.pem"),
+    ]
+    func connect(_ more: [String], seconds: Double) throws -> Program.Result {
+      let program = try Program("openssl", common + more)
+      _ = Program.poll(seconds: seconds) { !program.isRunning }
+      program.killGroup()
+      return program.wait(seconds: 5)
+    }
+    let first = try connect(["-sess_out", session], seconds: 1)
+    #expect(service.recorder.hasConnected(1), "\(first.report)")
+    let again = try connect(["-sess_in", session], seconds: 1)
+    #expect(again.output.contains("Reused, TLSv1.3"), "\(again.report)")
+    #expect(service.recorder.hasConnected(2))
+    service.revoke(credentials.identity.serial)
+    _ = try connect(["-sess_in", session], seconds: 1)
+    #expect(service.hasReported("revoked"))
+    #expect(service.recorder.seen.connections.count == 2)
+  }
+
   private func write(
     _ text: String, _ directory: TemporaryDirectory, _ name: String
   ) throws -> String {

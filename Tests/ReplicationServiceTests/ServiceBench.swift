@@ -122,19 +122,24 @@ final class Recorder: ConnectionHandler {
   private let notes = Mutexed(Notes())
   private let keepsPayloads: Bool
   private let onFrame: @Sendable (Frame, Connection) -> Void
+  /// Whether it says something first.
+  private let greets: Bool
 
   init(
-    keepsPayloads: Bool = true,
+    keepsPayloads: Bool = true, greets: Bool = false,
     onFrame: @escaping @Sendable (Frame, Connection) -> Void = { _, _ in }
   ) {
-    (self.keepsPayloads, self.onFrame) = (keepsPayloads, onFrame)
+    (self.keepsPayloads, self.onFrame, self.greets) = (keepsPayloads, onFrame, greets)
   }
 
   static var echo: Recorder {
     Recorder { frame, connection in try? connection.send(frame, within: .seconds(10)) }
   }
 
-  func connected(_ connection: Connection) { notes.change { $0.connections.append(connection) } }
+  func connected(_ connection: Connection) {
+    notes.change { $0.connections.append(connection) }
+    if greets { try? connection.send(Frame(type: 0), within: .seconds(5)) }
+  }
 
   func received(_ frame: Frame, on connection: Connection) {
     onFrame(frame, connection)
