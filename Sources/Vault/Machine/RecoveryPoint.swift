@@ -132,3 +132,13 @@ extension RecoveryPoint {
       ordinal: ordinal, cycle: cycle)
   }
 }
+
+extension RecoveryPoint {
+  /// The point that `new` became at a service elsewhere; see `NewPoint` for what the numbers mean.
+  public init(_ new: NewPoint, sequence: SequenceNumber, time: Timestamp, ordinal: UInt16) {
+    self.init(
+      sequence: sequence, time: time, kind: new.kind, consistency: new.consistency,
+      sourceWatched: new.sourceWatched, label: new.label, locked: false,
+      disks: new.disks.sorted { $0.number < $1.number }, ordinal: ordinal, cycle: new.cycle)
+  }
+}

@@ -93,6 +93,12 @@ public final class RecordStream {
     try batch.drain(identity: identity, body)
   }
 
+  /// Passes the number that a new incarnation takes; nothing may wait to be encoded.
+  public func passBranching() { position.passBranching() }
+
+  /// Passes a mark made at `moment`; nothing may wait to be encoded.
+  public func passMark(at moment: Timestamp) { position.passMark(at: moment) }
+
   /// Encodes what waits, gives each record's number and bytes to `body` in the order they were added,
   /// and forgets them, also if `body` throws; the bytes are gone when `body` returns.
   public func drain<Failure: Error>(

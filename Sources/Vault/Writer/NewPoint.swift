@@ -34,9 +34,6 @@ public struct NewPoint: Hashable, Sendable {
     let earlier = points.last { $0.kind == kind }
     let ordinal: UInt16 =
       if let earlier, earlier.time.seconds == time.seconds { earlier.ordinal &+ 1 } else { 0 }
-    return RecoveryPoint(
-      sequence: sequence, time: time, kind: kind, consistency: consistency,
-      sourceWatched: sourceWatched, label: label, locked: false,
-      disks: disks.sorted { $0.number < $1.number }, ordinal: ordinal, cycle: cycle)
+    return RecoveryPoint(self, sequence: sequence, time: time, ordinal: ordinal)
   }
 }

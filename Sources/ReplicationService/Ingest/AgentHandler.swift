@@ -1,0 +1,190 @@
+internal import Bytes
+internal import FileIO
+public import Identity
+public import Replication
+internal import Synchronization
+internal import Vault
+
+/// The service's end of one agent's session: brings what the agent sends into its machine's log.
+///
+/// Each group is appended, made durable by one fdatasync and only then acknowledged. What breaks the
+/// protocol or does not fit the log ends the session with a refusal that says so, and leaves the log as
+/// the last acknowledged group left it, or a later one.
+public final class AgentHandler: ConnectionHandler {
+  /// Bytes of groups an agent may send ahead.
+  public static let window: UInt32 = 12 << 20
+
+  private let host: any ReplicationHost
+  private let release: String
+  private let replyTime: Duration
+  private let state: Mutex<State>
+
+  /// `@unchecked Sendable`: the listener's calls come one after another, and nothing else touches it.
+  private final class Open: @unchecked Sendable {
+    let machine: Identifier
+    let log: MachineWriter
+    var answers: DigestAnswers
+
+    init(_ machine: Identifier, _ log: MachineWriter) {
+      (self.machine, self.log) = (machine, log)
+      answers = DigestAnswers(log)
+    }
+  }
+
+  private struct State: Sendable {
+    var session: VaultSession
+    var open: Open?
+  }
+
+  /// Handles the connection of `peer`; `release` is the service's.
+  ///
+  /// `replyTime` is how long an answer may wait for a peer that does not read.
+  public init(
+    peer: PeerIdentity, host: any ReplicationHost, release: String,
+    replyTime: Duration = .seconds(60)
+  ) {
+    (self.host, self.release, self.replyTime) = (host, release, replyTime)
+    let key = peer.verifyingKey
+    state = Mutex(State(session: VaultSession(isSigned: { key.isValid($1, for: $0) })))
+  }
+
+  /// Waits for the hello.
+  public func connected(_ connection: Connection) {}
+
+  /// Does what a frame asks for.
+  public func received(_ frame: Frame, on connection: Connection) {
+    do throws(Rejection) {
+      let step: VaultSession.Step
+      do throws(ProtocolError) {
+        step = try state.withLock { state throws(ProtocolError) in
+          try state.session.receive(frame)
+        }
+      } catch { throw Rejection(.protocolBroken, error.message) }
+      try act(step, on: connection)
+    } catch {
+      let frame = state.withLock { $0.session.refuse(error.refusal) }
+      try? connection.send(frame, within: replyTime)
+      end(error.refusal.text)
+      connection.close()
+    }
+  }
+
+  /// Gives the log back.
+  public func closed(_ connection: Connection, error: TransportError?) { end(error?.message) }
+
+  private func end(_ reason: String?) {
+    let open = state.withLock { state in
+      defer { state.open = nil }
+      return state.open
+    }
+    guard let open else { return }
+    // What was acknowledged is durable already; closing only vouches for it once more.
+    try? open.log.close()
+    host.ended(open.machine, reason: reason)
+  }
+
+  private func act(_ step: VaultSession.Step, on connection: Connection) throws(Rejection) {
+    if case .greet(let hello) = step { return try greet(hello, connection) }
+    guard let open = state.withLock({ $0.open }) else { return }
+    switch step {
+    case .greet: return
+    case .store(let group): try store(group, open, connection)
+    case .blocks(let query):
+      let answer = try inLog { () throws(VaultError) in try open.answers.answer(query) }
+      try reply(answer.frame(), connection)
+    case .pages(let query):
+      let answer = try inLog { () throws(VaultError) in try open.answers.answer(query) }
+      try reply(answer.frame(), connection)
+    case .report(let report): host.reported(report, by: open.machine)
+    case .alive(let heartbeat):
+      host.isAlive(open.machine, clock: heartbeat.clock)
+      // Idle: one more sync vouches for what was acknowledged last.
+      try inLog { () throws(VaultError) in try open.log.close() }
+      try reply(Heartbeat(clock: .now()).frame(), connection)
+    }
+  }
+
+  private func greet(_ hello: Hello, _ connection: Connection) throws(Rejection) {
+    guard case .agent(let machine) = connection.peer.role else {
+      throw Rejection(.unknown, "Only an agent can speak for a machine.")
+    }
+    let version: UInt16
+    do throws(ProtocolError) { version = try ProtocolVersion.common(hello.versions) } catch {
+      throw Rejection(.protocolBroken, error.message)
+    }
+    let admitted = try host.admit(connection.peer, hello, on: connection)
+    let log = admitted.log
+    let open = Open(machine, log)
+    state.withLock { $0.open = open }
+    let position = try inLog { () throws(VaultError) in try log.position() }
+    let welcome = Welcome(
+      version: version, release: release, clock: .now(), vault: admitted.vault, machine: machine,
+      codec: log.codec, epoch: admitted.epoch, position: position, cycle: log.cycle,
+      hasUnmarkedWrites: log.hasUnmarkedWrites, hasCursor: log.cursor != nil,
+      disks: log.points.last?.disks ?? [], window: Self.window, assignment: admitted.assignment)
+    try reply(state.withLock { $0.session.welcome(welcome) }, connection)
+  }
+
+  private func store(
+    _ group: Group, _ open: Open, _ connection: Connection
+  ) throws(Rejection) {
+    let point = try inLog { () throws(VaultError) in try open.log.store(group) }
+    host.stored(group.records.count, point: point, of: open.machine)
+    try reply(state.withLock { $0.session.stored(group, point: point) }, connection)
+    guard point != nil else { return }
+    // For the sake of readers; what is left is done after the next point.
+    try inLog { () throws(VaultError) in try open.log.mergeRuns(entryBudget: Self.mergeBudget) }
+  }
+
+  /// Entries merged after a recovery point at the most: a second's work.
+  private static let mergeBudget = 1_000_000
+
+  private func reply(_ frame: Frame, _ connection: Connection) throws(Rejection) {
+    do throws(TransportError) { try connection.send(frame, within: replyTime) } catch {
+      throw Rejection(.unavailable, error.message)
+    }
+  }
+
+  private func inLog<Result>(
+    _ body: () throws(VaultError) -> Result
+  ) throws(Rejection) -> Result {
+    do throws(VaultError) { return try body() } catch {
+      switch error.code {
+      case .malformed: throw Rejection(.protocolBroken, error.message)
+      case .full: throw Rejection(.full, error.message)
+      default: throw Rejection(.unavailable, error.message)
+      }
+    }
+  }
+}
+
+extension MachineWriter {
+  /// Appends a group and makes it durable; gives the recovery point it ends with.
+  fileprivate func store(_ group: Group) throws(VaultError) -> RecoveryPoint? {
+    if !group.records.isEmpty {
+      var failure: VaultError?
+      group.records.withUnsafeBytes { bytes in
+        do throws(VaultError) { _ = try append(bytes) } catch { failure = error }
+      }
+      if let failure { throw failure }
+    }
+    let newest = try position().sequence
+    let expected =
+      switch group.end {
+      case .commit: newest
+      case .mark: newest.next
+      case .abandon: hasUnmarkedWrites ? newest.next : newest
+      }
+    guard group.last == expected else {
+      throw VaultError(
+        .malformed,
+        "A group says that it ends with number \(group.last), and ends with \(expected).")
+    }
+    switch group.end {
+    case .commit: try commit()
+    case .mark(let point): return try mark(point)
+    case .abandon: try abandonUnmarked()
+    }
+    return nil
+  }
+}

@@ -1,0 +1,55 @@
+public import Bytes
+public import Identity
+public import Replication
+public import Vault
+
+/// Who decides about agents, and is told what they do: the service behind the listener.
+///
+/// Calls come from the listener's pool and may block.
+public protocol ReplicationHost: Sendable {
+  /// Lets an agent in, and gives it the log of its machine alone, or says why not.
+  ///
+  /// An older session of the same machine is ended first.
+  func admit(
+    _ peer: PeerIdentity, _ hello: Hello, on connection: Connection
+  ) throws(Rejection) -> OpenLog
+
+  /// The agent is alive; `clock` is what its clock says.
+  func isAlive(_ machine: Identifier, clock: Timestamp)
+
+  /// The agent told how it is doing.
+  func reported(_ report: Report, by machine: Identifier)
+
+  /// A group is durable; `point` is the recovery point it made.
+  func stored(_ bytes: Int, point: RecoveryPoint?, of machine: Identifier)
+
+  /// The session is over, for `reason` if it did not just end; the log may be given to the next one.
+  func ended(_ machine: Identifier, reason: String?)
+}
+
+/// What an agent is let in with.
+public struct OpenLog {
+  /// The machine's log, for this session alone.
+  public let log: MachineWriter
+  /// The vault.
+  public let vault: Identifier
+  /// The epoch of the machine.
+  public let epoch: UInt32
+  /// What the agent is to do.
+  public let assignment: Assignment
+
+  /// Lets an agent in.
+  public init(log: MachineWriter, vault: Identifier, epoch: UInt32, assignment: Assignment) {
+    (self.log, self.vault, self.epoch) = (log, vault, epoch)
+    self.assignment = assignment
+  }
+}
+
+/// Why an agent is not let in.
+public struct Rejection: Error, Sendable {
+  /// What it is told.
+  public let refusal: Refusal
+
+  /// Tells the agent this.
+  public init(_ code: Refusal.Code, _ text: String) { refusal = Refusal(code, text) }
+}
