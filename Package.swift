@@ -103,7 +103,10 @@ let package = Package(
       nioPosix,
       nioHTTP, nioSSL),
     room(
-      "ReplicationService", "Bytes", "Identity", "Replication", nioCore, nioPosix, nioTLS, nioSSL),
+      "ReplicationService", "Bytes", "FileIO", "Identity", "Replication", "Vault", nioCore,
+      nioPosix, nioTLS, nioSSL),
+    room(
+      "Agent", "Bytes", "Capture", "FileIO", "Replication", "ReplicationService", "Vault"),
     tool(
       "tidemark", "ControlAPI", "Operations", "Catalog", "Identity", "RecoveryTree", "FuseMount",
       "Capture",
@@ -134,6 +137,9 @@ let package = Package(
       "OperationsTests", "Operations", "Capture", "Catalog", "Identity", "Vault", "ImageFormats",
       "FileIO",
       "Bytes", "Codecs"),
+    tests(
+      "AgentTests", "Agent", "Bytes", "Capture", "Codecs", "FileIO", "Identity", "Replication",
+      "ReplicationService", "Vault"),
     tests(
       "ReplicationServiceTests", "ReplicationService", "Replication", "Identity", "FileIO", "Bytes"),
     tests("tidemarkTests", "tidemark", "Operations", "Vault", "FileIO", "Bytes"),

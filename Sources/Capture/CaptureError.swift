@@ -25,6 +25,8 @@ public struct CaptureError: Error, Sendable, CustomStringConvertible {
     case cancelled
     /// The vault failed; `vaultError` says how.
     case vault
+    /// The session with the service ended; the next cycle goes on from what was stored.
+    case session
   }
 
   /// What kind of failure it was.
@@ -42,6 +44,9 @@ public struct CaptureError: Error, Sendable, CustomStringConvertible {
     self.cause = cause
     vaultError = nil
   }
+
+  /// The session with the service ended, and why.
+  public init(session message: String) { self.init(.session, message) }
 
   init(_ error: VaultError) {
     code = error.code == .cancelled ? .cancelled : .vault

@@ -68,6 +68,7 @@ extension OperationError {
       .notClonable, .cloneSpace:
       self.init(.source, error.message)
     case .cancelled: self.init(.cancelled, error.message)
+    case .session: self.init(.failed, error.message)
     case .vault:
       self = error.vaultError.map { OperationError($0) } ?? .init(.failed, error.message)
     }

@@ -22,7 +22,11 @@ struct FencesTests {
     "Identity": library.union(["Bytes", "Crypto", "FileIO", "Glibc", "SwiftASN1", "X509"]),
     "Replication": library.union(["Bytes", "Codecs", "Crypto", "Vault"]),
     "ReplicationService": library.union([
-      "Bytes", "Glibc", "Identity", "NIOCore", "NIOPosix", "NIOSSL", "NIOTLS", "Replication",
+      "Bytes", "FileIO", "Glibc", "Identity", "NIOCore", "NIOPosix", "NIOSSL", "NIOTLS",
+      "Replication", "Vault",
+    ]),
+    "Agent": library.union([
+      "Bytes", "Capture", "FileIO", "Replication", "ReplicationService", "Vault",
     ]),
     "ControlAPI": library.union([
       "AsyncHTTPClient", "Bytes", "Capture", "Catalog", "FileIO", "Glibc", "HTTPTypes",

@@ -1,0 +1,154 @@
+internal import Bytes
+internal import Capture
+internal import Dispatch
+internal import Replication
+internal import Vault
+
+/// A replica that is known by the digests of its blocks: the agent's own, where they are of the log's
+/// newest number, or else the service's. Which pages of an unequal block differ, the service is asked.
+final class DigestReplica: Replica {
+  let disk: DiskNumber
+  private let size: UInt64
+  private let file: DigestFile
+  private let session: ServiceSession
+
+  /// Uses what `directory` keeps of the disk if that is of `position`, else asks for all of it.
+  init(
+    disk: DiskNumber, size: UInt64, position: LogPosition, directory: DigestDirectory,
+    session: ServiceSession
+  ) throws(AgentError) {
+    (self.disk, self.size, self.session) = (disk, size, session)
+    file = try directory.open(disk, size: size)
+    let isDoubtful = session.assignment.state == .resynchronising
+    guard !file.isOf(position.sequence) || isDoubtful else { return }
+    try file.forget()
+    // A log that holds nothing yet has a replica of zeros.
+    guard position.sequence > .zero else { return }
+    try learn()
+  }
+
+  private func learn() throws(AgentError) {
+    let blocks = (size + UInt64(Layout.blockSize) - 1) / UInt64(Layout.blockSize)
+    var first: UInt64 = 0
+    while first < blocks {
+      let end = min(blocks, first + UInt64(BlockQuery.limit))
+      let answer = try session.ask(
+        BlockQuery(disk: disk, size: size, blocks: first..<end, salt: file.salt))
+      guard answer.digests.count == Int(end - first) else {
+        throw AgentError(.protocolBroken, "The service answered a question with too few digests.")
+      }
+      try file.write(answer.digests.map { $0.map(file.entry) ?? .unknown }, at: first)
+      first = end
+    }
+  }
+
+  func firstData(in range: Range<UInt64>) throws(CaptureError) -> UInt64? {
+    let block = UInt64(Layout.blockSize)
+    let end = (range.upperBound + block - 1) / block
+    let found = try inSession { () throws(AgentError) in
+      try file.firstOther(than: .zeros, in: range.lowerBound / block..<end)
+    }
+    return found.map { max(range.lowerBound, $0 * block) }
+  }
+
+  func differing(_ window: Window) throws(CaptureError) -> [UInt16] {
+    try inSession { () throws(AgentError) in
+      let first = window.base / UInt64(Layout.blockSize)
+      let known = try file.read(first..<first + UInt64(Window.blocks))
+      let found = digest(window)
+      var masks = [UInt16](repeating: 0, count: Window.blocks)
+      var unequal: [Int] = []
+      for block in 0..<Window.blocks where window.pages[block] != 0 {
+        if found[block] == known[block] { continue }
+        if known[block] == .zeros {
+          masks[block] = Self.pagesWithData(window.block(block)) & window.pages[block]
+        } else {
+          unequal.append(block)
+        }
+      }
+      try ask(unequal, of: window, &masks)
+      // What is told to differ is stored next; the digests count from the next recovery point on.
+      try file.write(
+        (0..<Window.blocks).map { window.pages[$0] == 0 ? known[$0] : found[$0] }, at: first)
+      return masks
+    }
+  }
+
+  private func ask(
+    _ blocks: [Int], of window: Window, _ masks: inout [UInt16]
+  ) throws(AgentError) {
+    guard !blocks.isEmpty else { return }
+    let numbers = blocks.map { window.start(of: $0) / UInt64(Layout.blockSize) }
+    let answer = try session.ask(
+      PageQuery(disk: disk, size: size, blocks: numbers, salt: file.salt)
+    ).digests
+    guard answer.count == blocks.count * Layout.pagesPerBlock else {
+      throw AgentError(.protocolBroken, "The service answered a question with too few digests.")
+    }
+    for (place, block) in blocks.enumerated() {
+      let bytes = window.block(block)
+      for page in 0..<Layout.pagesPerBlock where window.pages[block] & 1 << UInt16(page) != 0 {
+        let start = page * Layout.pageSize
+        let ours = ContentDigest(
+          of: UnsafeRawBufferPointer(rebasing: bytes[start..<start + Layout.pageSize]),
+          salt: file.salt)
+        if ours != answer[place * Layout.pagesPerBlock + page] { masks[block] |= 1 << UInt16(page) }
+      }
+    }
+  }
+
+  /// The entries of a window's blocks, made on all cores.
+  private func digest(_ window: Window) -> [DigestFile.Entry] {
+    var found = [DigestFile.Entry](repeating: .unknown, count: Window.blocks)
+    let (file, size) = (file, size)
+    found.withUnsafeMutableBufferPointer { found in
+      // Each iteration has its own place.
+      nonisolated(unsafe) let found = found
+      DispatchQueue.concurrentPerform(iterations: Window.blocks) { block in
+        found[block] = Self.entry(of: block, window, file, size: size)
+      }
+    }
+    return found
+  }
+
+  /// The entry of one block; unknown unless all of it was read.
+  private static func entry(
+    of block: Int, _ window: Window, _ file: DigestFile, size: UInt64
+  ) -> DigestFile.Entry {
+    let bytes = window.block(block)
+    let start = window.start(of: block)
+    if window.pages[block] == .max {
+      return bytes.isZero ? .zeros : file.entry(ContentDigest(of: bytes, salt: file.salt))
+    }
+    // The last block: what lies behind the disk's end counts as zeros.
+    guard start < size, size - start < UInt64(Layout.blockSize) else { return .unknown }
+    let pages = (Int(size - start) + Layout.pageSize - 1) / Layout.pageSize
+    guard window.pages[block] == UInt16.max >> UInt16(Layout.pagesPerBlock - pages) else {
+      return .unknown
+    }
+    var whole = Array(bytes[..<(pages * Layout.pageSize)])
+    whole += [UInt8](repeating: 0, count: Layout.blockSize - whole.count)
+    return whole.withUnsafeBytes { bytes in
+      bytes.isZero ? .zeros : file.entry(ContentDigest(of: bytes, salt: file.salt))
+    }
+  }
+
+  private static func pagesWithData(_ block: UnsafeRawBufferPointer) -> UInt16 {
+    var mask: UInt16 = 0
+    for page in 0..<Layout.pagesPerBlock {
+      let start = page * Layout.pageSize
+      if !UnsafeRawBufferPointer(rebasing: block[start..<start + Layout.pageSize]).isZero {
+        mask |= 1 << UInt16(page)
+      }
+    }
+    return mask
+  }
+
+  /// Notes that blocks are stored as zeros.
+  func noteZeros(_ first: UInt64, _ count: UInt64) throws(AgentError) {
+    try file.fill(first..<first + count, with: .zeros)
+  }
+
+  /// Notes that the digests are of `number`, the newest of the log, and makes them durable.
+  func settle(at number: SequenceNumber) throws(AgentError) { try file.settle(at: number) }
+}

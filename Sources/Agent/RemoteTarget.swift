@@ -1,0 +1,151 @@
+internal import Bytes
+internal import Capture
+internal import FileIO
+internal import Replication
+internal import Vault
+
+/// A cycle's target in the vault of a service elsewhere.
+///
+/// Records are encoded here and gathered into groups, each of which the service makes durable at once;
+/// a few are on their way at a time.
+final class RemoteTarget: CaptureTarget {
+  /// Records of a group that is sent without a reason: large enough that its fdatasync and signature
+  /// weigh little, small enough that several are on their way.
+  private static let groupSize = 1 << 20
+
+  private let session: ServiceSession
+  private let stream: RecordStream
+  private let digests: DigestDirectory
+  private var replicas: [DigestReplica] = []
+  private var records: [UInt8] = []
+  /// The newest number in `records`.
+  private var last = SequenceNumber.zero
+  /// The newest number that belongs to a recovery point or begins an incarnation.
+  private var settled: SequenceNumber
+  private var sizes: [DiskNumber: UInt64]
+
+  private(set) var cycle: UInt64?
+  private(set) var storedBytes: UInt64 = 0
+
+  /// Goes on where the session's welcome says; `digests` is what this agent has kept.
+  init(_ session: ServiceSession, digests: DigestDirectory) {
+    let welcome = session.welcome
+    (self.session, self.digests) = (session, digests)
+    stream = RecordStream(
+      vault: welcome.vault, machine: welcome.machine, codec: welcome.codec,
+      position: welcome.position)
+    cycle = welcome.cycle
+    settled = welcome.hasUnmarkedWrites ? .zero : welcome.position.sequence
+    cursor = welcome.hasCursor ? welcome.position.newest : nil
+    sizes = Dictionary(uniqueKeysWithValues: welcome.disks.map { ($0.number, $0.size) })
+  }
+
+  var hasUnmarkedWrites: Bool { stream.position.sequence > settled }
+  private(set) var cursor: (disk: DiskNumber, blocks: Range<UInt64>)?
+
+  var recordTime: Timestamp? {
+    get { stream.recordTime }
+    set { stream.recordTime = newValue }
+  }
+
+  func lastSize(of disk: DiskNumber) -> UInt64? { sizes[disk] }
+
+  func replica(
+    of disk: DiskNumber, size: UInt64, base: (any DiskContent)?
+  ) throws(CaptureError) -> any Replica {
+    if let base, session.assignment.state != .resynchronising {
+      return ContentReplica(disk: disk, content: base)
+    }
+    let replica = try inSession { () throws(AgentError) in
+      try DigestReplica(
+        disk: disk, size: size, position: stream.position, directory: digests, session: session)
+    }
+    replicas.append(replica)
+    return replica
+  }
+
+  func write(
+    disk: DiskNumber, block: UInt64, bytes: UnsafeRawBufferPointer, pages: UInt16
+  ) throws(CaptureError) {
+    try encode { () throws(VaultError) in
+      try stream.write(disk: disk, block: block, bytes: bytes, pages: pages)
+    }
+  }
+
+  func zero(disk: DiskNumber, firstBlock: UInt64, count: UInt64) throws(CaptureError) {
+    try encode { () throws(VaultError) in
+      try stream.zero(disk: disk, firstBlock: firstBlock, count: count)
+    }
+    for replica in replicas where replica.disk == disk {
+      try inSession { () throws(AgentError) in try replica.noteZeros(firstBlock, count) }
+    }
+  }
+
+  func commit() throws(CaptureError) {
+    try inSession { () throws(AgentError) in
+      try drain()
+      if !records.isEmpty { try send(.commit) }
+      _ = try session.wait(for: last)
+    }
+  }
+
+  func abandonUnmarked() throws(CaptureError) {
+    guard hasUnmarkedWrites else { return }
+    try commit()
+    try inSession { () throws(AgentError) in
+      stream.passBranching()
+      last = stream.position.sequence
+      try send(.abandon)
+      _ = try session.wait(for: last)
+      settled = last
+      cursor = nil
+    }
+  }
+
+  func mark(_ new: NewPoint) throws(CaptureError) -> RecoveryPoint {
+    try inSession { () throws(AgentError) in
+      try drain()
+      stream.passMark(at: new.time)
+      last = stream.position.sequence
+      try send(.mark(new))
+      guard let made = try session.wait(for: last) else {
+        throw AgentError(
+          .protocolBroken, "The service stored number \(last), and says of no recovery point.")
+      }
+      for replica in replicas { try replica.settle(at: last) }
+      (settled, cycle, cursor) = (last, new.cycle, nil)
+      for disk in new.disks { sizes[disk.number] = disk.size }
+      replicas = []
+      return RecoveryPoint(
+        new, sequence: made.sequence, time: made.time, ordinal: made.ordinal)
+    }
+  }
+
+  private func encode(_ body: () throws(VaultError) -> Void) throws(CaptureError) {
+    do throws(VaultError) { try body() } catch { throw CaptureError(session: error.message) }
+    guard stream.isFull else { return }
+    try inSession { () throws(AgentError) in try drain() }
+  }
+
+  /// Encodes what waits, and sends groups that are large enough.
+  private func drain() throws(AgentError) {
+    try stream.drain { (sequence, record) throws(AgentError) in
+      if records.count + record.count > Group.recordLimit { try send(.commit) }
+      records.append(contentsOf: record)
+      last = sequence
+      if records.count >= Self.groupSize { try send(.commit) }
+    }
+  }
+
+  private func send(_ end: Group.End) throws(AgentError) {
+    storedBytes += UInt64(records.count)
+    let group = Group(last: last, end: end, records: records)
+    records.removeAll(keepingCapacity: true)
+    try session.send(group)
+  }
+}
+
+/// Runs `body` and turns the agent's failure into one of the cycle.
+func inSession<Result>(_ body: () throws(AgentError) -> Result) throws(CaptureError) -> Result {
+  do { return try body() } catch { throw CaptureError(session: error.message) }
+}

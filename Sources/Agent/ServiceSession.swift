@@ -1,0 +1,127 @@
+internal import Bytes
+internal import FileIO
+public import Replication
+public import ReplicationService
+internal import Vault
+
+/// What a session speaks through: a connection with the service.
+public protocol FrameLink: Sendable {
+  /// Hands a frame over; blocks while too much waits to be sent.
+  func send(_ frame: Frame, within duration: Duration) throws(TransportError)
+  /// Waits for the next frame; `.timedOut` if none came.
+  func receive(within duration: Duration) throws(TransportError) -> Frame
+}
+
+extension ClientConnection: FrameLink {}
+
+/// A session with the service, for the one thread that runs cycles. Every wait has a limit.
+final class ServiceSession {
+  /// How long the service may be silent while something is awaited from it.
+  static let patience = Duration.seconds(120)
+  /// The longest this end is silent.
+  static let heartbeat = Duration.seconds(10)
+
+  private let link: any FrameLink
+  private var session: SourceSession
+  private let clock = ContinuousClock()
+  private var lastSent: ContinuousClock.Instant
+  private var answers: [Digests] = []
+  private var point: Stored.MadePoint?
+  /// What the service said when it opened the session.
+  private(set) var welcome: Welcome
+  /// Whether the service has asked for a cycle at once.
+  private(set) var isCycleOrdered = false
+
+  /// Opens a session; `sign` signs digests with the machine's key.
+  ///
+  /// - Throws: `.refused`, `.protocolBroken`, `.link`.
+  init(
+    _ link: any FrameLink, hello: Hello, sign: @escaping @Sendable ([UInt8]) -> [UInt8]
+  ) throws(AgentError) {
+    var session = SourceSession(hello: hello, sign: sign)
+    let frame = try onLink { () throws(TransportError) in
+      try link.send(session.start(), within: Self.patience)
+      return try link.receive(within: Self.patience)
+    }
+    switch try inProtocol({ () throws(ProtocolError) in try session.receive(frame) }) {
+    case .welcomed(let welcome): self.welcome = welcome
+    case .refused(let refusal): throw AgentError(refusal)
+    default:
+      throw AgentError(.protocolBroken, "The service answered a hello with something else.")
+    }
+    (self.link, self.session, lastSent) = (link, session, clock.now)
+  }
+
+  /// What the agent is to do now.
+  var assignment: Assignment { session.assignment ?? welcome.assignment }
+
+  /// Everything up to this number is durable.
+  var durable: SequenceNumber { session.durable }
+
+  /// Sends a group, once the window has room for it.
+  func send(_ group: Group) throws(AgentError) {
+    try takeWhatCame()
+    while !session.hasRoom(for: group.records.count) { try take(within: Self.patience) }
+    try send(try inProtocol { () throws(ProtocolError) in try session.send(group) })
+  }
+
+  /// Waits until everything up to `number` is durable; gives the recovery point that ended with it.
+  func wait(for number: SequenceNumber) throws(AgentError) -> Stored.MadePoint? {
+    while session.durable < number { try take(within: Self.patience) }
+    defer { point = nil }
+    return point?.sequence == number ? point : nil
+  }
+
+  /// Asks for digests and waits for the answer.
+  func ask(_ query: some Message) throws(AgentError) -> Digests {
+    try send(try inProtocol { () throws(ProtocolError) in try session.ask(query) })
+    while answers.isEmpty { try take(within: Self.patience) }
+    return answers.removeFirst()
+  }
+
+  /// Tells the service how the agent is doing.
+  func report(_ report: Report) throws(AgentError) { try send(report.frame()) }
+
+  /// Says that the agent is alive, if it was silent for a while.
+  func keepAlive() throws(AgentError) {
+    guard clock.now - lastSent >= Self.heartbeat else { return }
+    try send(Heartbeat(clock: .now()).frame())
+  }
+
+  /// Waits for orders, at most so long, and keeps the session alive meanwhile.
+  func idle(for duration: Duration) throws(AgentError) {
+    try keepAlive()
+    try take(within: min(duration, Self.heartbeat), isPatient: true)
+  }
+
+  /// Forgets that a cycle was ordered: it begins.
+  func beginCycle() { isCycleOrdered = false }
+
+  private func send(_ frame: Frame) throws(AgentError) {
+    try onLink { () throws(TransportError) in try link.send(frame, within: Self.patience) }
+    lastSent = clock.now
+  }
+
+  private func takeWhatCame() throws(AgentError) {
+    while try take(within: .zero, isPatient: true) {}
+  }
+
+  /// Takes the next frame; false if none came and that is no failure.
+  @discardableResult
+  private func take(within duration: Duration, isPatient: Bool = false) throws(AgentError) -> Bool {
+    let frame: Frame
+    do throws(TransportError) { frame = try link.receive(within: duration) } catch {
+      guard isPatient, error.code == .timedOut else { throw AgentError(error) }
+      return false
+    }
+    let event = try inProtocol { () throws(ProtocolError) in try session.receive(frame) }
+    switch event {
+    case .refused(let refusal): throw AgentError(refusal)
+    case .stored(let stored): if let made = stored.point { point = made }
+    case .digests(let digests): answers.append(digests)
+    case .ordered(let order): isCycleOrdered = isCycleOrdered || order.isNow
+    case .alive, .welcomed: break
+    }
+    return true
+  }
+}
