@@ -142,6 +142,6 @@ let package = Package(
       "ReplicationService", "Vault"),
     tests(
       "ReplicationServiceTests", "ReplicationService", "Replication", "Identity", "FileIO", "Bytes"),
-    tests("tidemarkTests", "tidemark", "Operations", "Vault", "FileIO", "Bytes"),
+    tests("tidemarkTests", "tidemark", "Operations", "Vault", "FileIO", "Bytes", logging),
   ]
 )

@@ -1,5 +1,7 @@
+import Bytes
 import FileIO
 import Foundation
+import Logging
 import Operations
 import Support
 import Testing
@@ -47,6 +49,30 @@ import Testing
     for status in ExitStatus.allCases {
       #expect(page.contains("| \(status.rawValue) | \(status.meaning) |"))
     }
+  }
+}
+
+/// Goal: what a service is set to is written as the page says.
+@Suite struct ServiceSettingTests {
+  @Test("the page lists every setting with its variable and option")
+  func page() throws {
+    let page = try PagesTests.page("tidemark")
+    for setting in ServiceSetting.allCases {
+      #expect(page.contains("| \(setting.rawValue) | \(setting.variable) | \(setting.option) |"))
+    }
+  }
+
+  @Test("a line of the log stays one line, whatever it tells of")
+  func logLines() throws {
+    let fields: Logger.Metadata = ["path": "a b\nc", "quote": "say \"x\"", "plain": "x"]
+    let time = Timestamp(seconds: 0)
+    let text = ServiceLog.line(.notice, "two\nlines", fields, time, .text)
+    #expect(
+      text == #"notice two lines path="a b c" plain=x quote="say \"x\"""#, "\(text)")
+    let json = ServiceLog.line(.error, "two\nlines", fields, time, .json)
+    #expect(!json.contains("\n"))
+    let object = try JSONSerialization.jsonObject(with: Data(json.utf8)) as? [String: Any]
+    #expect(object?["message"] as? String == "two\nlines")
   }
 }
 
