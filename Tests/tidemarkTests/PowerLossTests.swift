@@ -96,7 +96,7 @@ import Vault
       }
       let before = try site.points("m")
       let ends = try site.losingPower(
-        after: random.number(0..<24), seed: random.next(), [["replicate", "m"]])
+        after: random.number(0..<44), seed: random.next(), [["replicate", "m"]])
       let cycle = try #require(ends.first)
       if !cycle.succeeded { failed += 1 }
       let verified = try site.run("verify")
@@ -123,7 +123,7 @@ import Vault
     for round in 0..<Self.rounds {
       let name = "m\(round)"
       let commands = [["machine", "add", name, "--disk", site.image], ["replicate", name]]
-      let ends = try site.losingPower(after: random.number(0..<60), seed: random.next(), commands)
+      let ends = try site.losingPower(after: random.number(0..<110), seed: random.next(), commands)
       let verified = try site.run("verify")
       #expect(verified.succeeded, "\(verified.report)")
       // What was acknowledged is there; what was not may be.
