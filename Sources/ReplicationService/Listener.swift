@@ -8,7 +8,8 @@ internal import Synchronization
 
 /// The service's end: takes connections of the vault's agents and relays, and gives each to a handler.
 ///
-/// Safe from any thread. `ReplicationService.docc` tells what is checked and what is bounded.
+/// It listens until it is told to ``stop(within:)``, even if nobody holds it any more. Safe from any
+/// thread. `ReplicationService.docc` tells what is checked and what is bounded.
 public final class Listener: Sendable {
   private struct Entry: Sendable {
     let connection: Connection

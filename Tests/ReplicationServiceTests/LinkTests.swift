@@ -86,6 +86,10 @@ import Testing
     }
     #expect(Program.poll(seconds: 5) { link.liveConnections == 0 })
     try client.connect(link.port).close()
+    let moved = try bench.service(recorder: .echo)
+    link.redirect(to: moved.port)
+    try client.connect(link.port).close()
+    #expect(moved.recorder.hasConnected(1))
   }
 
   @Test("what fails in connecting is told apart, in time")
