@@ -94,14 +94,13 @@ let package = Package(
     room("Catalog", "Bytes", "FileIO", database),
     room(
       "Operations", "Bytes", "Codecs", "FileIO", "Vault", "ImageFormats", "Capture", "Catalog",
-      "Identity"),
+      "Identity", "Replication", "ReplicationService"),
     room("Identity", "Bytes", "FileIO", x509, crypto, asn1),
     room("Replication", "Bytes", "Codecs", "Vault", crypto),
     room(
-      "ControlAPI", data: ["openapi.json"], "Operations", "Catalog", "Identity", "Capture", "Vault",
-      "FileIO", "Bytes", httpServer, httpsServer, httpClient, httpTypes, logging, nioCore,
-      nioPosix,
-      nioHTTP, nioSSL),
+      "ControlAPI", data: ["openapi.json"], "Operations", "Catalog", "Identity", "Capture",
+      "Replication", "Vault", "FileIO", "Bytes", httpServer, httpsServer, httpClient, httpTypes,
+      logging, nioCore, nioPosix, nioHTTP, nioSSL),
     room(
       "ReplicationService", "Bytes", "FileIO", "Identity", "Replication", "Vault", nioCore,
       nioPosix, nioTLS, nioSSL),
@@ -109,8 +108,8 @@ let package = Package(
       "Agent", "Bytes", "Capture", "FileIO", "Replication", "ReplicationService", "Vault"),
     tool(
       "tidemark", "ControlAPI", "Operations", "Catalog", "Identity", "RecoveryTree", "FuseMount",
-      "Capture",
-      "Vault", "ImageFormats", "Bytes", "Codecs", "FileIO", arguments, logging),
+      "Capture", "ReplicationService", "Vault", "ImageFormats", "Bytes", "Codecs", "FileIO",
+      arguments, logging),
 
     // C: shows the thread sanitizer the locks that Swift's Mutex takes.
     .target(name: "CThreadSanitizer", path: "Tests/CThreadSanitizer"),
@@ -131,14 +130,16 @@ let package = Package(
     tests("IdentityTests", "Identity", "FileIO", "Bytes"),
     tests("ReplicationTests", "Replication", "Vault", "FileIO", "Codecs", "Bytes"),
     tests(
-      "ControlAPITests", "ControlAPI", "Operations", "Catalog", "Capture", "Vault", "FileIO",
+      "ControlAPITests", "ControlAPI", "Operations", "Catalog", "Capture", "Identity", "Vault",
+      "FileIO",
       "Bytes", "Codecs", logging),
     tests(
       "OperationsTests", "Operations", "Capture", "Catalog", "Identity", "Vault", "ImageFormats",
       "FileIO",
       "Bytes", "Codecs"),
     tests(
-      "AgentTests", "Agent", "Bytes", "Capture", "Codecs", "FileIO", "Identity", "Replication",
+      "AgentTests", "Agent", "Bytes", "Capture", "Catalog", "Codecs", "FileIO", "Identity",
+      "Operations", "Replication",
       "ReplicationService", "Vault"),
     tests(
       "ReplicationServiceTests", "ReplicationService", "Replication", "Identity", "FileIO", "Bytes"),

@@ -21,6 +21,9 @@ public struct ServicePort: Hashable, Sendable {
       name: "\(ListenAddress.usualPort)/tcp", direction: .inbound,
       purpose: "the control API over HTTPS; none with --https-port none"),
     ServicePort(
+      name: "9443/tcp", direction: .inbound,
+      purpose: "replication from agents over TLS 1.3; none with --replication-port none"),
+    ServicePort(
       name: "\(TimeSource.usualPort)/udp", direction: .outbound,
       purpose: "the time source that the host check asks; none with --time-source none"),
   ]

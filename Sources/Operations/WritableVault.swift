@@ -28,16 +28,21 @@ public final class WritableVault: Sendable {
   public func writing<Result>(
     to machine: Machine, _ body: () throws(OperationError) -> Result
   ) throws(OperationError) -> Result {
-    let isFree = busy.withLock { $0.insert(machine.id).inserted }
-    guard isFree else {
+    guard begin(machine.id) else {
       throw OperationError(
         .locked,
         "Machine '\(machine.name)' is being written to by another job; 'tidemark jobs' shows it. "
           + "Wait for it to end.")
     }
-    defer { busy.withLock { _ = $0.remove(machine.id) } }
+    defer { end(machine.id) }
     return try body()
   }
+
+  /// Becomes the only writer of a machine until `end`; false if it has one.
+  func begin(_ machine: Identifier) -> Bool { busy.withLock { $0.insert(machine).inserted } }
+
+  /// Lets go of a machine that `begin` gave.
+  func end(_ machine: Identifier) { busy.withLock { _ = $0.remove(machine) } }
 
   /// Runs `body` while no other thread adds or removes a machine.
   func changingList<Result>(

@@ -205,6 +205,8 @@ public struct Refusal: Message, Hashable {
     case unknown = 7
     /// The service is stopping.
     case stopping = 8
+    /// The machine is enrolled, and nobody has enabled its protection: ask again from time to time.
+    case unprotected = 9
   }
 
   /// Travels in a frame of this type.

@@ -44,7 +44,10 @@ import Testing
     let agent = AgentRecord(
       machine: machine, name: "web01", hostName: "web01.example", operatingSystem: "linux",
       version: "0.1.0", addresses: ["10.0.0.1", "fe80::1"],
-      disks: [AgentRecord.Disk(path: "/dev/vda", size: 1 << 40, capture: "scan")],
+      disks: [
+        AgentRecord.Disk(
+          number: 0, path: "/dev/vda", size: 1 << 40, capture: "scan", format: "raw")
+      ],
       enrolled: Self.now)
     let server = ServerRecord(
       id: .random(), name: "relay1", version: "0.1.0", addresses: ["10.0.0.2"],

@@ -1,9 +1,13 @@
+import Bytes
 import Capture
 import Catalog
+import FileIO
 import Foundation
+import Identity
 import Operations
 import Support
 import Testing
+import Vault
 
 @testable import ControlAPI
 
@@ -24,8 +28,10 @@ import Testing
   /// a body.
   private static func request(
     _ operation: Specification.Operation, _ site: Site, _ job: Int64
-  ) -> (target: String, body: [UInt8]) {
+  ) throws -> (target: String, body: [UInt8]) {
+    if operation.id == "enrol" { return (operation.path, try JSON.encode(try enrolment(site))) }
     let bodies = [
+      "enableMachine": #"{"exclude":[7],"cycleSeconds":60}"#,
       "addMachine": #"{"name":"new","disks":["\#(site.directory.file("spare.img"))"]}"#,
       "replicate": #"{"label":"by the API"}"#,
       "makeKey": #"{"label":"rack","validSeconds":60,"uses":2}"#,
@@ -35,17 +41,49 @@ import Testing
       let key = try? site.local().makeKey(NewKeyDocument(label: nil, validSeconds: nil, uses: nil))
       return (operation.path.replacing("{id}", with: key?.id ?? ""), [])
     }
-    let machine = operation.id == "removeMachine" ? "spare" : Site.machine
+    var machine = operation.id == "removeMachine" ? "spare" : Site.machine
+    if agentOperations.contains(operation.id) { machine = operation.id }
     let name = operation.path.hasPrefix("/v1/tokens") ? "spare" : machine
     let target = operation.path.replacing("{name}", with: name)
       .replacing("{point}", with: "0s-ago").replacing("{id}", with: String(job))
     return (target, Array((bodies[operation.id] ?? "").utf8))
   }
 
+  /// Operations on a machine that enrolled; each gets one of its own, named after it.
+  private static let agentOperations = [
+    "enableMachine", "disableMachine", "pauseMachine", "resumeMachine", "revokeAgent",
+  ]
+
+  private static func addAgents(to site: Site) throws {
+    for name in agentOperations {
+      let agent = AgentRecord(
+        machine: .random(), name: name, hostName: "h", operatingSystem: "linux", version: "1",
+        addresses: ["10.0.0.7"],
+        disks: [
+          AgentRecord.Disk(
+            number: 0, path: "/dev/vda", size: 1 << 20, capture: "scan", format: "raw")
+        ], enrolled: .now(), lastContact: .now())
+      try site.service.catalog.set(agent)
+      guard name == "disableMachine" else { continue }
+      let job = try site.service.enable(name, ProtectionOptions())
+      _ = Program.poll(seconds: 20) { (try? site.service.jobs.job(job.id))?.state.isFinal == true }
+    }
+  }
+
+  private static func enrolment(_ site: Site) throws -> NewAgentDocument {
+    let key = try site.service.makeKey(label: "", validSeconds: 60, uses: 1).key
+    let files = try IdentityFiles(in: site.directory.file("agent"))
+    return NewAgentDocument(
+      Enrolment(
+        key: key, request: try files.makeRequest(for: .agent(.random())), hostName: "new01",
+        name: nil, operatingSystem: .linux, version: "1", addresses: ["10.0.0.8"], clock: .now()))
+  }
+
   @Test("every path and method is served, and answers as its schema says")
   func answers() throws {
     let (specification, site) = (try Specification(), try Site("specification"))
     try site.addMachine("spare")
+    try Self.addAgents(to: site)
     let client = site.local()
     _ = try client.makeToken(NewTokenDocument(name: "spare", role: .reader, validSeconds: nil))
     let done = try site.end(of: try client.replicate(Site.machine, .init()))
@@ -55,7 +93,7 @@ import Testing
       // A job that can still be cancelled is one that waits for its turn.
       var job = done.id
       if operation.id == "cancelJob" { job = try Self.waiting(site) }
-      let (target, body) = Self.request(operation, site, job)
+      let (target, body) = try Self.request(operation, site, job)
       let answer = try transport.send(operation.method, target, body)
       let text = String(decoding: answer.body, as: UTF8.self)
       #expect(answer.status == operation.status, "\(operation.id): \(text)")

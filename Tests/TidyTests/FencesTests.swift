@@ -17,7 +17,7 @@ struct FencesTests {
     "Catalog": library.union(["Bytes", "FileIO", "GRDB"]),
     "Operations": library.union([
       "Bytes", "Codecs", "FileIO", "Vault", "ImageFormats", "Capture", "Catalog",
-      "Identity",
+      "Identity", "Replication", "ReplicationService",
     ]),
     "Identity": library.union(["Bytes", "Crypto", "FileIO", "Glibc", "SwiftASN1", "X509"]),
     "Replication": library.union(["Bytes", "Codecs", "Crypto", "Vault"]),
@@ -31,13 +31,12 @@ struct FencesTests {
     "ControlAPI": library.union([
       "AsyncHTTPClient", "Bytes", "Capture", "Catalog", "FileIO", "Glibc", "HTTPTypes",
       "HummingbirdCore", "HummingbirdTLS", "Identity", "Logging", "NIOCore", "NIOHTTP1", "NIOPosix",
-      "NIOSSL",
-      "Operations", "Vault",
+      "NIOSSL", "Operations", "Replication", "Vault",
     ]),
     "tidemark": library.union([
       "ArgumentParser", "Bytes", "Capture", "Catalog", "Codecs", "ControlAPI", "FileIO",
       "FuseMount", "Glibc", "Identity", "ImageFormats", "Logging", "Operations", "RecoveryTree",
-      "Vault",
+      "ReplicationService", "Vault",
     ]),
     "Support": [
       "Bytes", "CThreadSanitizer", "Codecs", "FileIO", "Glibc", "Synchronization", "Vault",

@@ -23,8 +23,12 @@ struct Tool {
 
   func file(_ name: String) -> String { directory.file(name) }
 
+  /// A service listens for agents only where a test says so: the port is the same for all.
   var variables: [String: String] {
-    ["HOME": directory.path, "XDG_CONFIG_HOME": "", "TIDEMARK_VAULT": vault]
+    [
+      "HOME": directory.path, "XDG_CONFIG_HOME": "", "TIDEMARK_VAULT": vault,
+      "TIDEMARK_REPLICATION_PORT": "none",
+    ]
   }
 
   /// Starts the command.

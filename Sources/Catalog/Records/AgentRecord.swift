@@ -5,16 +5,21 @@ internal import GRDB
 public struct AgentRecord: Codable, Hashable, Sendable {
   /// A disk that the agent offers.
   public struct Disk: Codable, Hashable, Sendable {
+    /// Which disk of the machine.
+    public var number: Int
     /// Where it is on the machine.
     public var path: String
     /// Bytes; nil if the agent could not tell.
     public var size: UInt64?
     /// How the agent captures it.
     public var capture: String
+    /// What the file holds.
+    public var format: String
 
     /// A disk of these properties.
-    public init(path: String, size: UInt64?, capture: String) {
-      (self.path, self.size, self.capture) = (path, size, capture)
+    public init(number: Int, path: String, size: UInt64?, capture: String, format: String) {
+      (self.number, self.path, self.size) = (number, path, size)
+      (self.capture, self.format) = (capture, format)
     }
   }
 

@@ -78,6 +78,9 @@ public struct JobListDocument: Codable, Sendable {
   /// The jobs, the newest first.
   public let jobs: [JobDocument]
 
+  /// These jobs.
+  public init(jobs: [JobDocument]) { self.jobs = jobs }
+
   init(_ jobs: [JobRecord]) { self.jobs = jobs.map { JobDocument($0) } }
 }
 

@@ -43,6 +43,7 @@ public final class Control: Sendable {
   public let service: VaultService
   let version: String
   private let listening = Mutex<[String]>([])
+  private let replication = Mutex(0)
 
   /// - Parameters:
   ///   - service: the vault in service.
@@ -55,6 +56,12 @@ public final class Control: Sendable {
   public var listeners: [String] {
     get { listening.withLock { $0 } }
     set { listening.withLock { $0 = newValue } }
+  }
+
+  /// The port that agents send to; 0 if none is listened on.
+  public var replicationPort: Int {
+    get { replication.withLock { $0 } }
+    set { replication.withLock { $0 = newValue } }
   }
 
   /// Answers a request; whatever is wrong with it is an answer too.

@@ -15,9 +15,16 @@ public struct ServiceNotice: Codable, Sendable {
   /// The port of HTTPS; nil if it is not served.
   public var httpsPort: Int?
 
+  /// The port that agents send to; nil if none is listened on.
+  public var replicationPort: Int?
+
+  /// The ports it listens on.
+  public var ports: [Int] { [httpsPort, replicationPort].compactMap(\.self) }
+
   /// A service that is reached there.
-  public init(socket: String, httpsPort: Int?) {
+  public init(socket: String, httpsPort: Int?, replicationPort: Int?) {
     (self.socket, self.httpsPort) = (socket, httpsPort)
+    self.replicationPort = replicationPort
   }
 
   /// Reads the notice in a vault's directory; nil if there is none that can be read.

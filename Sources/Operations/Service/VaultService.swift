@@ -19,6 +19,8 @@ public final class VaultService: Sendable {
   public let catalog: Catalog
   /// The long operations.
   public let jobs: JobRunner
+  /// What agents meet.
+  public let agentHost: AgentHost
   /// Since when it runs.
   public let started: Timestamp
   private let identity = Mutex<CertificateAuthority?>(nil)
@@ -34,6 +36,7 @@ public final class VaultService: Sendable {
     started = .now()
     let catalog = try inCatalog { () throws(CatalogError) in try Catalog(in: vault.path) }
     self.catalog = catalog
+    agentHost = AgentHost(writable, catalog)
     jobs = JobRunner(catalog: catalog) { Self.tell($0, in: catalog) }
     try failUnended()
   }

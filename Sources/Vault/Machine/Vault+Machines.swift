@@ -1,18 +1,21 @@
-internal import Bytes
+public import Bytes
 internal import FileIO
 
 extension Vault {
   /// Adds a machine. Durable when it returns; a crash before leaves a directory that is passed over
   /// and cleared away by the next `addMachine`.
   ///
+  /// `id` is the machine's identifier where it has one already, as one that enrolled has.
   /// - Throws: `.invalid`, `.alreadyExists`, or the failure of a system call.
   @discardableResult
   public func addMachine(
-    _ configuration: MachineConfiguration, lock: VaultLock
+    _ configuration: MachineConfiguration, id: Identifier = .random(), lock: VaultLock
   ) throws(VaultError) -> Machine {
     try check(configuration)
     try removeUnfinished()
-    let id = Identifier.random()
+    guard !system.exists(machinesPath + "/\(id)") else {
+      throw VaultError(.alreadyExists, "The vault '\(path)' has a machine \(id) already.")
+    }
     let directory = machinesPath + "/\(id)"
     let unfinished = machinesPath + "/.new-\(id)"
     let permissions = permissions

@@ -6,6 +6,7 @@ struct MachineCommand: ParsableCommand {
     commandName: "machine", abstract: "Add machines to a vault, look at them, or remove them.",
     subcommands: [
       MachineAddCommand.self, MachineListCommand.self, MachineShowCommand.self,
-      MachineRemoveCommand.self,
+      MachineRemoveCommand.self, MachineEnableCommand.self, MachineDisableCommand.self,
+      MachinePauseCommand.self, MachineResumeCommand.self,
     ])
 }

@@ -49,6 +49,15 @@ struct ServeCommand: ParsableCommand {
   var httpsPort: String?
 
   @Option(
+    help: ArgumentHelp("The address agents send to. Default: 0.0.0.0.", valueName: "ip"))
+  var replicationAddress: String?
+
+  @Option(
+    help: ArgumentHelp(
+      "The port agents send to; 0 for any; or none. Default: 9443.", valueName: "port"))
+  var replicationPort: String?
+
+  @Option(
     help: ArgumentHelp(
       """
       The certificate of HTTPS, as PEM. Default: one of the vault's own authority, which clients find \
@@ -114,6 +123,8 @@ struct ServeCommand: ParsableCommand {
     options[.httpsPort] = httpsPort
     options[.httpsCertificate] = httpsCertificate
     options[.httpsKey] = httpsKey
+    options[.replicationAddress] = replicationAddress
+    options[.replicationPort] = replicationPort
     options[.mount] = mount
     options[.mountAllowOther] = mountAllowOther ? "true" : nil
     options[.logLevel] = logLevel
@@ -143,18 +154,21 @@ struct ServeCommand: ParsableCommand {
 
   /// A port that this vault's service uses already is not one that is taken.
   private static func finding(
-    _ port: Int, _ settings: ServiceSettings, _ vault: Vault
+    _ port: Int, _ address: String, _ vault: Vault
   ) -> HostFinding {
-    if let notice = ServiceNotice(in: vault.path), notice.httpsPort == port, notice.isAnswered {
+    if let notice = ServiceNotice(in: vault.path), notice.ports.contains(port), notice.isAnswered {
       return HostFinding("port \(port)", .ok, "used by this vault's service, which runs")
     }
-    return PortProbe.finding(host: settings.httpsAddress, port: port)
+    return PortProbe.finding(host: address, port: port)
   }
 
   private static func findings(_ settings: ServiceSettings, _ vault: Vault) -> [HostFinding] {
     var findings = HostCheck(needsMount: settings.mount != nil).findings(for: vault)
     if let port = settings.httpsPort {
-      findings.append(Self.finding(port, settings, vault))
+      findings.append(Self.finding(port, settings.httpsAddress, vault))
+    }
+    if let port = settings.replicationPort {
+      findings.append(Self.finding(port, settings.replicationAddress, vault))
     }
     if let source = settings.timeSource {
       let offset = source.offset(within: 2)

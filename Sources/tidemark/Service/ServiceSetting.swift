@@ -11,6 +11,8 @@ enum ServiceSetting: String, CaseIterable, CodingKey {
   case httpsPort
   case httpsCertificate
   case httpsKey
+  case replicationAddress
+  case replicationPort
   case mount
   case mountAllowOther
   case logLevel

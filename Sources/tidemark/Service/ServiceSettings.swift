@@ -3,6 +3,7 @@ internal import FileIO
 internal import Glibc
 internal import Logging
 internal import Operations
+internal import ReplicationService
 internal import Vault
 
 /// What a service is set to.
@@ -17,6 +18,9 @@ struct ServiceSettings {
   /// The files that HTTPS takes its certificate and key from; nil to take those of the vault's own
   /// authority.
   let https: (certificate: String, key: String)?
+  let replicationAddress: String
+  /// Nil if agents are not listened for.
+  let replicationPort: Int?
   /// Where the mount is served; nil if it is not.
   let mount: String?
   let mountAllowOther: Bool
@@ -42,6 +46,10 @@ struct ServiceSettings {
       throw OperationError(
         .refused, "HTTPS needs both httpsCertificate and httpsKey; only one is set.")
     }
+    replicationAddress = layers.text(.replicationAddress) ?? "0.0.0.0"
+    replicationPort = try layers.value(
+      .replicationPort, or: ListenerSettings.defaultPort, "'none', or a number from 0 to 65535"
+    ) { text in text == "none" ? .some(nil) : UInt16(text).map { .some(Int($0)) } }
     mount = layers.text(.mount)
     mountAllowOther = try layers.value(.mountAllowOther, or: false, "true or false", Bool.init)
     let levels = Logger.Level.allCases.map(\.rawValue).joined(separator: ", ")

@@ -5,6 +5,7 @@ internal import FuseMount
 internal import Identity
 internal import Logging
 internal import Operations
+internal import ReplicationService
 internal import Vault
 
 /// A vault being served: listeners, jobs and mount, begun and ended in order.
@@ -46,8 +47,15 @@ final class VaultServer {
       httpsPort = bound
       listeners.append("https://\(settings.httpsAddress):\(bound)")
     }
+    var replicationPort: Int?
+    if let port = settings.replicationPort {
+      let bound = try listenForAgents(port)
+      (replicationPort, control.replicationPort) = (bound, bound)
+      listeners.append("replication://\(settings.replicationAddress):\(bound)")
+    }
     control.listeners = listeners
-    try ServiceNotice(socket: socket, httpsPort: httpsPort).post(in: vault.path, group: group)
+    try ServiceNotice(socket: socket, httpsPort: httpsPort, replicationPort: replicationPort)
+      .post(in: vault.path, group: group)
     try mount()
     service.note(.info, "service-started", "The service of the vault began.")
     logger.notice(
@@ -56,6 +64,14 @@ final class VaultServer {
         "vault": "\(vault.description.name)", "path": "\(vault.path)",
         "listeners": "\(listeners.joined(separator: " "))",
       ])
+  }
+
+  /// Agents show certificates of the vault's authority, and are shown one.
+  private func listenForAgents(_ port: Int) throws(OperationError) -> Int {
+    var listener = ListenerSettings()
+    (listener.address, listener.port) = (settings.replicationAddress, port)
+    let own = try service.credentials(names: HostNames.all(with: settings.httpsAddress))
+    return try service.agentHost.listen(listener, credentials: own, release: Tidemark.version)
   }
 
   /// What was set, or what the vault's own authority issues.
@@ -96,6 +112,7 @@ final class VaultServer {
   func end() -> Bool {
     ServiceNotice.remove(from: vault.path)
     service.note(.info, "service-stopped", "The service of the vault was asked to end.")
+    service.agentHost.stop()
     let isQuiet = service.stopJobs()
     // Whoever follows a job learns how it ended.
     Interruption.wait(milliseconds: Self.grace, unlessRequested: false)

@@ -1,0 +1,257 @@
+public import Bytes
+internal import Catalog
+internal import Dispatch
+internal import FileIO
+public import Identity
+public import Replication
+public import ReplicationService
+internal import Synchronization
+public import Vault
+
+/// What agents meet: lets them in, keeps one session a machine, and remembers what they tell.
+public final class AgentHost: ReplicationHost {
+  private let vault: Vault
+  private let writable: WritableVault
+  private let catalog: Catalog
+  private let state = Mutex(State())
+
+  private struct State: Sendable {
+    /// The connection of each machine's session.
+    var sessions: [Identifier: Connection] = [:]
+    var reports: [Identifier: (report: Report, time: Timestamp)] = [:]
+    var contacts: [Identifier: Timestamp] = [:]
+    var revoked: Set<String> = []
+    var listener: Listener?
+  }
+
+  /// How long a session waits for an older one of its machine to end.
+  private static let patience = Duration.seconds(20)
+  /// Seconds between two notes in the catalog that an agent is alive.
+  private static let contactInterval: Int64 = 10
+
+  init(_ writable: WritableVault, _ catalog: Catalog) {
+    (vault, self.writable, self.catalog) = (writable.vault, writable, catalog)
+  }
+
+  /// Listens for agents from now on; gives the port.
+  ///
+  /// - Throws: `.failed` if the port can't be listened on.
+  public func listen(
+    _ settings: ListenerSettings, credentials: Credentials, release: String
+  ) throws(OperationError) -> Int {
+    let known = try inCatalog { () throws(CatalogError) in try catalog.certificates() }
+    let revoked = Set(known.filter { $0.revoked != nil }.map(\.serial))
+    state.withLock { $0.revoked = revoked }
+    do throws(TransportError) {
+      let listener = try Listener(
+        credentials: credentials, settings: settings, now: { .now() },
+        isRevoked: { [self] peer in state.withLock { $0.revoked.contains(peer.serial) } },
+        report: { [self] in refused($0) },
+        makeHandler: { [self] in AgentHandler(peer: $0, host: self, release: release) })
+      state.withLock { $0.listener = listener }
+      return listener.port
+    } catch { throw OperationError(.failed, error.message) }
+  }
+
+  private func note(
+    _ severity: Severity, _ code: String, of machine: String?, _ message: String
+  ) {
+    _ = try? catalog.addEvent(severity, code, machine: machine, message, now: .now())
+  }
+
+  private func refused(_ report: RefusalReport) {
+    // Told on an event loop, which must not wait for the catalog.
+    DispatchQueue.global().async { [self] in
+      note(
+        .warning, "connections-refused", of: nil,
+        "\(report.count) connections were turned away, the last one from \(report.address): "
+          + report.reason)
+    }
+  }
+
+  /// Ends all sessions and listens no more.
+  public func stop() {
+    let listener = state.withLock { state in
+      defer { state.listener = nil }
+      return state.listener
+    }
+    // A handler that does not return in time leaves its log as a crash would.
+    try? listener?.stop(within: .seconds(20))
+  }
+
+  /// Refuses certificates from now on, and cuts the connections that were made with them.
+  func revoke(_ serials: [String]) {
+    state.withLock { $0.revoked.formUnion(serials) }
+    state.withLock { $0.listener }?.cut { serials.contains($0.serial) }
+  }
+
+  /// Ends a machine's session, and waits until its log is free.
+  func end(_ machine: Identifier, because reason: String) {
+    state.withLock { $0.sessions[machine] }?.close()
+    _ = waitUntilFree(machine)
+    writable.end(machine)
+  }
+
+  /// Lets a machine's agent learn what it is to do by now: it connects anew.
+  func reassign(_ machine: Identifier) { state.withLock { $0.sessions[machine] }?.close() }
+
+  /// What a machine's agent told last, and when.
+  public func report(of machine: Identifier) -> (report: Report, time: Timestamp)? {
+    state.withLock { $0.reports[machine] }
+  }
+
+  /// Whether a machine's agent is connected.
+  public func isConnected(_ machine: Identifier) -> Bool {
+    state.withLock { $0.sessions[machine] != nil }
+  }
+
+  private func waitUntilFree(_ machine: Identifier) -> Bool {
+    let clock = ContinuousClock()
+    let deadline = clock.now + Self.patience
+    while !writable.begin(machine) {
+      guard clock.now < deadline else { return false }
+      _ = DispatchSemaphore(value: 0).wait(timeout: .now() + .milliseconds(20))
+    }
+    return true
+  }
+
+  // MARK: - Sessions
+
+  /// Lets an agent in if it is known, its clock is right and its machine is protected.
+  public func admit(
+    _ peer: PeerIdentity, _ hello: Hello, on connection: Connection
+  ) throws(Rejection) -> OpenLog {
+    guard case .agent(let id) = peer.role else {
+      throw Rejection(.unknown, "Only an agent can speak for a machine.")
+    }
+    let agent = try remember(hello, of: id)
+    let machines = try Self.rejecting { () throws(OperationError) in
+      try inVault { () throws(VaultError) in try vault.machines() }
+    }
+    guard let machine = machines.first(where: { $0.id == id }) else {
+      throw Rejection(
+        .unprotected, "Protection of '\(agent.name)' is not enabled. The agent waits for it.")
+    }
+    state.withLock { $0.sessions[id] }?.close()
+    guard waitUntilFree(id) else {
+      throw Rejection(.busy, "The log of '\(agent.name)' is being written to by another session.")
+    }
+    do throws(Rejection) {
+      return try Self.rejecting { () throws(OperationError) in try open(machine, connection) }
+    } catch {
+      writable.end(id)
+      throw error
+    }
+  }
+
+  /// Runs `body`, and refuses the agent for as long as it fails.
+  private static func rejecting<Result>(
+    _ body: () throws(OperationError) -> Result
+  ) throws(Rejection) -> Result {
+    do { return try body() } catch { throw Rejection(.unavailable, error.message) }
+  }
+
+  /// Notes what an agent says of itself.
+  private func remember(_ hello: Hello, of machine: Identifier) throws(Rejection) -> AgentRecord {
+    let now = Timestamp.now()
+    let known = try Self.rejecting { () throws(OperationError) in
+      try inCatalog { () throws(CatalogError) in try catalog.agent(of: machine) }
+    }
+    guard var agent = known else {
+      throw Rejection(.unknown, "The machine is not known here any more; it has to enrol anew.")
+    }
+    agent.hostName = hello.hostName
+    agent.version = hello.release
+    agent.addresses = hello.addresses
+    agent.lastContact = now
+    agent.disks = hello.disks.map {
+      AgentRecord.Disk(
+        number: Int($0.configuration.number), path: $0.configuration.path,
+        size: $0.size == 0 ? nil : $0.size, capture: $0.configuration.capture.name,
+        format: $0.configuration.format.name)
+    }
+    let described = agent
+    try Self.rejecting { () throws(OperationError) in
+      try inCatalog { () throws(CatalogError) in try catalog.set(described) }
+    }
+    let apart = abs(hello.clock.seconds - now.seconds)
+    guard apart <= Enrolment.clockLimit else {
+      throw Rejection(
+        .clock,
+        "The machine's clock is \(apart) seconds away from the service's; "
+          + "\(Enrolment.clockLimit) are allowed. Set both by a time server.")
+    }
+    return agent
+  }
+
+  private func open(
+    _ machine: Machine, _ connection: Connection
+  ) throws(OperationError) -> OpenLog {
+    let settings = try inCatalog { () throws(CatalogError) in
+      try catalog.settings(of: machine.id)
+    }
+    let log = try inVault { () throws(VaultError) in
+      try MachineWriter(machine: machine, in: vault, lock: writable.lock)
+    }
+    state.withLock { $0.sessions[machine.id] = connection }
+    return OpenLog(
+      log: log, vault: vault.description.id, epoch: 0,
+      assignment: Assignment(
+        state: settings.isPaused ? .paused : .protected,
+        interval: UInt32(clamping: settings.cycleSeconds),
+        applicationInterval: UInt32(clamping: settings.applicationSeconds),
+        bandwidth: UInt64(clamping: settings.bandwidth ?? 0),
+        disks: log.configuration.disks.map(\.number)))
+  }
+
+  /// Notes the contact, every few seconds.
+  public func isAlive(_ machine: Identifier, clock: Timestamp) { contacted(machine) }
+
+  /// Keeps the newest report; a failure is a health error until the next success.
+  public func reported(_ report: Report, by machine: Identifier) {
+    contacted(machine)
+    let before = state.withLock { state in
+      defer { state.reports[machine] = (report, .now()) }
+      return state.reports[machine]?.report.failure ?? ""
+    }
+    guard before != report.failure else { return }
+    try? noteFailure(report.failure, of: machine)
+  }
+
+  private func noteFailure(
+    _ failure: String, of machine: Identifier
+  ) throws(CatalogError) {
+    guard let name = try catalog.agent(of: machine)?.name else { return }
+    guard !failure.isEmpty else {
+      _ = try catalog.clearHealthError(subject: name, code: "cycle-failed")
+      return
+    }
+    try catalog.set(
+      HealthErrorRecord(
+        subject: name, code: "cycle-failed", severity: .warning, message: failure, since: .now()))
+    note(.warning, "cycle-failed", of: name, failure)
+  }
+
+  private func contacted(_ machine: Identifier) {
+    let now = Timestamp.now()
+    let isDue = state.withLock { state in
+      if let last = state.contacts[machine], now.seconds - last.seconds < Self.contactInterval {
+        return false
+      }
+      state.contacts[machine] = now
+      return true
+    }
+    if isDue { try? catalog.noteContact(with: machine, at: now) }
+  }
+
+  /// Notes the contact.
+  public func stored(_ bytes: Int, point: RecoveryPoint?, of machine: Identifier) {
+    contacted(machine)
+  }
+
+  /// Lets go of the machine.
+  public func ended(_ machine: Identifier, reason: String?) {
+    state.withLock { _ = $0.sessions.removeValue(forKey: machine) }
+    writable.end(machine)
+  }
+}
