@@ -1,6 +1,7 @@
 internal import Bytes
 internal import FileIO
 internal import Replication
+internal import Synchronization
 internal import Vault
 
 /// Where an agent keeps the digests of its disks' blocks, one file a disk.
@@ -27,10 +28,10 @@ func inFile<Result>(_ body: () throws(IOError) -> Result) throws(AgentError) -> 
 
 /// The digests of a disk's blocks, as of one number of the machine's log.
 ///
-/// Protocol: entries are written in place while a cycle runs; `settle` makes them durable before the
-/// header names the number they are of, and then the header. After a crash the header names an older
-/// number than the log's newest, and the digests count for nothing. So a block is never taken for
-/// unchanged that is not.
+/// Protocol: entries are written in place while a cycle runs, but before the first of them the header is
+/// taken away, durably; `settle` makes them durable before the header names the number they are of, and
+/// then the header. Digests without a header count for nothing, so whatever breaks a cycle off, also
+/// before any of it was stored, a block is never taken for unchanged that is not.
 ///
 /// Layout: a header of 4096 bytes (magic, format, vault, machine, disk, size, salt, number, checksum),
 /// then 16 bytes a block: zeros for a block of zeros, so that the file is as sparse as the disk; ones
@@ -64,6 +65,8 @@ final class DigestFile: Sendable {
   private let number: SequenceNumber?
   /// The digest of a block of zeros.
   private let zeros: ContentDigest
+  /// Whether the header on the disk may name a number.
+  private let hasHeader: Atomic<Bool>
 
   init(_ path: String, _ identity: Identity, on system: FileSystem) throws(IOError) {
     self.identity = identity
@@ -71,6 +74,7 @@ final class DigestFile: Sendable {
     file = try File(path, found ? .writing : .creating(permissions: 0o600), on: system)
     let header = found ? try Self.readHeader(file, identity) : nil
     number = header?.number
+    hasHeader = Atomic(header != nil)
     let salt = header?.salt ?? Self.newSalt()
     self.salt = salt
     zeros = [UInt8](repeating: 0, count: Layout.blockSize).withUnsafeBytes {
@@ -93,6 +97,7 @@ final class DigestFile: Sendable {
       try file.truncate(to: UInt64(Self.headerSize) + blocks * UInt64(Entry.size))
       try file.sync()
     }
+    hasHeader.store(false, ordering: .relaxed)
   }
 
   private var blocks: UInt64 {
@@ -124,12 +129,22 @@ final class DigestFile: Sendable {
   /// Overwrites the entries of blocks that follow each other; those behind the disk's end are left out.
   func write(_ entries: [Entry], at block: UInt64) throws(AgentError) {
     guard block < blocks else { return }
+    try removeHeader()
     var writer = ByteWriter(capacity: entries.count * Entry.size)
     for entry in entries.prefix(Int(min(UInt64(entries.count), blocks - block))) {
       writer.integer(entry.high)
       writer.integer(entry.low)
     }
     try inFile { () throws(IOError) in try file.write(writer.bytes, at: offset(block)) }
+  }
+
+  private func removeHeader() throws(AgentError) {
+    guard hasHeader.load(ordering: .relaxed) else { return }
+    try inFile { () throws(IOError) in
+      try file.write([UInt8](repeating: 0, count: 8), at: 0)
+      try file.sync()
+    }
+    hasHeader.store(false, ordering: .relaxed)
   }
 
   /// Overwrites what differs from `entry`.
@@ -165,6 +180,7 @@ final class DigestFile: Sendable {
       try file.write(header(number), at: 0)
       try file.sync()
     }
+    hasHeader.store(true, ordering: .relaxed)
   }
 
   private func header(_ number: SequenceNumber) -> [UInt8] {

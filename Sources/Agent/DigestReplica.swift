@@ -68,8 +68,8 @@ final class DigestReplica: Replica {
       }
       try ask(unequal, of: window, &masks)
       // What is told to differ is stored next; the digests count from the next recovery point on.
-      try file.write(
-        (0..<Window.blocks).map { window.pages[$0] == 0 ? known[$0] : found[$0] }, at: first)
+      let entries = (0..<Window.blocks).map { window.pages[$0] == 0 ? known[$0] : found[$0] }
+      if entries != known { try file.write(entries, at: first) }
       return masks
     }
   }

@@ -47,6 +47,21 @@ import Vault
     #expect(try site.isSame(at: result.point))
   }
 
+  @Test("a cycle that broke off before anything was sent leaves no change behind")
+  func unsentChange() throws {
+    var random = SeededGenerator(for: "unsent changes")
+    let site = try Site(sizes: [24 << 20])
+    try site.write(random.bytes(9 << 20), at: 1 << 20)
+    _ = try site.cycle()
+    try site.write(random.bytes(4096), at: 2 << 20)
+    #expect(throws: CaptureError.self) {
+      try site.cycle(progress: { if $0.changed > 0 { site.link.reset() } })
+    }
+    let result = try site.cycle()
+    #expect(result.disks[0].changed == 4096)
+    #expect(try site.isSame(at: result.point))
+  }
+
   @Test("a replica that changed behind the agent's back is put right by a resynchronisation")
   func resynchronisation() throws {
     var random = SeededGenerator(for: "resynchronisation")
