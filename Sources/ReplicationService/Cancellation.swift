@@ -24,8 +24,9 @@ public final class Cancellation: Sendable {
     state.wait(until: .now + .seconds(duration.seconds)) { $0.isCancelled ? true : nil } ?? false
   }
 
-  /// Runs `body`, and `action` beside it if cancelled before or meanwhile.
-  func during<Result, Failure: Error>(
+  /// Runs `body`, and `action` beside it if cancelled before or meanwhile: on the thread that cancels,
+  /// and with `body` still running, so it should be what ends `body`'s waits.
+  public func during<Result, Failure: Error>(
     _ action: @escaping @Sendable () -> Void, do body: () throws(Failure) -> Result
   ) throws(Failure) -> Result {
     let key = UInt64.random(in: 0...(.max))
