@@ -13,6 +13,9 @@ public final class NetworkTransport: ControlTransport {
     case socket(String)
     /// Behind HTTPS; `authority` is the PEM of the certificate authority that is trusted.
     case https(host: String, port: Int, authority: String)
+    /// Behind HTTPS with a certificate of the vault's own authority, by whatever name; nil to trust
+    /// whoever answers, which is only good for asking who the authority is.
+    case vault(host: String, port: Int, authority: String?)
   }
 
   private let client: HTTPClient
@@ -34,18 +37,28 @@ public final class NetworkTransport: ControlTransport {
         connect: .seconds(5), read: .seconds(Self.seconds)))
     configuration.connectionPool.retryConnectionEstablishment = false
     configuration.httpVersion = .http1Only
-    if case .https(_, _, let authority) = place {
-      do {
-        var security = TLSConfiguration.makeClientConfiguration()
-        security.minimumTLSVersion = .tlsv13
-        security.trustRoots = .certificates(
-          try NIOSSLCertificate.fromPEMBytes(Array(authority.utf8)))
-        configuration.tlsConfiguration = security
-      } catch {
-        throw OperationError(.refused, "The authority's certificate can't be used: \(error).")
-      }
+    do { configuration.tlsConfiguration = try Self.security(at: place) } catch {
+      throw OperationError(.refused, "The authority's certificate can't be used: \(error).")
     }
     client = HTTPClient(eventLoopGroupProvider: .singleton, configuration: configuration)
+  }
+
+  private static func security(at place: Place) throws -> TLSConfiguration? {
+    var security = TLSConfiguration.makeClientConfiguration()
+    security.minimumTLSVersion = .tlsv13
+    let trusted: String?
+    switch place {
+    case .socket: return nil
+    case .https(_, _, let authority): trusted = authority
+    case .vault(_, _, let authority):
+      trusted = authority
+      security.certificateVerification = authority == nil ? .none : .noHostnameVerification
+    }
+    if let trusted {
+      security.trustRoots = .certificates(
+        try NIOSSLCertificate.fromPEMBytes(Array(trusted.utf8)))
+    }
+    return security
   }
 
   /// Ends the connections.
@@ -95,7 +108,7 @@ public final class NetworkTransport: ControlTransport {
   private var url: String {
     switch place {
     case .socket(let path): "http+unix://" + PercentEncoding.encoded(path)
-    case .https(let host, let port, _):
+    case .https(let host, let port, _), .vault(let host, let port, _):
       "https://" + (host.contains(":") ? "[\(host)]" : host) + ":\(port)"
     }
   }
@@ -103,7 +116,7 @@ public final class NetworkTransport: ControlTransport {
   private var name: String {
     switch place {
     case .socket(let path): path
-    case .https(let host, let port, _): "\(host):\(port)"
+    case .https(let host, let port, _), .vault(let host, let port, _): "\(host):\(port)"
     }
   }
 
