@@ -105,11 +105,12 @@ let package = Package(
       "ReplicationService", "Bytes", "FileIO", "Identity", "Replication", "Vault", nioCore,
       nioPosix, nioTLS, nioSSL),
     room(
-      "Agent", "Bytes", "Capture", "FileIO", "Replication", "ReplicationService", "Vault"),
+      "Agent", "Bytes", "Capture", "FileIO", "Identity", "Replication", "ReplicationService",
+      "Vault"),
     tool(
-      "tidemark", "ControlAPI", "Operations", "Catalog", "Identity", "RecoveryTree", "FuseMount",
-      "Capture", "ReplicationService", "Vault", "ImageFormats", "Bytes", "Codecs", "FileIO",
-      arguments, logging),
+      "tidemark", "Agent", "ControlAPI", "Operations", "Catalog", "Identity", "RecoveryTree",
+      "FuseMount", "Capture", "ReplicationService", "Vault", "ImageFormats", "Bytes", "Codecs",
+      "FileIO", arguments, logging),
 
     // C: shows the thread sanitizer the locks that Swift's Mutex takes.
     .target(name: "CThreadSanitizer", path: "Tests/CThreadSanitizer"),

@@ -1,3 +1,4 @@
+internal import Identity
 public import Replication
 internal import ReplicationService
 
@@ -7,12 +8,22 @@ public struct AgentError: Error, Sendable, CustomStringConvertible {
   public enum Code: String, Sendable, CaseIterable {
     /// The service can't be reached, or the connection ended.
     case link
-    /// The service refused the session; `refusal` says for what kind of reason.
+    /// A rule forbids it; where it was the service that refused, `refusal` says for what kind of reason.
     case refused
     /// What the service sent breaks the protocol.
     case protocolBroken
-    /// Something of the agent's own directory is missing, damaged or can't be written.
+    /// A file of the agent's own directory can't be read or written.
     case state
+    /// The agent's directory, or something in it, is not there: the machine is not enrolled.
+    case missing
+    /// A file of the agent's directory is not what was written.
+    case damaged
+    /// Another agent runs on the same directory.
+    case locked
+    /// There is no such disk.
+    case unknown
+    /// A disk is missing, or can't be read that way.
+    case source
     /// It was told to stop.
     case cancelled
   }
@@ -37,6 +48,14 @@ public struct AgentError: Error, Sendable, CustomStringConvertible {
     self.init(error.code == .cancelled ? .cancelled : .link, error.message)
   }
 
+  init(_ error: IdentityError) {
+    switch error.code {
+    case .missing: self.init(.missing, error.message)
+    case .io: self.init(.state, error.message)
+    default: self.init(.damaged, error.message)
+    }
+  }
+
   init(_ error: ProtocolError) { self.init(.protocolBroken, error.message) }
 
   /// The message.
@@ -50,5 +69,10 @@ func onLink<Result>(_ body: () throws(TransportError) -> Result) throws(AgentErr
 
 /// Runs `body` and turns a breach of the protocol into a failure of the agent.
 func inProtocol<Result>(_ body: () throws(ProtocolError) -> Result) throws(AgentError) -> Result {
+  do { return try body() } catch { throw AgentError(error) }
+}
+
+/// Runs `body` and turns a failure with keys and certificates into one of the agent.
+func inIdentity<Result>(_ body: () throws(IdentityError) -> Result) throws(AgentError) -> Result {
   do { return try body() } catch { throw AgentError(error) }
 }

@@ -31,6 +31,10 @@ final class ServiceSession {
   private(set) var welcome: Welcome
   /// Whether the service has asked for a cycle at once.
   private(set) var isCycleOrdered = false
+  /// When something came from the service last.
+  private(set) var lastContact = Timestamp.now()
+  /// Why the session is over; nil while it lives.
+  private(set) var failure: AgentError?
 
   /// Opens a session; `sign` signs digests with the machine's key.
   ///
@@ -82,8 +86,9 @@ final class ServiceSession {
   /// Tells the service how the agent is doing.
   func report(_ report: Report) throws(AgentError) { try send(report.frame()) }
 
-  /// Says that the agent is alive, if it was silent for a while.
+  /// Takes what came, and says that the agent is alive if it was silent for a while.
   func keepAlive() throws(AgentError) {
+    try takeWhatCame()
     guard clock.now - lastSent >= Self.heartbeat else { return }
     try send(Heartbeat(clock: .now()).frame())
   }
@@ -98,8 +103,29 @@ final class ServiceSession {
   func beginCycle() { isCycleOrdered = false }
 
   private func send(_ frame: Frame) throws(AgentError) {
-    try onLink { () throws(TransportError) in try link.send(frame, within: Self.patience) }
+    try remembering { () throws(AgentError) in
+      try onLink { () throws(TransportError) in try link.send(frame, within: Self.patience) }
+    }
     lastSent = clock.now
+  }
+
+  /// Runs `body`, and keeps why it failed: the cycle above only knows that the session is over.
+  private func remembering<Result>(
+    _ body: () throws(AgentError) -> Result
+  ) throws(AgentError) -> Result {
+    do throws(AgentError) { return try body() } catch {
+      if failure == nil { failure = explained(error) }
+      throw failure ?? error
+    }
+  }
+
+  /// A service that refuses closes at once: what it said of that may be read only after a failed send.
+  private func explained(_ error: AgentError) -> AgentError {
+    guard error.code == .link else { return error }
+    while let frame = try? link.receive(within: .milliseconds(200)) {
+      if case .refused(let refusal)? = try? session.receive(frame) { return AgentError(refusal) }
+    }
+    return error
   }
 
   private func takeWhatCame() throws(AgentError) {
@@ -109,11 +135,18 @@ final class ServiceSession {
   /// Takes the next frame; false if none came and that is no failure.
   @discardableResult
   private func take(within duration: Duration, isPatient: Bool = false) throws(AgentError) -> Bool {
+    try remembering { () throws(AgentError) in
+      try next(within: duration, isPatient: isPatient)
+    }
+  }
+
+  private func next(within duration: Duration, isPatient: Bool) throws(AgentError) -> Bool {
     let frame: Frame
     do throws(TransportError) { frame = try link.receive(within: duration) } catch {
       guard isPatient, error.code == .timedOut else { throw AgentError(error) }
       return false
     }
+    lastContact = .now()
     let event = try inProtocol { () throws(ProtocolError) in try session.receive(frame) }
     switch event {
     case .refused(let refusal): throw AgentError(refusal)

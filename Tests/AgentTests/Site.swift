@@ -21,6 +21,8 @@ final class Site {
   let host: SiteHost
   let listener: Listener
   let link: FaultyLink
+  /// The agent's directory; enrolled, but with no configuration yet.
+  let agent: AgentDirectory
   private let credentials: Credentials
   private let mount: LoopMount?
 
@@ -29,6 +31,7 @@ final class Site {
     self.mount = mount
     let directory = try TemporaryDirectory("agent")
     self.directory = directory
+    agent = AgentDirectory(at: directory.file("state"))
     let place = mount?.path ?? directory.path
     disks = try sizes.enumerated().map { number, size in
       let path = "\(place)/disk\(number).img"
@@ -48,7 +51,8 @@ final class Site {
         from: authority, role: role, validity: .seconds(86400), now: .now()
       ).credentials
     }
-    credentials = try issue(.agent(machine.id), "agent")
+    try agent.make()
+    credentials = try issue(.agent(machine.id), "state/identity")
     let host = SiteHost(vault, machine, lock, disks)
     self.host = host
     var settings = ListenerSettings()
@@ -63,6 +67,14 @@ final class Site {
   deinit {
     try? listener.stop(within: .seconds(5))
     link.close()
+  }
+
+  /// What the agent's directory is to say.
+  var configuration: AgentConfiguration {
+    AgentConfiguration(
+      host: "127.0.0.1", controlPort: 8443, replicationPort: link.port,
+      vault: vault.description.id, vaultName: "site", machine: machine.id, name: "web01",
+      disks: disks)
   }
 
   /// Opens a session as an agent does that has just started.
@@ -126,6 +138,10 @@ final class SiteHost: ReplicationHost {
     var current: Connection?
     var isOpen = false
     var assignment: Assignment.State = .protected
+    var interval: UInt32 = 3600
+    var refusal: Refusal.Code?
+    var hellos: [Hello] = []
+    var reports: [Report] = []
     var reasons: [String] = []
     var bytes = 0
     var points: [String] = []
@@ -140,24 +156,48 @@ final class SiteHost: ReplicationHost {
   /// What agents are told to do from now on.
   func assign(_ new: Assignment.State) { state.withLock { $0.assignment = new } }
 
+  /// How long agents are to wait between two cycles, from the next session on.
+  func setInterval(_ seconds: UInt32) { state.withLock { $0.interval = seconds } }
+
+  /// Lets nobody in any more, for this reason, and ends the open session; nil lets agents in again.
+  func refuse(_ code: Refusal.Code?) {
+    state.withLock { $0.refusal = code }
+    if code != nil { state.withLock { $0.current }?.close() }
+  }
+
+  /// Tells the agent in session what to do from now on.
+  func order(_ new: Assignment.State, now: Bool = false) throws {
+    assign(new)
+    let order = Order(assignment: assignment, isNow: now)
+    try state.withLock { $0.current }?.send(order.frame(), within: .seconds(5))
+  }
+
+  private var assignment: Assignment {
+    let now = notes
+    return Assignment(
+      state: now.assignment, interval: now.interval, disks: disks.map(\.number))
+  }
+
   func admit(
     _ peer: PeerIdentity, _ hello: Hello, on connection: Connection
   ) throws(Rejection) -> OpenLog {
+    if let code = notes.refusal { throw Rejection(code, "The site lets nobody in.") }
     state.withLock { $0.current }?.close()
     let isFree = Program.poll(seconds: 10) { state.withLock { !$0.isOpen } }
     guard isFree else { throw Rejection(.busy, "Another session is open.") }
     do throws(VaultError) {
       let log = try MachineWriter(machine: machine, in: vault, lock: lock)
       state.withLock { ($0.isOpen, $0.current) = (true, connection) }
-      let assignment = Assignment(
-        state: state.withLock { $0.assignment }, disks: disks.map(\.number))
+      state.withLock { $0.hellos.append(hello) }
       return OpenLog(
         log: log, vault: vault.description.id, epoch: 0, assignment: assignment)
     } catch { throw Rejection(.unavailable, error.message) }
   }
 
   func isAlive(_ machine: Identifier, clock: Timestamp) {}
-  func reported(_ report: Report, by machine: Identifier) {}
+  func reported(_ report: Report, by machine: Identifier) {
+    state.withLock { $0.reports.append(report) }
+  }
   func stored(_ bytes: Int, point: RecoveryPoint?, of machine: Identifier) {
     state.withLock {
       $0.bytes += bytes

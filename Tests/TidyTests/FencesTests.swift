@@ -26,7 +26,8 @@ struct FencesTests {
       "Replication", "Vault",
     ]),
     "Agent": library.union([
-      "Bytes", "Capture", "FileIO", "Replication", "ReplicationService", "Vault",
+      "Bytes", "Capture", "FileIO", "Glibc", "Identity", "Replication", "ReplicationService",
+      "Vault",
     ]),
     "ControlAPI": library.union([
       "AsyncHTTPClient", "Bytes", "Capture", "Catalog", "FileIO", "Glibc", "HTTPTypes",
@@ -34,7 +35,7 @@ struct FencesTests {
       "NIOSSL", "Operations", "Replication", "Vault",
     ]),
     "tidemark": library.union([
-      "ArgumentParser", "Bytes", "Capture", "Catalog", "Codecs", "ControlAPI", "FileIO",
+      "Agent", "ArgumentParser", "Bytes", "Capture", "Catalog", "Codecs", "ControlAPI", "FileIO",
       "FuseMount", "Glibc", "Identity", "ImageFormats", "Logging", "Operations", "RecoveryTree",
       "ReplicationService", "Vault",
     ]),

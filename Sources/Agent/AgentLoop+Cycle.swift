@@ -1,0 +1,167 @@
+internal import Bytes
+internal import Capture
+internal import Replication
+internal import ReplicationService
+internal import Vault
+
+/// One cycle of an agent.
+extension AgentLoop {
+  /// Runs a cycle; gives whether the session can go on.
+  ///
+  /// After a cycle that broke off it can't: what the target has encoded and not sent is lost, and only a
+  /// new welcome tells where the log goes on.
+  func runCycle(
+    _ session: ServiceSession, _ target: RemoteTarget, _ configuration: AgentConfiguration
+  ) throws(AgentError) -> Bool {
+    let start = clock.now
+    let assignment = session.assignment
+    session.beginCycle()
+    let interval = Duration.seconds(max(1, Int(assignment.interval)))
+    nextCycle = start + interval
+    let disks = configuration.disks.filter { assignment.disks.contains($0.number) }
+    guard !disks.isEmpty else {
+      try fail("No disk is to be replicated. Add one with 'tidemark agent add-disk PATH'.", session)
+      return true
+    }
+    let watch = CycleWatch(self, session, activity(assignment, target))
+    watch.begin()
+    let result: CaptureResult
+    do throws(CaptureError) {
+      var options = CaptureOptions()
+      options.acceptSize = assignment.state == .resynchronising
+      result = try CaptureCycle(
+        machine: configuration.machine, disks: disks, options: options,
+        progress: { watch.look($0) }, cancelled: { watch.isOver }
+      ).run(with: target)
+    } catch {
+      try settle(error, session, watch)
+      return false
+    }
+    try finish(result, session, watch)
+    // A tick that was missed is not made up. What a broken cycle had left is done; now the present.
+    let missed = max(0, Int((clock.now - start) / interval))
+    nextCycle = result.resumed ? nil : start + interval * (missed + 1)
+    return true
+  }
+
+  private func activity(_ assignment: Assignment, _ target: RemoteTarget) -> Report.Activity {
+    if assignment.state == .resynchronising { return .resynchronising }
+    return target.cycle == nil ? .copying : .cycling
+  }
+
+  private func finish(
+    _ result: CaptureResult, _ session: ServiceSession, _ watch: CycleWatch
+  ) throws(AgentError) {
+    failure = ""
+    recovered()
+    held = max(held, session.durable)
+    status.durable = AgentStatus.Durable(
+      machine: session.welcome.machine.description, sequence: held.rawValue)
+    status.lastPoint = AgentStatus.Point(id: result.point.id, time: result.point.time.iso8601)
+    let changed = result.disks.reduce(0) { $0 + $1.changed }
+    note(
+      .info, "Made a recovery point",
+      [
+        "point": result.point.id, "changed": "\(changed)", "stored": "\(result.stored)",
+        "seconds": "\(result.elapsed.inSeconds)", "resumed": "\(result.resumed)",
+      ])
+    for advice in result.advice { note(.warning, advice) }
+    try session.report(report(.waiting, watch.last))
+  }
+
+  /// Decides what follows from a cycle that broke off.
+  private func settle(
+    _ error: CaptureError, _ session: ServiceSession, _ watch: CycleWatch
+  ) throws(AgentError) {
+    if cancellation.isCancelled {
+      throw AgentError(.cancelled, "The agent was told to stop.")
+    }
+    if error.code == .session || watch.failure != nil {
+      nextCycle = nil
+      let reason = session.failure ?? watch.failure ?? AgentError(.link, error.message)
+      failure = reason.message
+      throw reason
+    }
+    if error.code == .cancelled {
+      // Told to wait; what was stored stays, and the next cycle goes on from there.
+      nextCycle = nil
+      return
+    }
+    try fail(error.message, session)
+  }
+
+  private func fail(_ message: String, _ session: ServiceSession) throws(AgentError) {
+    failure = message
+    status.lastError = AgentStatus.Failure(time: now, message: message)
+    note(.error, message)
+    try session.report(report(.waiting))
+  }
+}
+
+/// Looks after the session while a cycle runs: reports, signs of life, and orders to stop.
+final class CycleWatch {
+  private let loop: AgentLoop
+  private let session: ServiceSession
+  private let activity: Report.Activity
+  private var next: ContinuousClock.Instant?
+  /// How far the cycle has come.
+  private(set) var last: CaptureProgress?
+  /// What ended the session.
+  private(set) var failure: AgentError?
+
+  init(_ loop: AgentLoop, _ session: ServiceSession, _ activity: Report.Activity) {
+    (self.loop, self.session, self.activity) = (loop, session, activity)
+  }
+
+  /// Whether the cycle is to stop at the next good place.
+  var isOver: Bool {
+    if failure != nil || loop.cancellation.isCancelled { return true }
+    switch session.assignment.state {
+    case .unprotected, .paused: return true
+    case .protected, .resynchronising: return false
+    }
+  }
+
+  /// Tells that the cycle begins.
+  func begin() { tell() }
+
+  /// Takes notice of the progress.
+  func look(_ progress: CaptureProgress) {
+    last = progress
+    if let next, loop.clock.now < next { return }
+    tell()
+  }
+
+  private func tell() {
+    next = loop.clock.now + loop.pace.report
+    loop.status.progress = last.map {
+      AgentStatus.Progress(
+        examinedBytes: $0.examined, totalBytes: $0.total, changedBytes: $0.changed)
+    }
+    do throws(AgentError) {
+      try session.report(loop.report(activity, last))
+      try session.keepAlive()
+    } catch { failure = error }
+    loop.status.lastContact = session.lastContact.iso8601
+    loop.show(activity.state)
+  }
+}
+
+extension Report.Activity {
+  fileprivate var state: AgentStatus.State {
+    switch self {
+    case .waiting: .waiting
+    case .copying: .copying
+    case .cycling: .cycling
+    case .resynchronising: .resynchronising
+    }
+  }
+}
+
+extension Duration {
+  /// Seconds, to the millisecond.
+  fileprivate var inSeconds: Double {
+    let (seconds, attoseconds) = components
+    return Double(seconds) + (Double(attoseconds) / 1e15).rounded() / 1000
+  }
+}

@@ -1,0 +1,95 @@
+internal import Bytes
+internal import Capture
+internal import FileIO
+internal import Replication
+internal import ReplicationService
+internal import Vault
+
+/// What an agent does while it has a session.
+extension AgentLoop {
+  /// Runs cycles and waits for orders. Returns when another session is needed: the disks were changed,
+  /// or a cycle broke off.
+  func converse(
+    _ session: ServiceSession, _ configuration: AgentConfiguration
+  ) throws(AgentError) {
+    try check(session.welcome, against: configuration)
+    let target = RemoteTarget(
+      session,
+      digests: DigestDirectory(
+        path: directory.digestsPath, vault: configuration.vault, machine: configuration.machine,
+        system: directory.system))
+    note(
+      .notice, "In session",
+      ["service": session.welcome.release, "state": "\(session.assignment.state)"])
+    status.serviceVersion = session.welcome.release
+    try session.report(report(.waiting))
+    var assignment = session.assignment
+    obey(assignment)
+    while !cancellation.isCancelled {
+      if session.assignment != assignment {
+        assignment = session.assignment
+        note(.notice, "New assignment", ["state": "\(assignment.state)"])
+        obey(assignment)
+      }
+      let wait = pause(in: session)
+      if wait == .zero {
+        guard try runCycle(session, target, configuration) else { return }
+      } else {
+        showWaiting(session)
+        try session.idle(for: wait)
+        recovered()
+        guard (try? directory.configuration()) == configuration else { return }
+      }
+    }
+  }
+
+  private func check(
+    _ welcome: Welcome, against configuration: AgentConfiguration
+  ) throws(AgentError) {
+    guard welcome.vault == configuration.vault, welcome.machine == configuration.machine else {
+      throw AgentError(
+        .refused,
+        "The service answers for machine \(welcome.machine) of vault \(welcome.vault), and this "
+          + "agent is enrolled as \(configuration.machine) in \(configuration.vault). Enrol again.")
+    }
+  }
+
+  private func obey(_ assignment: Assignment) {
+    rate.bytesPerSecond = assignment.bandwidth == 0 ? nil : Int(clamping: assignment.bandwidth)
+    status.intervalSeconds = Int(assignment.interval)
+    // The new interval counts from the last cycle, and may be over.
+    if let next = nextCycle {
+      nextCycle = min(next, clock.now + .seconds(max(1, Int(assignment.interval))))
+    }
+  }
+
+  /// How long there is nothing to do; zero if a cycle is due.
+  private func pause(in session: ServiceSession) -> Duration {
+    switch session.assignment.state {
+    case .unprotected, .paused: return .seconds(10)
+    case .protected, .resynchronising:
+      guard let next = nextCycle, !session.isCycleOrdered else { return .zero }
+      return max(.zero, next - clock.now)
+    }
+  }
+
+  private func showWaiting(_ session: ServiceSession) {
+    status.lastContact = session.lastContact.iso8601
+    let state: AgentStatus.State =
+      switch session.assignment.state {
+      case .unprotected: .unprotected
+      case .paused: .paused
+      case .protected, .resynchronising: .waiting
+      }
+    if failure.isEmpty { status.lastError = nil }
+    status.progress = nil
+    show(state)
+  }
+
+  /// How the agent is doing, with what the newest cycle failed of.
+  func report(_ activity: Report.Activity, _ progress: CaptureProgress? = nil) -> Report {
+    Report(
+      activity: activity, examined: progress?.examined ?? 0, total: progress?.total ?? 0,
+      changed: progress?.changed ?? 0, failure: String(failure.prefix(1000)))
+  }
+}

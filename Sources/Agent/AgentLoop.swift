@@ -1,0 +1,190 @@
+internal import Bytes
+internal import FileIO
+internal import Identity
+internal import Replication
+public import ReplicationService
+internal import Vault
+
+/// How patient an agent is. The defaults are for real machines.
+public struct AgentPace: Sendable {
+  /// How long one attempt to connect may take.
+  public var attempt = Duration.seconds(10)
+  /// Between two attempts while the service does not know the machine.
+  public var unknown = Duration.seconds(30)
+  /// Between two attempts while a person has to do something first.
+  public var rare = Duration.seconds(300)
+  /// Between two reports of progress.
+  public var report = Duration.seconds(1)
+
+  /// The defaults.
+  public init() {}
+}
+
+/// Something an agent has to tell, for a log.
+public struct AgentNote: Sendable {
+  /// How bad it is.
+  public enum Severity: Sendable, CaseIterable { case info, notice, warning, error }
+
+  /// How bad it is.
+  public let severity: Severity
+  /// What happened, in a few words or whole sentences.
+  public let message: String
+  /// Facts, by name.
+  public let fields: [String: String]
+}
+
+/// The work of an agent: holds a session with the service, and runs a cycle over the machine's disks at
+/// each interval of its assignment, and whenever the service orders one.
+///
+/// Runs on the thread that calls ``run()``. Whatever goes wrong with link and service is told, waited
+/// out, and gone on from; what was stored is never sent again.
+public final class AgentLoop {
+  let directory: AgentDirectory
+  let release: String
+  let pace: AgentPace
+  let cancellation: Cancellation
+  let rate = RateLimit()
+  let clock = ContinuousClock()
+  private let lock: AgentLock
+  private let tell: (AgentNote) -> Void
+
+  /// When the next cycle is due; nil for at once.
+  var nextCycle: ContinuousClock.Instant?
+  var status = AgentStatus()
+  var backoff = Backoff()
+  /// The newest number known to be durable.
+  var held = SequenceNumber.zero
+  /// Why the newest cycle made no recovery point; empty if it made one.
+  var failure = ""
+  private var lastTold = ""
+
+  /// Prepares to run in a directory whose lock is held.
+  ///
+  /// - Parameters:
+  ///   - directory: where the agent keeps what it knows.
+  ///   - lock: its lock, held for as long as the loop lives.
+  ///   - release: this release's version.
+  ///   - pace: how patient it is.
+  ///   - cancellation: ends the loop, in the middle of anything; what is stored stays.
+  ///   - tell: called on the loop's thread with what happens.
+  public init(
+    _ directory: AgentDirectory, lock: AgentLock, release: String, pace: AgentPace = AgentPace(),
+    cancellation: Cancellation, tell: @escaping (AgentNote) -> Void
+  ) {
+    (self.directory, self.lock, self.release) = (directory, lock, release)
+    (self.pace, self.cancellation, self.tell) = (pace, cancellation, tell)
+  }
+
+  /// Works until it is cancelled. Blocks.
+  ///
+  /// - Throws: what only a person can mend here: `.missing`, `.damaged` or `.state` of the directory.
+  public func run() throws(AgentError) {
+    defer { lock.release() }
+    defer { show(.stopped) }
+    try recall()
+    while !cancellation.isCancelled {
+      do throws(AgentError) { try attend() } catch {
+        if cancellation.isCancelled { break }
+        let pause = try pause(after: error)
+        complain(error, pause)
+        _ = cancellation.wait(for: pause)
+      }
+    }
+    note(.notice, "Ending")
+  }
+
+  /// Takes over what the last run knew.
+  private func recall() throws(AgentError) {
+    let configuration = try directory.configuration()
+    guard let old = directory.status() else { return }
+    (status.lastPoint, status.lastContact) = (old.lastPoint, old.lastContact)
+    guard let durable = old.durable, durable.machine == configuration.machine.description else {
+      return
+    }
+    held = SequenceNumber(rawValue: durable.sequence)
+  }
+
+  /// Connects and stays in session until something else is to be done.
+  private func attend() throws(AgentError) {
+    let configuration = try directory.configuration()
+    let files = try directory.identity()
+    let credentials = try inIdentity { () throws(IdentityError) in try files.load() }
+    let client = try onLink { () throws(TransportError) in
+      try Client(credentials: credentials, rate: rate, now: { .now() })
+    }
+    if status.state != .refused { show(.connecting) }
+    let connection = try onLink { () throws(TransportError) in
+      try client.connectPersistently(
+        to: configuration.host, port: configuration.replicationPort, attempt: pace.attempt,
+        backoff: &backoff, cancellation: cancellation,
+        failed: { error, pause in
+          complain(AgentError(error), pause)
+          // With another configuration this attempt is of no use any more.
+          return (try? directory.configuration()) == configuration
+        })
+    }
+    defer { connection.close() }
+    try cancellation.during({ connection.close() }) { () throws(AgentError) in
+      let session = try ServiceSession(
+        connection, hello: hello(configuration),
+        sign: { (try? credentials.signingKey.sign($0)) ?? [] })
+      defer { held = max(held, session.durable) }
+      try converse(session, configuration)
+    }
+  }
+
+  private func hello(_ configuration: AgentConfiguration) -> Hello {
+    Hello(
+      release: release, hostName: MachineFacts.hostName, system: MachineFacts.system,
+      addresses: MachineFacts.addresses, clock: .now(), held: held,
+      disks: configuration.disks.map {
+        Hello.Disk(configuration: $0, size: MachineFacts.size(of: $0))
+      })
+  }
+
+  /// How long to wait before the next attempt.
+  private func pause(after error: AgentError) throws(AgentError) -> Duration {
+    switch error.code {
+    case .missing, .damaged, .state, .locked, .unknown, .source: throw error
+    case .link, .protocolBroken, .cancelled: return backoff.next()
+    case .refused:
+      switch error.refusal {
+      case .unknown: return pace.unknown
+      case .epoch, .clock, nil: return pace.rare
+      case .busy, .full, .unavailable, .stopping, .protocolBroken: return backoff.next()
+      }
+    }
+  }
+
+  /// Tells of a failure, in the log only once while it stays the same.
+  private func complain(_ error: AgentError, _ pause: Duration) {
+    if error.message != lastTold {
+      note(
+        .warning, error.message,
+        ["code": error.refusal.map { "\($0)" } ?? error.code.rawValue, "pause": "\(pause)"])
+    }
+    lastTold = error.message
+    status.lastError = AgentStatus.Failure(time: now, message: error.message)
+    show(error.code == .refused ? .refused : .connecting)
+  }
+
+  /// Forgets what went wrong: it works again.
+  func recovered() {
+    guard !lastTold.isEmpty else { return }
+    lastTold = ""
+    backoff.reset()
+  }
+
+  func note(
+    _ severity: AgentNote.Severity, _ message: String, _ fields: [String: String] = [:]
+  ) { tell(AgentNote(severity: severity, message: message, fields: fields)) }
+
+  var now: String { Timestamp.now().iso8601 }
+
+  /// Writes the status file. Where that fails, the agent goes on: replication matters more.
+  func show(_ state: AgentStatus.State) {
+    if state == .stopped || state == .connecting { status.progress = nil }
+    (status.state, status.updated) = (state, now)
+    try? directory.write(status)
+  }
+}

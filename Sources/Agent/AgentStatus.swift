@@ -1,0 +1,95 @@
+internal import Bytes
+internal import FoundationEssentials
+
+/// How an agent is doing, as `status.json` and `agent status` tell it. The names of its fields are a
+/// promise.
+public struct AgentStatus: Codable, Hashable, Sendable {
+  /// What an agent is about.
+  public enum State: String, Codable, Sendable, CaseIterable {
+    /// It has no session with the service, and tries to get one.
+    case connecting
+    /// It waits for its next cycle.
+    case waiting
+    /// It copies everything for the first time.
+    case copying
+    /// It sends what changed.
+    case cycling
+    /// It compares with the replica.
+    case resynchronising
+    /// An operator has paused it.
+    case paused
+    /// Nobody has enabled the machine yet.
+    case unprotected
+    /// The service does not let it in.
+    case refused
+    /// It does not run.
+    case stopped
+  }
+
+  /// How far a cycle has come.
+  public struct Progress: Codable, Hashable, Sendable {
+    /// Bytes compared.
+    public var examinedBytes: UInt64
+    /// Bytes to compare.
+    public var totalBytes: UInt64
+    /// Bytes of pages that differ.
+    public var changedBytes: UInt64
+  }
+
+  /// A recovery point it made.
+  public struct Point: Codable, Hashable, Sendable {
+    /// The point's id.
+    public var id: String
+    /// The moment it shows.
+    public var time: String
+  }
+
+  /// Something that went wrong.
+  public struct Failure: Codable, Hashable, Sendable {
+    /// When.
+    public var time: String
+    /// What, and what to do.
+    public var message: String
+  }
+
+  /// What it is about.
+  public var state = State.stopped
+  /// When this was written.
+  public var updated = ""
+  /// The release of the service, once it has answered.
+  public var serviceVersion: String?
+  /// When something came from the service last.
+  public var lastContact: String?
+  /// Seconds from one cycle to the next.
+  public var intervalSeconds: Int?
+  /// The newest recovery point it made.
+  public var lastPoint: Point?
+  /// How far the cycle has come that runs.
+  public var progress: Progress?
+  /// Why the newest cycle or session failed; nil once one has worked.
+  public var lastError: Failure?
+  /// The newest number that is known to be durable, and of which machine.
+  public var durable: Durable?
+
+  /// A number of a machine's log.
+  public struct Durable: Codable, Hashable, Sendable {
+    /// The machine.
+    public var machine: String
+    /// The number.
+    public var sequence: UInt64
+  }
+
+  init() {}
+
+  init?(_ bytes: [UInt8]) {
+    guard let status = try? JSONDecoder().decode(Self.self, from: Data(bytes)) else { return nil }
+    self = status
+  }
+
+  func encode() -> [UInt8] {
+    let encoder = JSONEncoder()
+    encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
+    // Nothing in it is a number that can't be encoded.
+    return (try? encoder.encode(self)).map { Array($0) } ?? []
+  }
+}
