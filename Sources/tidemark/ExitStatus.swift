@@ -1,3 +1,4 @@
+internal import Agent
 internal import ArgumentParser
 internal import FuseMount
 internal import Operations
@@ -59,6 +60,19 @@ enum ExitStatus: Int32, CaseIterable {
     case .refused: self = .refused
     case .source: self = .source
     case .unwritable: self = .unwritable
+    case .cancelled: self = .interrupted
+    }
+  }
+
+  /// The status for what an agent could not do.
+  init(_ code: AgentError.Code) {
+    switch code {
+    case .link, .protocolBroken, .state: self = .failed
+    case .missing, .refused: self = .refused
+    case .damaged: self = .damaged
+    case .locked: self = .locked
+    case .unknown: self = .unknown
+    case .source: self = .source
     case .cancelled: self = .interrupted
     }
   }

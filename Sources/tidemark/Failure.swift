@@ -1,6 +1,8 @@
+internal import Agent
 internal import ArgumentParser
 internal import FuseMount
 internal import Glibc
+internal import Identity
 internal import Operations
 
 /// An error on its way out: the one place that turns errors into messages and exit statuses.
@@ -14,6 +16,9 @@ struct Failure {
   var outcome: (status: ExitStatus, message: String)? {
     switch error {
     case let error as OperationError: (ExitStatus(error.code), error.message)
+    case let error as AgentError: (ExitStatus(error.code), error.message)
+    case let error as IdentityError:
+      (error.code == .io ? .unwritable : .refused, error.message)
     case let error as MountError: (ExitStatus(error), error.message)
     default: nil
     }

@@ -31,7 +31,7 @@ struct Tidemark: ParsableCommand {
       VaultCommand.self, MachineCommand.self, ReplicateCommand.self, PointCommand.self,
       MountCommand.self, UnmountCommand.self, ExportCommand.self, VerifyCommand.self,
       StatusCommand.self, ServeCommand.self, JobsCommand.self, EventsCommand.self,
-      KeyCommand.self, TokenCommand.self,
+      KeyCommand.self, TokenCommand.self, AgentCommand.self,
     ])
 
   /// The version of Tidemark, which the service tells too.

@@ -117,7 +117,8 @@ import Testing
       ["point", "list"], ["point", "show"], ["mount"], ["unmount"], ["export"], ["verify"],
       ["status"], ["serve"], ["jobs"], ["events"], ["token", "create"], ["token", "list"],
       ["key", "create"], ["key", "list"], ["key", "revoke"],
-      ["token", "revoke"],
+      ["token", "revoke"], ["agent", "enrol"], ["agent", "add-disk"], ["agent", "remove-disk"],
+      ["agent", "preflight"], ["agent", "run"], ["agent", "status"],
     ]
     for command in commands {
       let help = try tool.start(command + ["--help"]).wait(seconds: 60)

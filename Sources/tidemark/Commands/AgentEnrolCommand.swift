@@ -1,0 +1,139 @@
+internal import Agent
+internal import ArgumentParser
+internal import Bytes
+internal import ControlAPI
+internal import FileIO
+internal import Identity
+internal import Operations
+internal import Vault
+
+/// `tidemark agent enrol`
+struct AgentEnrolCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "enrol",
+    abstract: "Make this machine known to a service, with a registration key.",
+    discussion: discussion(
+      """
+      The key comes from 'tidemark key create' at the service, and names the service's authority, so \
+      that nobody else can answer in its place. It is traded for a certificate; the private key is \
+      made here, and stays here. Both clocks must agree within 5 minutes.
+      """,
+      examples: [
+        "tidemark agent enrol --service vault.example.com --key-file web01.key",
+        "tidemark agent enrol --service 10.0.0.5:8443 --key TMK1-… --name web01",
+      ],
+      ends: [.locked, .refused, .unwritable]))
+
+  @Option(
+    help: ArgumentHelp(
+      "The service, with the port of its API if that is not \(ListenAddress.usualPort).",
+      valueName: "host[:port]"))
+  var service: String
+
+  @Option(help: ArgumentHelp("The registration key; others can see it in 'ps'.", valueName: "key"))
+  var key: String?
+
+  @Option(
+    help: ArgumentHelp("A file that holds the key.", valueName: "file"), completion: .file())
+  var keyFile: String?
+
+  @Option(help: "The machine's name in the vault. Default: its host name.")
+  var name: String?
+
+  @Flag(help: "Enrol although the machine is enrolled already; its disks are kept.")
+  var again = false
+
+  @OptionGroup var agent: AgentOption
+  @OptionGroup var output: OutputOption
+
+  func validate() throws {
+    guard (key == nil) != (keyFile == nil) else {
+      throw ValidationError("Name one of --key and --key-file.")
+    }
+    guard ServiceName(service) != nil else {
+      throw ValidationError("--service takes HOST or HOST:PORT.")
+    }
+  }
+
+  func run() throws {
+    guard let service = ServiceName(service) else { return }
+    let call = EnrolmentCall(
+      host: service.host, port: service.port ?? ListenAddress.usualPort,
+      key: try RegistrationKey(text: try keyText()))
+    let directory = try agent.directory()
+    try directory.make()
+    let lock = try directory.lock()
+    defer { lock.release() }
+    let disks = try disks(of: directory)
+    let trust = try call.authority()
+    let files = try directory.identity()
+    let request = try files.makeRequest(for: .agent(.random()))
+    let answer = try call.enrol(request, name: name, trusting: trust)
+    guard let machine = Identifier(answer.machine), let vault = Identifier(answer.vault),
+      vault == trust.vault, (1...65535).contains(answer.replicationPort)
+    else { throw OperationError(.failed, "The service answered for another vault than its own.") }
+    let credentials = try files.store(
+      certificatePEM: answer.certificate, authorityPEM: trust.certificatePEM, now: .now())
+    guard credentials.identity.role == .agent(machine) else {
+      throw OperationError(.failed, "The service answered with another machine's certificate.")
+    }
+    let configuration = AgentConfiguration(
+      host: call.host, controlPort: call.port, replicationPort: answer.replicationPort,
+      vault: vault, vaultName: answer.vaultName, machine: machine, name: answer.name, disks: disks)
+    try directory.save(configuration)
+    output.print(
+      AgentReport(configuration).document,
+      text: "Enrolled as '\(answer.name)' in the vault '\(answer.vaultName)'.\n"
+        + "Next: tidemark agent add-disk PATH, and tidemark agent run")
+  }
+
+  /// The disks of an earlier enrolment.
+  private func disks(of directory: AgentDirectory) throws -> [DiskConfiguration] {
+    guard directory.isEnrolled else { return [] }
+    guard again else {
+      throw OperationError(
+        .refused,
+        "This machine is enrolled already. To have it enrolled anew, add --again; its disks are kept."
+      )
+    }
+    // Damage is one of the reasons to enrol again.
+    return (try? directory.configuration())?.disks ?? []
+  }
+
+  private func keyText() throws(OperationError) -> String {
+    if let key { return key }
+    guard let keyFile else { return "" }
+    do throws(IOError) {
+      return String(
+        decoding: try FileSystem.system.readFile(keyFile, limit: 4096), as: UTF8.self)
+    } catch { throw OperationError(.refused, "The registration key can't be read. \(error)") }
+  }
+}
+
+/// A service as a person names it: `host`, `host:port`, `[address]:port`.
+struct ServiceName: Equatable {
+  let host: String
+  let port: Int?
+
+  /// Nil if it is none of these.
+  init?(_ text: String) {
+    let parts = text.split(separator: ":", omittingEmptySubsequences: false)
+    var (host, port) = (text[...], Substring?.none)
+    if text.hasPrefix("["), let end = text.lastIndex(of: "]") {
+      host = text[text.index(after: text.startIndex)..<end]
+      let rest = text[text.index(after: end)...]
+      guard rest.isEmpty || rest.hasPrefix(":") else { return nil }
+      port = rest.isEmpty ? nil : rest.dropFirst()
+    } else if parts.count == 2 {
+      (host, port) = (parts[0], parts[1])
+    }
+    guard !host.isEmpty, !host.contains(where: { $0.isWhitespace || $0 == "/" }) else { return nil }
+    if let port {
+      guard let number = UInt16(port), number > 0 else { return nil }
+      self.port = Int(number)
+    } else {
+      self.port = nil
+    }
+    self.host = String(host)
+  }
+}
