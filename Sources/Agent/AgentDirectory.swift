@@ -113,16 +113,16 @@ public struct AgentDirectory: Sendable {
   }
 
   /// How the agent is doing, or was when it ended; nil if none ever ran, or the file is damaged.
-  public func status() -> AgentStatus? {
+  public func status() -> AgentCondition? {
     guard let bytes = try? system.readFile(statusPath, limit: Self.sizeLimit) else { return nil }
-    return AgentStatus(bytes)
+    return AgentCondition(bytes)
   }
 
   /// How the agent is doing now: `.stopped` if none runs, whatever the last one has left behind.
   ///
   /// - Throws: as `lock` does, but for `.locked`.
-  public func currentStatus() throws(AgentError) -> AgentStatus {
-    var status = status() ?? AgentStatus()
+  public func currentStatus() throws(AgentError) -> AgentCondition {
+    var status = status() ?? AgentCondition()
     do throws(AgentError) {
       try lock().release()
       (status.state, status.progress) = (.stopped, nil)
@@ -131,7 +131,7 @@ public struct AgentDirectory: Sendable {
   }
 
   /// Replaces the status. It is not synced: it is for people, and written anew all the time.
-  func write(_ status: AgentStatus) throws(IOError) {
+  func write(_ status: AgentCondition) throws(IOError) {
     let temporary = statusPath + ".new"
     do { try system.remove(temporary) } catch { guard error.isMissing else { throw error } }
     let file = try File(temporary, .creating(permissions: 0o600), on: system)

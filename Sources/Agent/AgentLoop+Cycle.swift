@@ -55,9 +55,9 @@ extension AgentLoop {
     failure = ""
     recovered()
     held = max(held, session.durable)
-    status.durable = AgentStatus.Durable(
+    status.durable = AgentCondition.Durable(
       machine: session.welcome.machine.description, sequence: held.rawValue)
-    status.lastPoint = AgentStatus.Point(id: result.point.id, time: result.point.time.iso8601)
+    status.lastPoint = AgentCondition.Point(id: result.point.id, time: result.point.time.iso8601)
     let changed = result.disks.reduce(0) { $0 + $1.changed }
     note(
       .info, "Made a recovery point",
@@ -92,7 +92,7 @@ extension AgentLoop {
 
   private func fail(_ message: String, _ session: ServiceSession) throws(AgentError) {
     failure = message
-    status.lastError = AgentStatus.Failure(time: now, message: message)
+    status.lastError = AgentCondition.Failure(time: now, message: message)
     note(.error, message)
     try session.report(report(.waiting))
   }
@@ -135,7 +135,7 @@ final class CycleWatch {
   private func tell() {
     next = loop.clock.now + loop.pace.report
     loop.status.progress = last.map {
-      AgentStatus.Progress(
+      AgentCondition.Progress(
         examinedBytes: $0.examined, totalBytes: $0.total, changedBytes: $0.changed)
     }
     do throws(AgentError) {
@@ -148,7 +148,7 @@ final class CycleWatch {
 }
 
 extension Report.Activity {
-  fileprivate var state: AgentStatus.State {
+  fileprivate var state: AgentCondition.State {
     switch self {
     case .waiting: .waiting
     case .copying: .copying

@@ -75,7 +75,7 @@ extension AgentLoop {
 
   private func showWaiting(_ session: ServiceSession) {
     status.lastContact = session.lastContact.iso8601
-    let state: AgentStatus.State =
+    let state: AgentCondition.State =
       switch session.assignment.state {
       case .unprotected: .unprotected
       case .paused: .paused

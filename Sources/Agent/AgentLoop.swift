@@ -9,7 +9,7 @@ internal import Vault
 public struct AgentPace: Sendable {
   /// How long one attempt to connect may take.
   public var attempt = Duration.seconds(10)
-  /// Between two attempts while the service does not know the machine.
+  /// Between two attempts while the service does not know the machine, or nobody has enabled it.
   public var unknown = Duration.seconds(30)
   /// Between two attempts while a person has to do something first.
   public var rare = Duration.seconds(300)
@@ -50,7 +50,7 @@ public final class AgentLoop {
 
   /// When the next cycle is due; nil for at once.
   var nextCycle: ContinuousClock.Instant?
-  var status = AgentStatus()
+  var status = AgentCondition()
   var backoff = Backoff()
   /// The newest number known to be durable.
   var held = SequenceNumber.zero
@@ -112,7 +112,8 @@ public final class AgentLoop {
     let client = try onLink { () throws(TransportError) in
       try Client(credentials: credentials, rate: rate, now: { .now() })
     }
-    if status.state != .refused { show(.connecting) }
+    // What the service said last stays shown until it says something else.
+    if status.state != .refused, status.state != .unprotected { show(.connecting) }
     let connection = try onLink { () throws(TransportError) in
       try client.connectPersistently(
         to: configuration.host, port: configuration.replicationPort, attempt: pace.attempt,
@@ -149,7 +150,7 @@ public final class AgentLoop {
     case .link, .protocolBroken, .cancelled: return backoff.next()
     case .refused:
       switch error.refusal {
-      case .unknown: return pace.unknown
+      case .unknown, .unprotected: return pace.unknown
       case .epoch, .clock, nil: return pace.rare
       case .busy, .full, .unavailable, .stopping, .protocolBroken: return backoff.next()
       }
@@ -160,11 +161,15 @@ public final class AgentLoop {
   private func complain(_ error: AgentError, _ pause: Duration) {
     if error.message != lastTold {
       note(
-        .warning, error.message,
+        error.refusal == .unprotected ? .notice : .warning, error.message,
         ["code": error.refusal.map { "\($0)" } ?? error.code.rawValue, "pause": "\(pause)"])
     }
     lastTold = error.message
-    status.lastError = AgentStatus.Failure(time: now, message: error.message)
+    if error.refusal == .unprotected {
+      status.lastError = nil
+      return show(.unprotected)
+    }
+    status.lastError = AgentCondition.Failure(time: now, message: error.message)
     show(error.code == .refused ? .refused : .connecting)
   }
 
@@ -182,7 +187,7 @@ public final class AgentLoop {
   var now: String { Timestamp.now().iso8601 }
 
   /// Writes the status file. Where that fails, the agent goes on: replication matters more.
-  func show(_ state: AgentStatus.State) {
+  func show(_ state: AgentCondition.State) {
     if state == .stopped || state == .connecting { status.progress = nil }
     (status.state, status.updated) = (state, now)
     try? directory.write(status)

@@ -41,7 +41,7 @@ import Vault
   func locking() throws {
     let place = try TemporaryDirectory("agent")
     let directory = AgentDirectory(at: place.path)
-    var status = AgentStatus()
+    var status = AgentCondition()
     status.state = .cycling
     try directory.write(status)
     let lock = try directory.lock()

@@ -179,7 +179,7 @@ final class RunningAgent: Sendable {
   func hasPoints(_ count: Int) -> Bool { Program.poll(seconds: 20) { points() >= count } }
 
   /// Waits until the status file says so.
-  func becomes(_ condition: (AgentStatus) -> Bool) -> Bool {
+  func becomes(_ condition: (AgentCondition) -> Bool) -> Bool {
     Program.poll(seconds: 20) { site.status().map(condition) ?? false }
   }
 

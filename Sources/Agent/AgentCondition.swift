@@ -3,7 +3,7 @@ internal import FoundationEssentials
 
 /// How an agent is doing, as `status.json` and `agent status` tell it. The names of its fields are a
 /// promise.
-public struct AgentStatus: Codable, Hashable, Sendable {
+public struct AgentCondition: Codable, Hashable, Sendable {
   /// What an agent is about.
   public enum State: String, Codable, Sendable, CaseIterable {
     /// It has no session with the service, and tries to get one.
