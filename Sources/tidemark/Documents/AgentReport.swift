@@ -5,9 +5,9 @@ internal import Vault
 /// What an agent is, and how it is doing, as text and as JSON.
 struct AgentReport {
   let configuration: AgentConfiguration
-  let status: AgentStatus?
+  let status: AgentCondition?
 
-  init(_ configuration: AgentConfiguration, _ status: AgentStatus? = nil) {
+  init(_ configuration: AgentConfiguration, _ status: AgentCondition? = nil) {
     (self.configuration, self.status) = (configuration, status)
   }
 
@@ -27,7 +27,7 @@ struct AgentReport {
     let httpsPort: Int
     let replicationPort: Int
     let disks: [Disk]
-    let status: AgentStatus?
+    let status: AgentCondition?
   }
 
   var document: Document {

@@ -1,0 +1,135 @@
+import FileIO
+import Foundation
+import Support
+import Testing
+
+@testable import tidemark
+
+/// Goal: a machine goes from a registration key to recovery points with commands alone. Method: the real
+/// binary as service and as agent, over TLS on loopback.
+@Suite(.serialized) struct AgentCommandTests {
+  /// An agent's commands with a directory of their own.
+  private struct Agent {
+    let tool: Tool
+    let state: String
+
+    func start(_ arguments: [String]) throws -> Program {
+      try tool.start(["agent"] + arguments + ["--state", state])
+    }
+
+    func run(_ arguments: String...) throws -> Program.Result {
+      try start(arguments).wait(seconds: 60)
+    }
+
+    func require(_ arguments: String...) throws {
+      let result = try start(arguments).wait(seconds: 60)
+      try #require(result.succeeded, "\(arguments): \(result.report)")
+    }
+
+    func json(_ arguments: String...) throws -> [String: Any] {
+      let result = try start(arguments + ["--json"]).wait(seconds: 60)
+      let object = try JSONSerialization.jsonObject(with: Data(result.output.utf8))
+      return try #require(object as? [String: Any], "\(result.report)")
+    }
+
+    /// Runs the agent until `condition` holds, and ends it.
+    func work(until condition: () throws -> Bool) throws {
+      let program = try start(["run", "--foreground"])
+      defer { if program.isRunning { program.killGroup() } }
+      let isDone = try Program.poll(seconds: 60) { try !program.isRunning || condition() }
+      #expect(try isDone && condition(), "\(program.outputSoFar)")
+      program.signal(SIGTERM)
+      let result = program.wait(seconds: 20)
+      #expect(result.status == 0, "\(result.report)")
+    }
+  }
+
+  @Test("a machine enrols, is enabled, and its agent fills the vault")
+  func story() throws {
+    let tool = try Tool.withVault("agent")
+    let service = try RunningService(tool, "--https-port", "0", "--replication-port", "0")
+    let port = try #require(try service.notice()["httpsPort"] as? Int)
+    let image = try tool.image("web01.img", size: 24 << 20)
+    var random = SeededGenerator(for: "agent commands")
+    try File(image, .writing).write(random.bytes(3 << 20), at: 1 << 20)
+    let key = try #require(try tool.json("key", "create")["key"] as? String)
+    try FileSystem.system.replaceFile(tool.file("key"), with: Array(key.utf8), permissions: 0o600)
+
+    let agent = Agent(tool: tool, state: tool.file("state"))
+    #expect(try agent.run("status").status == 14)
+    let place = ["--service", "127.0.0.1:\(port)"]
+    let enrolled = try agent.json(
+      "enrol", place[0], place[1], "--key-file", tool.file("key"),
+      "--name", "web01")
+    #expect(enrolled["name"] as? String == "web01")
+    for name in ["agent.json", "identity/key.pem", "identity/certificate.pem"] {
+      #expect(try FileSystem.system.status(agent.state + "/" + name).permissions == 0o600)
+    }
+    // The key was good for one machine, and this machine is enrolled.
+    #expect(try agent.run("enrol", place[0], place[1], "--key", key).status == 14)
+    let other = Agent(tool: tool, state: tool.file("other"))
+    #expect(try other.run("enrol", place[0], place[1], "--key", key).status == 14)
+    #expect(!FileSystem.system.exists(other.state + "/agent.json"))
+
+    try agent.require("add-disk", image)
+    #expect(try agent.run("add-disk", image).status == 14)
+    #expect(try agent.run("add-disk", tool.file("none")).status == 15)
+    #expect(try agent.run("remove-disk", tool.file("none")).status == 13)
+    try agent.work {
+      let status = try agent.json("status")["status"] as? [String: Any]
+      return status?["state"] as? String == "unprotected"
+    }
+    try tool.require("machine", "enable", "web01")
+    try agent.work {
+      #expect(try agent.run("run").status == 11)
+      return try !tool.points(of: "web01").isEmpty
+    }
+    let out = tool.file("out.img")
+    try tool.require("export", "web01", "--point", "latest", "--format", "raw", out)
+    try Program.require("cmp", image, out)
+    let status = try agent.json("status")
+    let findings = try agent.json("preflight", "--time-source", "none")
+    let page = try PagesTests.page("JSON")
+    for field in CommandTests.fields(status).union(CommandTests.fields(findings)) {
+      #expect(page.contains("`\(field)`"), "\(field)")
+    }
+    let checks = try #require(findings["checks"] as? [[String: Any]])
+    for check in checks where (check["subject"] as? String)?.hasPrefix("port") == true {
+      #expect(check["verdict"] as? String == "ok", "\(check)")
+    }
+    try agent.require("remove-disk", image)
+    #expect(service.stop().status == 0)
+  }
+
+  @Test("a key of another vault is not shown to a service")
+  func stranger() throws {
+    let tool = try Tool.withVault("stranger")
+    let other = try Tool.withVault("other")
+    let service = try RunningService(tool, "--https-port", "0")
+    let port = try #require(try service.notice()["httpsPort"] as? Int)
+    let key = try #require(try other.json("key", "create")["key"] as? String)
+    let agent = Agent(tool: tool, state: tool.file("state"))
+    let result = try agent.run("enrol", "--service", "127.0.0.1:\(port)", "--key", key)
+    #expect(result.status == 14 && result.errors.contains("not the service"), "\(result.report)")
+    #expect(!FileSystem.system.exists(agent.state + "/agent.json"))
+  }
+
+  @Test("services are named with and without a port")
+  func names() {
+    #expect(ServiceName("vault.example.com")?.port == nil)
+    #expect(ServiceName("10.0.0.5:9000") == ServiceName("[10.0.0.5]:9000"))
+    #expect(ServiceName("fd00::5")?.host == "fd00::5")
+    #expect(ServiceName("[fd00::5]:9000")?.port == 9000)
+    for text in ["", ":1", "a:0", "a:x", "a:65536", "[::1]x", "http://a", "a b"] {
+      #expect(ServiceName(text) == nil, "\(text)")
+    }
+  }
+
+  @Test("the addresses that /etc/hosts lacks are found")
+  func hosts() {
+    let hosts = "127.0.0.1 localhost\n10.0.0.7\tweb01.example.org WEB01 # one\n#10.0.0.8 web01\n"
+    let missing = AgentPreflight.missing(
+      in: hosts, name: "web01", addresses: ["10.0.0.7", "10.0.0.8", "fe80::1"])
+    #expect(missing == ["10.0.0.8"])
+  }
+}
