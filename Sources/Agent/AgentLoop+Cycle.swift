@@ -66,7 +66,7 @@ extension AgentLoop {
         "seconds": "\(result.elapsed.inSeconds)", "resumed": "\(result.resumed)",
       ])
     for advice in result.advice { note(.warning, advice) }
-    try session.report(report(.waiting, watch.last))
+    try session.report(report(.waiting, watch.last, sending: watch.waited))
   }
 
   /// Decides what follows from a cycle that broke off.
@@ -103,6 +103,7 @@ final class CycleWatch {
   private let loop: AgentLoop
   private let session: ServiceSession
   private let activity: Report.Activity
+  private let before: Duration
   private var next: ContinuousClock.Instant?
   /// How far the cycle has come.
   private(set) var last: CaptureProgress?
@@ -111,7 +112,11 @@ final class CycleWatch {
 
   init(_ loop: AgentLoop, _ session: ServiceSession, _ activity: Report.Activity) {
     (self.loop, self.session, self.activity) = (loop, session, activity)
+    before = session.waited
   }
+
+  /// How long the cycle has waited for link and service.
+  var waited: Duration { session.waited - before }
 
   /// Whether the cycle is to stop at the next good place.
   var isOver: Bool {
@@ -139,7 +144,7 @@ final class CycleWatch {
         examinedBytes: $0.examined, totalBytes: $0.total, changedBytes: $0.changed)
     }
     do throws(AgentError) {
-      try session.report(loop.report(activity, last))
+      try session.report(loop.report(activity, last, sending: waited))
       try session.keepAlive()
     } catch { failure = error }
     loop.status.lastContact = session.lastContact.iso8601

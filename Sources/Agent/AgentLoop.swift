@@ -13,6 +13,8 @@ public struct AgentPace: Sendable {
   public var unknown = Duration.seconds(30)
   /// Between two attempts while a person has to do something first.
   public var rare = Duration.seconds(300)
+  /// Between two looks at whether disks were added or removed.
+  public var look = Duration.seconds(5)
   /// Between two reports of progress.
   public var report = Duration.seconds(1)
 

@@ -33,6 +33,8 @@ final class ServiceSession {
   private(set) var isCycleOrdered = false
   /// When something came from the service last.
   private(set) var lastContact = Timestamp.now()
+  /// How long it was waited for the link or the service, so far.
+  private(set) var waited = Duration.zero
   /// Why the session is over; nil while it lives.
   private(set) var failure: AgentError?
 
@@ -86,16 +88,19 @@ final class ServiceSession {
   /// Tells the service how the agent is doing.
   func report(_ report: Report) throws(AgentError) { try send(report.frame()) }
 
-  /// Takes what came, and says that the agent is alive if it was silent for a while.
-  func keepAlive() throws(AgentError) {
-    try takeWhatCame()
-    guard clock.now - lastSent >= Self.heartbeat else { return }
-    try send(Heartbeat(clock: .now()).frame())
+  /// Takes what came, and says that the agent is alive if it was silent for a while; gives whether
+  /// something came.
+  @discardableResult
+  func keepAlive() throws(AgentError) -> Bool {
+    let hasNews = try takeWhatCame()
+    if clock.now - lastSent >= Self.heartbeat { try send(Heartbeat(clock: .now()).frame()) }
+    return hasNews
   }
 
   /// Waits for orders, at most so long, and keeps the session alive meanwhile.
   func idle(for duration: Duration) throws(AgentError) {
-    try keepAlive()
+    // What came while nobody waited may be an order.
+    guard try !keepAlive() else { return }
     try take(within: min(duration, Self.heartbeat), isPatient: true)
   }
 
@@ -109,10 +114,12 @@ final class ServiceSession {
     lastSent = clock.now
   }
 
-  /// Runs `body`, and keeps why it failed: the cycle above only knows that the session is over.
+  /// Runs `body`, measures it, and keeps why it failed: the cycle above only knows that the session is over.
   private func remembering<Result>(
     _ body: () throws(AgentError) -> Result
   ) throws(AgentError) -> Result {
+    let start = clock.now
+    defer { waited += clock.now - start }
     do throws(AgentError) { return try body() } catch {
       if failure == nil { failure = explained(error) }
       throw failure ?? error
@@ -128,8 +135,11 @@ final class ServiceSession {
     return error
   }
 
-  private func takeWhatCame() throws(AgentError) {
-    while try take(within: .zero, isPatient: true) {}
+  @discardableResult
+  private func takeWhatCame() throws(AgentError) -> Bool {
+    var hasNews = false
+    while try take(within: .zero, isPatient: true) { hasNews = true }
+    return hasNews
   }
 
   /// Takes the next frame; false if none came and that is no failure.

@@ -36,8 +36,11 @@ import Vault
     let site = try Site(sizes: [4 << 20])
     let agent = try RunningAgent(site)
     #expect(agent.hasPoints(1))
+    let clock = ContinuousClock()
+    let ordered = clock.now
     try site.host.order(.protected, now: true)
     #expect(agent.hasPoints(2))
+    #expect(clock.now - ordered < .seconds(8))
     #expect(agent.end())
     #expect(site.host.notes.points.count == 2)
   }
@@ -87,13 +90,35 @@ import Vault
 
   @Test("a full vault is waited out; the agent says so, and goes on by itself when there is room")
   func full() throws {
-    let site = try Site(sizes: [4 << 20])
-    site.host.refuse(.full)
+    var random = SeededGenerator(for: "full vaults")
+    let mount = try LoopMount(.xfs, size: 512 << 20)
+    let site = try Site(sizes: [32 << 20], vaultOn: mount)
+    try site.write(random.bytes(30 << 20), at: 0)
+    let free = try FileSystem.system.space(at: mount.path).free
+    try Program.require("fallocate", "-l", "\(free - (12 << 20))", mount.file("ballast"))
     let agent = try RunningAgent(site)
     #expect(agent.becomes { $0.state == .refused && $0.lastError?.message.isEmpty == false })
+    #expect(site.host.notes.points.isEmpty)
+    try FileSystem.system.remove(mount.file("ballast"))
+    #expect(agent.hasPoints(1))
+    #expect(agent.becomes { $0.state == .waiting && $0.lastError == nil })
+    #expect(agent.end())
+    let point = try #require(try site.machine.snapshot().points.last)
+    #expect(try site.isSame(at: point))
+  }
+
+  @Test(
+    "an agent that is not let in says why, and comes in by itself when it may",
+    arguments: [Refusal.Code.busy, .unknown, .unprotected, .clock, .epoch, .stopping])
+  func refused(_ code: Refusal.Code) throws {
+    let site = try Site(sizes: [4 << 20])
+    site.host.refuse(code)
+    let agent = try RunningAgent(site)
+    let shown: AgentCondition.State = code == .unprotected ? .unprotected : .refused
+    #expect(agent.becomes { $0.state == shown })
     site.host.refuse(nil)
     #expect(agent.hasPoints(1))
-    #expect(agent.becomes { $0.state == .waiting })
+    #expect(agent.becomes { $0.state == .waiting && $0.lastError == nil })
     #expect(agent.end())
   }
 
@@ -164,6 +189,7 @@ final class RunningAgent: Sendable {
     DispatchQueue.global().async { [self] in
       var pace = AgentPace()
       (pace.attempt, pace.report) = (.seconds(5), .milliseconds(50))
+      pace.look = .milliseconds(200)
       (pace.unknown, pace.rare) = (.milliseconds(200), .milliseconds(200))
       let loop = AgentLoop(
         directory, lock: lock, release: "test", pace: pace, cancellation: cancellation

@@ -25,10 +25,14 @@ final class Site {
   let agent: AgentDirectory
   private let credentials: Credentials
   private let mount: LoopMount?
+  private let vaultMount: LoopMount?
 
-  /// Makes sparse files of these sizes for disks, on the mount if there is one.
-  init(sizes: [UInt64], capture: CaptureMode = .scan, on mount: LoopMount? = nil) throws {
-    self.mount = mount
+  /// Makes sparse files of these sizes for disks, on the mount if there is one; the vault lies on its own.
+  init(
+    sizes: [UInt64], capture: CaptureMode = .scan, on mount: LoopMount? = nil,
+    vaultOn vaultMount: LoopMount? = nil
+  ) throws {
+    (self.mount, self.vaultMount) = (mount, vaultMount)
     let directory = try TemporaryDirectory("agent")
     self.directory = directory
     agent = AgentDirectory(at: directory.file("state"))
@@ -39,7 +43,8 @@ final class Site {
       return DiskConfiguration(
         number: DiskNumber(number), path: path, capture: capture, format: .raw)
     }
-    let vault = try Vault.create(at: directory.file("vault"), name: "site", codec: .zstd)
+    let vault = try Vault.create(
+      at: vaultMount?.file("vault") ?? directory.file("vault"), name: "site", codec: .zstd)
     self.vault = vault
     let lock = try vault.lock()
     machine = try vault.addMachine(
