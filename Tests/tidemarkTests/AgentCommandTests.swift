@@ -101,6 +101,40 @@ import Testing
     #expect(service.stop().status == 0)
   }
 
+  @Test("an agent that is killed again and again brings the disk over all the same")
+  func kills() throws {
+    let tool = try Tool.withVault("agent-kills")
+    let service = try RunningService(tool, "--https-port", "0", "--replication-port", "0")
+    let port = try #require(try service.notice()["httpsPort"] as? Int)
+    let image = try tool.image("web01.img", size: 96 << 20)
+    var random = SeededGenerator(for: "killed agents")
+    try File(image, .writing).write(random.bytes(80 << 20), at: 1 << 20)
+    let key = try #require(try tool.json("key", "create")["key"] as? String)
+    let agent = Agent(tool: tool, state: tool.file("state"))
+    try agent.require(
+      "enrol", "--service", "127.0.0.1:\(port)", "--key", key, "--name", "web01")
+    try agent.require("add-disk", image)
+    try agent.work {
+      let status = try agent.json("status")["status"] as? [String: Any]
+      return status?["state"] as? String == "unprotected"
+    }
+    try tool.require("machine", "enable", "web01", "--interval", "10")
+    for _ in 0..<Count.of("TIDEMARK_KILLS", normally: 6) {
+      try File(image, .writing).write(
+        random.bytes(4096), at: UInt64(random.number(0..<20000)) * 4096)
+      let program = try agent.start(["run"])
+      Thread.sleep(forTimeInterval: Double(random.number(50..<900)) / 1000)
+      program.killGroup()
+      _ = program.wait(seconds: 20)
+    }
+    let before = try tool.points(of: "web01").count
+    try agent.work { try tool.points(of: "web01").count > before }
+    let out = tool.file("out.img")
+    try tool.require("export", "web01", "--point", "latest", "--format", "raw", out)
+    try Program.require("cmp", image, out)
+    #expect(service.stop().status == 0)
+  }
+
   @Test("a key of another vault is not shown to a service")
   func stranger() throws {
     let tool = try Tool.withVault("stranger")
