@@ -76,8 +76,9 @@ import Testing
           "bash",
           [
             "-c",
-            "cd \"$1\"; while :; do dd if=/dev/urandom of=live-$RANDOM bs=64k count=$((RANDOM % 9 + 1)) "
-              + "conv=fsync status=none; rm -f live-1*; done", "writer", path,
+            "cd \"$1\"; while :; do dd if=/dev/urandom of=live-$((RANDOM % 100)) bs=64k "
+              + "count=$((RANDOM % 9 + 1)) conv=fsync status=none; rm -f live-1*; done", "writer",
+            path,
           ])
         defer {
           writer.killGroup()
