@@ -112,9 +112,8 @@ import Testing
       let code = told?.code
       #expect(code == .handshake || code == .closed, "\(String(describing: told))")
     }
-    let port = service.port
-    try service.listener.stop(within: .seconds(5))
-    #expect(failure { _ = try client.connect(port) }?.code == .refused)
+    // A port that was in use may be another test's at once; nobody listens on the first one.
+    #expect(failure { _ = try client.connect(1) }?.code == .refused)
     for (host, port) in [("no.such.host.invalid", 9443), ("127.0.0.1", 0), ("127.0.0.1", 70000)] {
       let told = failure { _ = try client.connect(to: host, port: port, within: .seconds(20)) }
       #expect(told?.code == .unreachable, "\(host):\(port) \(String(describing: told))")
