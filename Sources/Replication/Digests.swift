@@ -62,7 +62,9 @@ public struct BlockQuery: Message, Hashable {
     disk = try reader.integer()
     size = try reader.integer()
     let (first, count) = (try reader.integer(UInt64.self), try reader.integer(UInt32.self))
-    guard count <= Self.limit, first < 1 << 32 else { throw ByteReader.ShortInput() }
+    guard count <= Self.limit, first < 1 << 32, size <= Layout.largestDisk else {
+      throw ByteReader.ShortInput()
+    }
     blocks = first..<first + UInt64(count)
     salt = Array(try reader.bytes(ContentDigest.saltSize))
   }
@@ -102,6 +104,7 @@ public struct PageQuery: Message, Hashable {
   public init(from reader: inout ByteReader) throws(ByteReader.ShortInput) {
     disk = try reader.integer()
     size = try reader.integer()
+    guard size <= Layout.largestDisk else { throw ByteReader.ShortInput() }
     blocks = try reader.list(limit: Self.limit) { reader throws(ByteReader.ShortInput) in
       let block = try reader.integer(UInt64.self)
       guard block < 1 << 32 else { throw ByteReader.ShortInput() }

@@ -63,8 +63,9 @@ public final class AgentHandler: ConnectionHandler {
       try act(step, on: connection)
     } catch {
       let frame = state.withLock { $0.session.refuse(error.refusal) }
-      try? connection.send(frame, within: replyTime)
+      // The log is free at once, however long a peer takes that does not read.
       end(error.refusal.text)
+      try? connection.send(frame, within: replyTime)
       connection.close()
     }
   }
@@ -182,7 +183,7 @@ extension MachineWriter {
     }
     switch group.end {
     case .commit: try commit()
-    case .mark(let point): return try mark(point)
+    case .mark(let point): return try mark(sent: point)
     case .abandon: try abandonUnmarked()
     }
     return nil

@@ -162,7 +162,10 @@ extension RecordHeader {
 extension RecordHeader {
   /// Where the cells of a data record end, or the header of a record without any; padding follows.
   var contentEnd: Int {
-    (0..<Layout.cellsPerBlock).reduce(Format.recordHeaderSize) { $0 + Int(cellLengths[$1]) }
+    guard type == .data else { return Format.recordHeaderSize }
+    return (0..<Layout.cellsPerBlock).reduce(Format.recordHeaderSize) {
+      $0 + Int(cellLengths[$1])
+    }
   }
 }
 

@@ -74,10 +74,41 @@ extension MachineWriter {
     if header.flags != RecordHeader.lastOfWrite || header.keyID != 0 {
       return "has flags or a key that are not known"
     }
+    let isBare = header.dataMask | header.zeroMask == 0 && header.cellLengths == CellLengths()
+    if header.type == .zero, !isBare { return "is of zeros, and names pages or cells" }
+    if header.type == .data, header.blockCount != 1 { return "is not of one block" }
     if !configuration.disks.contains(where: { UInt32($0.number) == header.disk }) {
       return "is about disk \(header.disk), which the machine has not"
     }
     return nil
+  }
+
+  /// Makes a recovery point that a source elsewhere describes, as `mark` does.
+  ///
+  /// - Throws: `.malformed` unless it is of disks of the machine, each once and of a size that a disk can
+  ///   have, and has a label that points may have.
+  public func mark(sent new: NewPoint) throws(VaultError) -> RecoveryPoint {
+    if let objection = objection(to: new) { throw malformed("a recovery point \(objection)") }
+    return try mark(new)
+  }
+
+  private func objection(to new: NewPoint) -> String? {
+    let numbers = new.disks.map(\.number)
+    guard !numbers.isEmpty, Set(numbers).count == numbers.count else {
+      return "names no disk, or one twice"
+    }
+    let known = Set(configuration.disks.map(\.number))
+    for disk in new.disks {
+      guard known.contains(disk.number) else {
+        return "is of disk \(disk.number), which the machine has not"
+      }
+      guard disk.size > 0, disk.size % 512 == 0, disk.size <= Layout.largestDisk else {
+        return "has a disk \(disk.number) of \(disk.size) bytes"
+      }
+    }
+    return new.label.flatMap { label in
+      PointSelector.objection(toLabel: label).map { "can't be labelled '\(label)': \($0)" }
+    }
   }
 
   private func malformed(_ what: String) -> VaultError {

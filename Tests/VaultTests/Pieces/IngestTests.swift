@@ -111,4 +111,47 @@ struct IngestTests {
     }
     try append(good)
   }
+
+  @Test("a record of zeros that names cells, and a record of two blocks' data, are refused")
+  func lyingHeaders() throws {
+    let position = try writer.position()
+    var header = RecordHeader(
+      type: .zero, sequence: position.sequence.next, time: .now(), blockCount: 1,
+      length: UInt32(Format.recordHeaderSize), hint: position.hint)
+    header.cellLengths[2] = 40_000
+    try expectRefused(try encoded(header), "zeros with a cell")
+    header.cellLengths = CellLengths()
+    header.zeroMask = 1
+    try expectRefused(try encoded(header), "zeros with a mask")
+    (header.type, header.blockCount, header.zeroMask) = (.data, 2, 1)
+    try expectRefused(try encoded(header), "data of two blocks")
+  }
+
+  /// The bytes of a record with this header and nothing else.
+  private func encoded(_ header: RecordHeader) throws -> [UInt8] {
+    var bytes = [UInt8](repeating: 0, count: Format.recordHeaderSize)
+    bytes.withUnsafeMutableBytes { header.encode(into: $0, identity: writer.machine.identity) }
+    return bytes
+  }
+
+  @Test(
+    "a recovery point of no disk, strange ones, one twice or impossible sizes is refused")
+  func strangePoints() throws {
+    let good = PointDisk(number: 0, size: 1 << 20)
+    let bad: [[PointDisk]] = [
+      [], [good, good], [PointDisk(number: 77, size: 512)], [PointDisk(number: 0, size: 0)],
+      [PointDisk(number: 0, size: 513)], [PointDisk(number: 0, size: 1 << 62)],
+    ]
+    for disks in bad { try expectRefused(NewPoint(disks: disks, time: .now())) }
+    try expectRefused(NewPoint(label: "latest", disks: [good], time: .now()))
+    _ = try writer.mark(sent: NewPoint(disks: [good], time: .now()))
+    #expect(writer.points.count == 1)
+  }
+
+  private func expectRefused(_ point: NewPoint) throws {
+    do {
+      _ = try writer.mark(sent: point)
+      Issue.record("a point of \(point.disks) labelled \(point.label ?? "nothing") was made")
+    } catch { #expect(error.code == .malformed) }
+  }
 }
