@@ -37,7 +37,8 @@ final class RemoteTarget: CaptureTarget {
     cycle = welcome.cycle
     settled = welcome.hasUnmarkedWrites ? .zero : welcome.position.sequence
     cursor = welcome.hasCursor ? welcome.position.newest : nil
-    sizes = Dictionary(uniqueKeysWithValues: welcome.disks.map { ($0.number, $0.size) })
+    sizes = [:]
+    for disk in welcome.disks { sizes[disk.number] = disk.size }
   }
 
   var hasUnmarkedWrites: Bool { stream.position.sequence > settled }

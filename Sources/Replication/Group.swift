@@ -106,7 +106,7 @@ extension NewPoint {
     let watched = try reader.flag()
     let cycle = try reader.integer(UInt64.self)
     let time = Timestamp(rawValue: try reader.integer())
-    let label = try reader.text()
+    let label = try reader.shortText()
     let disks = try reader.list(limit: 64) { reader throws(ByteReader.ShortInput) in
       try PointDisk(from: &reader)
     }

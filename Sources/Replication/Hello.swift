@@ -53,16 +53,19 @@ public struct Hello: Message, Hashable {
     let (low, high) = (try reader.integer(UInt16.self), try reader.integer(UInt16.self))
     guard low <= high else { throw ByteReader.ShortInput() }
     versions = low...high
-    release = try reader.text()
-    hostName = try reader.text()
-    system = try reader.text()
+    release = try reader.shortText()
+    hostName = try reader.shortText()
+    system = try reader.shortText()
     addresses = try reader.list(limit: Self.addressLimit) { reader throws(ByteReader.ShortInput) in
-      try reader.text()
+      try reader.shortText()
     }
     clock = Timestamp(rawValue: try reader.integer())
     held = SequenceNumber(rawValue: try reader.integer())
     disks = try reader.list(limit: Self.diskLimit) { reader throws(ByteReader.ShortInput) in
       try Disk(from: &reader)
+    }
+    guard Set(disks.map(\.configuration.number)).count == disks.count else {
+      throw ByteReader.ShortInput()
     }
   }
 
@@ -88,7 +91,7 @@ extension Hello.Disk {
     else { throw ByteReader.ShortInput() }
     size = try reader.integer()
     configuration = DiskConfiguration(
-      number: number, path: try reader.text(), capture: capture, format: format)
+      number: number, path: try reader.shortText(), capture: capture, format: format)
   }
 
   fileprivate func encode(into writer: inout ByteWriter) {

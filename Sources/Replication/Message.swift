@@ -127,6 +127,13 @@ extension ByteReader {
     return items
   }
 
+  /// Takes a text of at most 4096 bytes, which is kept and shown to people.
+  mutating func shortText() throws(ShortInput) -> String {
+    let text = try text()
+    guard text.utf8.count <= 4096 else { throw ShortInput() }
+    return text
+  }
+
   /// Takes a yes or no.
   mutating func flag() throws(ShortInput) -> Bool { try integer(UInt8.self) != 0 }
 }

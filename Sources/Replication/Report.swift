@@ -56,7 +56,7 @@ public struct Report: Message, Hashable {
     (reading, compressing, sending) = (
       try reader.integer(), try reader.integer(), try reader.integer()
     )
-    failure = try reader.text()
+    failure = try reader.shortText()
   }
 
   /// Writes the payload.

@@ -107,7 +107,7 @@ public struct Welcome: Message, Hashable {
   /// Reads the payload.
   public init(from reader: inout ByteReader) throws(ByteReader.ShortInput) {
     version = try reader.integer()
-    release = try reader.text()
+    release = try reader.shortText()
     clock = Timestamp(rawValue: try reader.integer())
     vault = try reader.identifier()
     machine = try reader.identifier()
@@ -224,7 +224,7 @@ public struct Refusal: Message, Hashable {
   public init(from reader: inout ByteReader) throws(ByteReader.ShortInput) {
     guard let code = Code(rawValue: try reader.integer()) else { throw ByteReader.ShortInput() }
     self.code = code
-    text = try reader.text()
+    text = try reader.shortText()
   }
 
   /// Writes the payload.
