@@ -21,6 +21,8 @@ public final class AgentHost: ReplicationHost {
     var reports: [Identifier: (report: Report, time: Timestamp)] = [:]
     var contacts: [Identifier: Timestamp] = [:]
     var revoked: Set<String> = []
+    /// Machines whose agents are kept out for a moment.
+    var barred: Set<Identifier> = []
     var listener: Listener?
   }
 
@@ -85,11 +87,21 @@ public final class AgentHost: ReplicationHost {
     state.withLock { $0.listener }?.cut { serials.contains($0.serial) }
   }
 
-  /// Ends a machine's session, and waits until its log is free.
-  func end(_ machine: Identifier, because reason: String) {
+  /// Runs `body` with the machine's session ended, its log free, and its agent kept out.
+  ///
+  /// - Throws: `.locked` if the log does not become free in time.
+  func keepingOut<Result>(
+    _ machine: Identifier, _ body: () throws(OperationError) -> Result
+  ) throws(OperationError) -> Result {
+    state.withLock { _ = $0.barred.insert(machine) }
+    defer { state.withLock { _ = $0.barred.remove(machine) } }
     state.withLock { $0.sessions[machine] }?.close()
-    _ = waitUntilFree(machine)
+    guard waitUntilFree(machine) else {
+      throw OperationError(
+        .locked, "The machine's log is still being written to. Try again in a moment.")
+    }
     writable.end(machine)
+    return try body()
   }
 
   /// Lets a machine's agent learn what it is to do by now: it connects anew.
@@ -131,6 +143,10 @@ public final class AgentHost: ReplicationHost {
     guard let machine = machines.first(where: { $0.id == id }) else {
       throw Rejection(
         .unprotected, "Protection of '\(agent.name)' is not enabled. The agent waits for it.")
+    }
+    let isBarred = state.withLock { $0.barred.contains(id) }
+    guard !isBarred else {
+      throw Rejection(.busy, "The protection of '\(agent.name)' is being changed.")
     }
     state.withLock { $0.sessions[id] }?.close()
     guard waitUntilFree(id) else {

@@ -60,6 +60,11 @@ extension VaultService {
   /// - Throws: `.refused` for a key that is not known, used up or expired, clocks too far apart, or a name
   ///   that is taken or breaks the rules; `.failed`, `.unwritable`.
   public func enrol(_ enrolment: Enrolment) throws(OperationError) -> Enrolment.Result {
+    // One after the other, so that no two get one name.
+    try writable.changingList { () throws(OperationError) in try enrolNext(enrolment) }
+  }
+
+  private func enrolNext(_ enrolment: Enrolment) throws(OperationError) -> Enrolment.Result {
     let (authority, now) = (try authority(), Timestamp.now())
     try checkClock(enrolment.clock, now)
     let name = try nameInVault(enrolment)

@@ -72,7 +72,8 @@ extension VaultService {
   public func agent(named name: String) throws(OperationError) -> AgentRecord {
     guard let agent = try agents().first(where: { $0.name == name }) else {
       throw OperationError(
-        .unknown, "No machine '\(name)' has enrolled. 'tidemark machine list' shows who has.")
+        .unknown, "No machine '\(name)' has enrolled. 'tidemark agent status' there tells its name."
+      )
     }
     return agent
   }
@@ -136,7 +137,7 @@ extension VaultService {
 
   /// Lets the replication of a machine rest, or go on.
   ///
-  /// - Throws: `.unknown`, or `.refused` if it is so already.
+  /// - Throws: `.unknown`.
   public func setPaused(_ isPaused: Bool, machine name: String) throws(OperationError) {
     let agent = try agent(named: name)
     try inCatalog { () throws(CatalogError) in
@@ -154,8 +155,9 @@ extension VaultService {
   /// - Throws: `.unknown`, or `.refused` while a mount or another reader has it open.
   public func disable(_ name: String) throws(OperationError) -> [String] {
     let agent = try agent(named: name)
-    agentHost.end(agent.machine, because: "Its protection is being disabled.")
-    let left = try RemoveMachine(name: name).run(in: writable)
+    let left = try agentHost.keepingOut(agent.machine) { () throws(OperationError) in
+      try RemoveMachine(name: name).run(in: writable)
+    }
     try inCatalog { () throws(CatalogError) in try catalog.removeSettings(of: agent.machine) }
     note(.warning, "protection-disabled", machine: name, "Protection of '\(name)' was disabled.")
     return left
