@@ -109,8 +109,8 @@ let package = Package(
       "Vault"),
     tool(
       "tidemark", "Agent", "ControlAPI", "Operations", "Catalog", "Identity", "RecoveryTree",
-      "FuseMount", "Capture", "ReplicationService", "Vault", "ImageFormats", "Bytes", "Codecs",
-      "FileIO", arguments, logging),
+      "FuseMount", "Capture", "Replication", "ReplicationService", "Vault", "ImageFormats", "Bytes",
+      "Codecs", "FileIO", arguments, logging),
 
     // C: shows the thread sanitizer the locks that Swift's Mutex takes.
     .target(name: "CThreadSanitizer", path: "Tests/CThreadSanitizer"),

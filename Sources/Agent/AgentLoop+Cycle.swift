@@ -23,7 +23,7 @@ extension AgentLoop {
       try fail("No disk is to be replicated. Add one with 'tidemark agent add-disk PATH'.", session)
       return true
     }
-    let watch = CycleWatch(self, session, activity(assignment, target))
+    let watch = CycleWatch(self, session, target, activity(assignment, target))
     watch.begin()
     let result: CaptureResult
     do throws(CaptureError) {
@@ -66,7 +66,7 @@ extension AgentLoop {
         "seconds": "\(result.elapsed.inSeconds)", "resumed": "\(result.resumed)",
       ])
     for advice in result.advice { note(.warning, advice) }
-    try session.report(report(.waiting, watch.last, sending: watch.waited))
+    try session.report(watch.report(.waiting))
   }
 
   /// Decides what follows from a cycle that broke off.
@@ -102,21 +102,39 @@ extension AgentLoop {
 final class CycleWatch {
   private let loop: AgentLoop
   private let session: ServiceSession
+  private let target: RemoteTarget
   private let activity: Report.Activity
-  private let before: Duration
+  private let before: (waited: Duration, compressing: Duration)
   private var next: ContinuousClock.Instant?
   /// How far the cycle has come.
-  private(set) var last: CaptureProgress?
+  private var last: CaptureProgress?
+  /// What was found of each disk that the cycle has come to.
+  private var disks: [Report.Disk] = []
+  /// What was found of the disks before the present one.
+  private var earlier: (examined: UInt64, changed: UInt64) = (0, 0)
   /// What ended the session.
   private(set) var failure: AgentError?
 
-  init(_ loop: AgentLoop, _ session: ServiceSession, _ activity: Report.Activity) {
-    (self.loop, self.session, self.activity) = (loop, session, activity)
-    before = session.waited
+  init(
+    _ loop: AgentLoop, _ session: ServiceSession, _ target: RemoteTarget,
+    _ activity: Report.Activity
+  ) {
+    (self.loop, self.session, self.target, self.activity) = (loop, session, target, activity)
+    before = (session.waited, target.compressing)
   }
 
-  /// How long the cycle has waited for link and service.
-  var waited: Duration { session.waited - before }
+  /// How the cycle is doing, and where its time went.
+  func report(_ activity: Report.Activity) -> Report {
+    var report = loop.report(activity)
+    if let last {
+      (report.examined, report.total, report.changed) = (last.examined, last.total, last.changed)
+      report.reading = last.reading.nanoseconds
+    }
+    report.compressing = (target.compressing - before.compressing).nanoseconds
+    report.sending = (session.waited - before.waited).nanoseconds
+    report.disks = disks
+    return report
+  }
 
   /// Whether the cycle is to stop at the next good place.
   var isOver: Bool {
@@ -132,9 +150,19 @@ final class CycleWatch {
 
   /// Takes notice of the progress.
   func look(_ progress: CaptureProgress) {
+    count(progress)
     last = progress
     if let next, loop.clock.now < next { return }
     tell()
+  }
+
+  private func count(_ progress: CaptureProgress) {
+    if disks.last?.number != progress.disk {
+      earlier = (last?.examined ?? 0, last?.changed ?? 0)
+      disks.append(Report.Disk(number: progress.disk, examined: 0, changed: 0))
+    }
+    disks[disks.count - 1].examined = progress.examined - min(progress.examined, earlier.examined)
+    disks[disks.count - 1].changed = progress.changed - min(progress.changed, earlier.changed)
   }
 
   private func tell() {
@@ -144,7 +172,7 @@ final class CycleWatch {
         examinedBytes: $0.examined, totalBytes: $0.total, changedBytes: $0.changed)
     }
     do throws(AgentError) {
-      try session.report(loop.report(activity, last, sending: waited))
+      try session.report(report(activity))
       try session.keepAlive()
     } catch { failure = error }
     loop.status.lastContact = session.lastContact.iso8601
@@ -164,6 +192,13 @@ extension Report.Activity {
 }
 
 extension Duration {
+  /// Whole nanoseconds; 0 for what is less than nothing.
+  fileprivate var nanoseconds: UInt64 {
+    let (seconds, attoseconds) = components
+    guard seconds >= 0, attoseconds >= 0 else { return 0 }
+    return UInt64(seconds) &* 1_000_000_000 &+ UInt64(attoseconds / 1_000_000_000)
+  }
+
   /// Seconds, to the millisecond.
   fileprivate var inSeconds: Double {
     let (seconds, attoseconds) = components

@@ -87,17 +87,7 @@ extension AgentLoop {
   }
 
   /// How the agent is doing, with what the newest cycle failed of.
-  ///
-  /// `sending` is how long the cycle has waited for link and vault.
-  func report(
-    _ activity: Report.Activity, _ progress: CaptureProgress? = nil, sending: Duration = .zero
-  ) -> Report {
-    let (seconds, attoseconds) = sending.components
-    return Report(
-      activity: activity, examined: progress?.examined ?? 0, total: progress?.total ?? 0,
-      changed: progress?.changed ?? 0,
-      sending: UInt64(max(0, seconds)) * 1_000_000_000
-        + UInt64(max(0, attoseconds / 1_000_000_000)),
-      failure: String(failure.prefix(1000)))
+  func report(_ activity: Report.Activity) -> Report {
+    Report(activity: activity, failure: String(failure.prefix(1000)))
   }
 }

@@ -142,7 +142,8 @@ public final class AgentLoop {
       addresses: MachineFacts.addresses, clock: .now(), held: held,
       disks: configuration.disks.map {
         Hello.Disk(configuration: $0, size: MachineFacts.size(of: $0))
-      })
+      },
+      findings: Preflight(in: directory, of: configuration).findings())
   }
 
   /// How long to wait before the next attempt.

@@ -49,6 +49,9 @@ final class RemoteTarget: CaptureTarget {
     set { stream.recordTime = newValue }
   }
 
+  /// How long compressing has taken so far.
+  var compressing: Duration { stream.encodingTime }
+
   func lastSize(of disk: DiskNumber) -> UInt64? { sizes[disk] }
 
   func replica(

@@ -46,6 +46,8 @@ public struct CaptureProgress: Sendable {
   public var changed: UInt64
   /// Time since the cycle began to read.
   public var elapsed: Duration
+  /// Time spent waiting for the disks.
+  public var reading: Duration
 }
 
 /// Why a cycle compared a whole disk where it could have compared less.

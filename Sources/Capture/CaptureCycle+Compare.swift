@@ -10,13 +10,14 @@ extension CaptureCycle {
     let start = clock.now
     var state = CaptureProgress(
       disk: 0, examined: 0, total: sources.reduce(0) { $0 + $1.total }, changed: 0,
-      elapsed: .zero)
+      elapsed: .zero, reading: .zero)
     var space = CloneSpaceWatch(clones, percent: options.cloneFloorPercent)
     var tallies: [DiskCapture] = []
     for source in sources {
       let before = state
       state.disk = source.disk.number
-      let tally = try compare(source, with: target) { (comparer) throws(CaptureError) in
+      let tally = try compare(source, with: target) { (comparer, waited) throws(CaptureError) in
+        state.reading = before.reading + waited
         state.examined = before.examined + comparer.examined
         state.changed = before.changed + comparer.changed
         state.elapsed = clock.now - start
@@ -28,10 +29,10 @@ extension CaptureCycle {
     return tallies
   }
 
-  /// Compares one disk; `step` is called after every piece.
+  /// Compares one disk; `step` is called after every piece, with how long was waited for the disk so far.
   private func compare(
     _ source: DiskSource, with target: any CaptureTarget,
-    step: (borrowing BlockComparer) throws(CaptureError) -> Void
+    step: (borrowing BlockComparer, Duration) throws(CaptureError) -> Void
   ) throws(CaptureError) -> DiskCapture {
     let number = source.disk.number
     let size = source.content.size
@@ -42,8 +43,9 @@ extension CaptureCycle {
     WindowReader(
       disk: number, path: source.disk.path, content: source.content, ranges: source.ranges
     ).start(into: handover)
-    while try takeOne(from: handover, into: &comparer) {
-      try step(comparer)
+    var waited = Duration.zero
+    while try takeOne(from: handover, into: &comparer, &waited) {
+      try step(comparer, waited)
       if cancelled() { throw try stopped(target) }
     }
     try comparer.finish()
@@ -54,9 +56,12 @@ extension CaptureCycle {
 
   /// Compares the next piece; false if there is none.
   private func takeOne(
-    from handover: Handover, into comparer: inout BlockComparer
+    from handover: Handover, into comparer: inout BlockComparer, _ waited: inout Duration
   ) throws(CaptureError) -> Bool {
-    switch handover.take() {
+    let start = ContinuousClock.now
+    let item = handover.take()
+    waited += ContinuousClock.now - start
+    switch item {
     case .window(let window):
       defer { handover.giveBack(window) }
       try comparer.compare(window)

@@ -20,6 +20,7 @@ public struct Hello: Message, Hashable {
   public static let type = MessageType.hello
   private static let addressLimit = 256
   private static let diskLimit = 64
+  private static let findingLimit = 128
 
   /// The versions of the protocol it speaks.
   public var versions: ClosedRange<UInt16> = ProtocolVersion.oldest...ProtocolVersion.newest
@@ -38,14 +39,17 @@ public struct Hello: Message, Hashable {
   public var held: SequenceNumber
   /// The disks it is to send.
   public var disks: [Disk]
+  /// What the agent found when it looked whether it can do its work.
+  public var findings: [Finding]
 
   /// Puts the message together.
   public init(
     release: String, hostName: String, system: String, addresses: [String], clock: Timestamp,
-    held: SequenceNumber, disks: [Disk]
+    held: SequenceNumber, disks: [Disk], findings: [Finding] = []
   ) {
     (self.release, self.hostName, self.system) = (release, hostName, system)
     (self.addresses, self.clock, self.held, self.disks) = (addresses, clock, held, disks)
+    self.findings = findings
   }
 
   /// Reads the payload.
@@ -67,6 +71,10 @@ public struct Hello: Message, Hashable {
     guard Set(disks.map(\.configuration.number)).count == disks.count else {
       throw ByteReader.ShortInput()
     }
+    findings = try reader.list(limit: Self.findingLimit) {
+      reader throws(ByteReader.ShortInput) in
+      try Finding(from: &reader)
+    }
   }
 
   /// Writes the payload.
@@ -80,6 +88,7 @@ public struct Hello: Message, Hashable {
     writer.integer(clock.rawValue)
     writer.integer(held.rawValue)
     writer.list(disks) { $1.encode(into: &$0) }
+    writer.list(findings) { $1.encode(into: &$0) }
   }
 }
 

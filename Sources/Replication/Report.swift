@@ -14,8 +14,24 @@ public struct Report: Message, Hashable {
     case resynchronising = 3
   }
 
+  /// What the cycle has found of one disk.
+  public struct Disk: Hashable, Sendable {
+    /// Which disk.
+    public var number: DiskNumber
+    /// Bytes looked at in this cycle.
+    public var examined: UInt64
+    /// Bytes of pages found changed in this cycle.
+    public var changed: UInt64
+
+    /// What was found of a disk.
+    public init(number: DiskNumber, examined: UInt64, changed: UInt64) {
+      (self.number, self.examined, self.changed) = (number, examined, changed)
+    }
+  }
+
   /// Travels in a frame of this type.
   public static let type = MessageType.report
+  private static let diskLimit = 64
 
   /// What it is doing.
   public var activity: Activity
@@ -33,15 +49,18 @@ public struct Report: Message, Hashable {
   public var sending: UInt64
   /// Why the newest cycle made no recovery point; empty if it made one.
   public var failure: String
+  /// What this cycle has found, disk by disk; disks it has not come to yet are left out.
+  public var disks: [Disk]
 
   /// Puts the message together.
   public init(
     activity: Activity, examined: UInt64 = 0, total: UInt64 = 0, changed: UInt64 = 0,
-    reading: UInt64 = 0, compressing: UInt64 = 0, sending: UInt64 = 0, failure: String = ""
+    reading: UInt64 = 0, compressing: UInt64 = 0, sending: UInt64 = 0, failure: String = "",
+    disks: [Disk] = []
   ) {
     (self.activity, self.examined, self.total) = (activity, examined, total)
     (self.changed, self.reading, self.compressing) = (changed, reading, compressing)
-    (self.sending, self.failure) = (sending, failure)
+    (self.sending, self.failure, self.disks) = (sending, failure, disks)
   }
 
   /// Reads the payload.
@@ -57,6 +76,11 @@ public struct Report: Message, Hashable {
       try reader.integer(), try reader.integer(), try reader.integer()
     )
     failure = try reader.shortText()
+    disks = try reader.list(limit: Self.diskLimit) { reader throws(ByteReader.ShortInput) in
+      Disk(
+        number: try reader.integer(), examined: try reader.integer(),
+        changed: try reader.integer())
+    }
   }
 
   /// Writes the payload.
@@ -64,5 +88,10 @@ public struct Report: Message, Hashable {
     writer.integer(activity.rawValue)
     for value in [examined, total, changed, reading, compressing, sending] { writer.integer(value) }
     writer.text(failure)
+    writer.list(disks) { writer, disk in
+      writer.integer(disk.number)
+      writer.integer(disk.examined)
+      writer.integer(disk.changed)
+    }
   }
 }

@@ -96,4 +96,12 @@ import Vault
     }
     #expect(done == 1, "some attempt came to its end")
   }
+
+  @Test("the addresses that /etc/hosts lacks are found")
+  func hosts() {
+    let hosts = "127.0.0.1 localhost\n10.0.0.7\tweb01.example.org WEB01 # one\n#10.0.0.8 web01\n"
+    let missing = Preflight.missing(
+      in: hosts, name: "web01", addresses: ["10.0.0.7", "10.0.0.8", "fe80::1"])
+    #expect(missing == ["10.0.0.8"])
+  }
 }

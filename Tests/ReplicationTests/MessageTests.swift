@@ -36,7 +36,8 @@ struct MessageTests {
         Hello.Disk(
           configuration: DiskConfiguration(
             number: 2, path: "/srv/a b.img", capture: .reflink, format: .raw), size: 4096)
-      ])
+      ],
+      findings: [Finding("space", .refused, "1 MiB free", advice: "Make room.")])
   }
 
   private static func welcome(_ random: inout SeededGenerator) -> Welcome {
@@ -72,7 +73,10 @@ struct MessageTests {
       try check(PageQuery(disk: 1, size: 1 << 30, blocks: [9, 1, 4], salt: salt))
       let digest = records.withUnsafeBytes { ContentDigest(of: $0, salt: salt) }
       try check(Digests(sequence: SequenceNumber(rawValue: 9), digests: [digest, nil, digest]))
-      try check(Report(activity: .copying, examined: 5, total: 9, failure: "no"))
+      try check(
+        Report(
+          activity: .copying, examined: 5, total: 9, failure: "no",
+          disks: [Report.Disk(number: 3, examined: 5, changed: 4)]))
     }
   }
 

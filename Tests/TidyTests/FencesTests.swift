@@ -37,7 +37,7 @@ struct FencesTests {
     "tidemark": library.union([
       "Agent", "ArgumentParser", "Bytes", "Capture", "Catalog", "Codecs", "ControlAPI", "FileIO",
       "FuseMount", "Glibc", "Identity", "ImageFormats", "Logging", "Operations", "RecoveryTree",
-      "ReplicationService", "Vault",
+      "Replication", "ReplicationService", "Vault",
     ]),
     "Support": [
       "Bytes", "CThreadSanitizer", "Codecs", "FileIO", "Glibc", "Synchronization", "Vault",

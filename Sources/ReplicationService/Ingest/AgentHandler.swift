@@ -129,7 +129,9 @@ public final class AgentHandler: ConnectionHandler {
   private func store(
     _ group: Group, _ open: Open, _ connection: Connection
   ) throws(Rejection) {
+    let start = ContinuousClock.now
     let point = try inLog { () throws(VaultError) in try open.log.store(group) }
+    host.spent(ContinuousClock.now - start, storing: open.machine)
     host.stored(group.records.count, point: point, of: open.machine)
     try reply(state.withLock { $0.session.stored(group, point: point) }, connection)
     guard point != nil else { return }

@@ -23,8 +23,16 @@ public protocol ReplicationHost: Sendable {
   /// A group is durable; `point` is the recovery point it made.
   func stored(_ bytes: Int, point: RecoveryPoint?, of machine: Identifier)
 
+  /// Making a group of the machine durable took so long.
+  func spent(_ duration: Duration, storing machine: Identifier)
+
   /// The session is over, for `reason` if it did not just end; the log may be given to the next one.
   func ended(_ machine: Identifier, reason: String?)
+}
+
+extension ReplicationHost {
+  /// Of no interest, unless a host says otherwise.
+  public func spent(_ duration: Duration, storing machine: Identifier) {}
 }
 
 /// What an agent is let in with.

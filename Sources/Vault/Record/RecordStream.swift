@@ -40,6 +40,9 @@ public final class RecordStream {
   /// Whether nothing waits to be encoded.
   public var isEmpty: Bool { batch.isEmpty }
 
+  /// How long encoding, which is mostly compressing, has taken so far.
+  public var encodingTime: Duration { batch.encodingTime }
+
   /// Whether `drain` has to be called before anything more is added.
   public var isFull: Bool { batch.isFull }
 

@@ -12,6 +12,9 @@ final class BlockBatch {
     byteCount: capacity * Format.largestBlockRecord, alignment: 4096)
   private var headers: [RecordHeader] = []
   private let encoders: [BlockRecordEncoder]
+  private let clock = ContinuousClock()
+  /// How long was spent on encoding so far.
+  private(set) var encodingTime = Duration.zero
 
   init() {
     let workers = max(1, min(8, ProcessInfo.processInfo.activeProcessorCount))
@@ -42,7 +45,7 @@ final class BlockBatch {
     identity: LogIdentity,
     _ body: (RecordHeader, UnsafeRawBufferPointer) throws(VaultError) -> Void
   ) throws(VaultError) {
-    encode(identity)
+    encodingTime += clock.measure { encode(identity) }
     defer { headers.removeAll(keepingCapacity: true) }
     for (index, header) in headers.enumerated() {
       let start = index * Format.largestBlockRecord
