@@ -16,8 +16,7 @@ extension AgentLoop {
     let start = clock.now
     let assignment = session.assignment
     session.beginCycle()
-    let interval = Duration.seconds(max(1, Int(assignment.interval)))
-    nextCycle = start + interval
+    nextCycle = start + .seconds(max(1, Int(assignment.interval)))
     let disks = configuration.disks.filter { assignment.disks.contains($0.number) }
     guard !disks.isEmpty else {
       try fail("No disk is to be replicated. Add one with 'tidemark agent add-disk PATH'.", session)
@@ -39,6 +38,7 @@ extension AgentLoop {
     }
     try finish(result, session, watch)
     // A tick that was missed is not made up. What a broken cycle had left is done; now the present.
+    let interval = Duration.seconds(max(1, Int(session.assignment.interval)))
     let missed = max(0, Int((clock.now - start) / interval))
     nextCycle = result.resumed ? nil : start + interval * (missed + 1)
     return true
@@ -104,6 +104,8 @@ final class CycleWatch {
   private let session: ServiceSession
   private let target: RemoteTarget
   private let activity: Report.Activity
+  private let state: Assignment.State
+  private var assignment: Assignment
   private let before: (waited: Duration, compressing: Duration)
   private var next: ContinuousClock.Instant?
   /// How far the cycle has come.
@@ -120,6 +122,7 @@ final class CycleWatch {
     _ activity: Report.Activity
   ) {
     (self.loop, self.session, self.target, self.activity) = (loop, session, target, activity)
+    (assignment, state) = (session.assignment, session.assignment.state)
     before = (session.waited, target.compressing)
   }
 
@@ -136,13 +139,10 @@ final class CycleWatch {
     return report
   }
 
-  /// Whether the cycle is to stop at the next good place.
+  /// Whether the cycle is to stop at the next good place: somebody wants that, or another one.
   var isOver: Bool {
     if failure != nil || loop.cancellation.isCancelled { return true }
-    switch session.assignment.state {
-    case .unprotected, .paused: return true
-    case .protected, .resynchronising: return false
-    }
+    return session.assignment.state != state || session.assignment.disks != assignment.disks
   }
 
   /// Tells that the cycle begins.
@@ -175,6 +175,10 @@ final class CycleWatch {
       try session.report(report(activity))
       try session.keepAlive()
     } catch { failure = error }
+    if session.assignment != assignment, !isOver {
+      assignment = session.assignment
+      loop.obey(assignment)
+    }
     loop.status.lastContact = session.lastContact.iso8601
     loop.show(activity.state)
   }

@@ -54,7 +54,7 @@ extension AgentLoop {
     }
   }
 
-  private func obey(_ assignment: Assignment) {
+  func obey(_ assignment: Assignment) {
     rate.bytesPerSecond = assignment.bandwidth == 0 ? nil : Int(clamping: assignment.bandwidth)
     status.intervalSeconds = Int(assignment.interval)
     // The new interval counts from the last cycle, and may be over.

@@ -32,6 +32,7 @@ import Vault
     if operation.id == "enrol" { return (operation.path, try JSON.encode(try enrolment(site))) }
     let bodies = [
       "enableMachine": #"{"exclude":[7],"cycleSeconds":60}"#,
+      "changeSettings": #"{"cycleSeconds":60,"bandwidth":1048576}"#,
       "addMachine": #"{"name":"new","disks":["\#(site.directory.file("spare.img"))"]}"#,
       "replicate": #"{"label":"by the API"}"#,
       "makeKey": #"{"label":"rack","validSeconds":60,"uses":2}"#,
@@ -51,7 +52,8 @@ import Vault
 
   /// Operations on a machine that enrolled; each gets one of its own, named after it.
   private static let agentOperations = [
-    "enableMachine", "disableMachine", "pauseMachine", "resumeMachine", "revokeAgent",
+    "enableMachine", "disableMachine", "pauseMachine", "resumeMachine", "revokeAgent", "settings",
+    "changeSettings", "orderCycle",
   ]
 
   private static func addAgents(to site: Site) throws {
@@ -64,7 +66,7 @@ import Vault
             number: 0, path: "/dev/vda", size: 1 << 20, capture: "scan", format: "raw")
         ], enrolled: .now(), lastContact: .now())
       try site.service.catalog.set(agent)
-      guard name == "disableMachine" else { continue }
+      guard ["disableMachine", "orderCycle"].contains(name) else { continue }
       let job = try site.service.enable(name, ProtectionOptions())
       _ = Program.poll(seconds: 20) { (try? site.service.jobs.job(job.id))?.state.isFinal == true }
     }
@@ -137,6 +139,8 @@ import Vault
       ("POST", "/v1/tokens", #"{"name":"","role":"reader"}"#, 422, "refused"),
       ("POST", "/v1/tokens", #"{"name":"reader","role":"reader"}"#, 422, "refused"),
       ("POST", "/v1/tokens", #"{"name":"x","role":"king"}"#, 400, "badRequest"),
+      ("POST", "/v1/machines/none/cycle", "", 404, "unknown"),
+      ("POST", "/v1/machines/none/settings", "{}", 404, "unknown"),
       ("DELETE", "/v1/tokens/none", "", 404, "unknown"),
       ("DELETE", "/v1/keys/none", "", 404, "unknown"),
       ("POST", "/v1/keys", #"{"uses":0}"#, 422, "refused"),

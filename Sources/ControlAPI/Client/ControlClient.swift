@@ -113,13 +113,13 @@ public struct ControlClient: Sendable {
   }
 
   /// One part of a path.
-  private static func part(_ text: String) -> String { PercentEncoding.encoded(text) }
+  static func part(_ text: String) -> String { PercentEncoding.encoded(text) }
 
-  private func get<Answer: Decodable>(_ target: String) throws(OperationError) -> Answer {
+  func get<Answer: Decodable>(_ target: String) throws(OperationError) -> Answer {
     try call("GET", target)
   }
 
-  private func post<Answer: Decodable>(
+  func post<Answer: Decodable>(
     _ target: String, _ document: some Encodable
   ) throws(OperationError) -> Answer {
     let body: [UInt8]
@@ -127,7 +127,7 @@ public struct ControlClient: Sendable {
     return try call("POST", target, body)
   }
 
-  private func call<Answer: Decodable>(
+  func call<Answer: Decodable>(
     _ method: String, _ target: String, _ body: [UInt8] = []
   ) throws(OperationError) -> Answer {
     let response = try transport.send(method, target, body)

@@ -12,12 +12,19 @@ public import Vault
 public final class AgentHost: ReplicationHost {
   private let vault: Vault
   private let writable: WritableVault
-  private let catalog: Catalog
-  private let state = Mutex(State())
+  let catalog: Catalog
+  let state = Mutex(State())
+  /// Held while an order is put together and sent, so that the last one is the one that holds.
+  let orders = Mutex(())
 
-  private struct State: Sendable {
+  struct State: Sendable {
     /// The connection of each machine's session.
     var sessions: [Identifier: Connection] = [:]
+    /// The disks of each machine in session.
+    var disks: [Identifier: [DiskNumber]] = [:]
+    /// Machines whose agents were let in and have said nothing since: for these, whether there are
+    /// orders they have to hear of then, and whether one of them is for a cycle at once.
+    var newcomers: [Identifier: (isOrdered: Bool, isNow: Bool)] = [:]
     var reports: [Identifier: (report: Report, time: Timestamp)] = [:]
     var contacts: [Identifier: Timestamp] = [:]
     var revoked: Set<String> = []
@@ -103,9 +110,6 @@ public final class AgentHost: ReplicationHost {
     writable.end(machine)
     return try body()
   }
-
-  /// Lets a machine's agent learn what it is to do by now: it connects anew.
-  func reassign(_ machine: Identifier) { state.withLock { $0.sessions[machine] }?.close() }
 
   /// What a machine's agent told last, and when.
   public func report(of machine: Identifier) -> (report: Report, time: Timestamp)? {
@@ -203,21 +207,18 @@ public final class AgentHost: ReplicationHost {
   private func open(
     _ machine: Machine, _ connection: Connection
   ) throws(OperationError) -> OpenLog {
-    let settings = try inCatalog { () throws(CatalogError) in
-      try catalog.settings(of: machine.id)
-    }
     let log = try inVault { () throws(VaultError) in
       try MachineWriter(machine: machine, in: vault, lock: writable.lock)
     }
-    state.withLock { $0.sessions[machine.id] = connection }
+    let disks = log.configuration.disks.map(\.number)
+    state.withLock { state in
+      state.sessions[machine.id] = connection
+      state.disks[machine.id] = disks
+      state.newcomers[machine.id] = (false, false)
+    }
     return OpenLog(
       log: log, vault: vault.description.id, epoch: 0,
-      assignment: Assignment(
-        state: settings.isPaused ? .paused : .protected,
-        interval: UInt32(clamping: settings.cycleSeconds),
-        applicationInterval: UInt32(clamping: settings.applicationSeconds),
-        bandwidth: UInt64(clamping: settings.bandwidth ?? 0),
-        disks: log.configuration.disks.map(\.number)))
+      assignment: try assignment(of: machine.id, disks))
   }
 
   /// Notes the contact, every few seconds.
@@ -249,6 +250,7 @@ public final class AgentHost: ReplicationHost {
   }
 
   private func contacted(_ machine: Identifier) {
+    welcomed(machine)
     let now = Timestamp.now()
     let isDue = state.withLock { state in
       if let last = state.contacts[machine], now.seconds - last.seconds < Self.contactInterval {
@@ -267,7 +269,10 @@ public final class AgentHost: ReplicationHost {
 
   /// Lets go of the machine.
   public func ended(_ machine: Identifier, reason: String?) {
-    state.withLock { _ = $0.sessions.removeValue(forKey: machine) }
+    state.withLock { state in
+      state.sessions[machine] = nil
+      state.newcomers[machine] = nil
+    }
     writable.end(machine)
   }
 }

@@ -145,7 +145,7 @@ extension VaultService {
       settings.isPaused = isPaused
       try catalog.set(settings)
     }
-    agentHost.reassign(agent.machine)
+    agentHost.order(agent.machine)
     let what = isPaused ? "paused" : "resumed"
     note(.info, "replication-\(what)", machine: name, "Replication of '\(name)' was \(what).")
   }

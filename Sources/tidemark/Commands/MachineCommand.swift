@@ -7,6 +7,7 @@ struct MachineCommand: ParsableCommand {
     subcommands: [
       MachineAddCommand.self, MachineListCommand.self, MachineShowCommand.self,
       MachineRemoveCommand.self, MachineEnableCommand.self, MachineDisableCommand.self,
-      MachinePauseCommand.self, MachineResumeCommand.self,
+      MachinePauseCommand.self, MachineResumeCommand.self, MachineSetCommand.self,
+      MachineReplicateCommand.self,
     ])
 }

@@ -1,0 +1,22 @@
+public import Operations
+
+/// What is asked of machines with an agent.
+extension ControlClient {
+  /// How a machine is replicated.
+  public func settings(of name: String) throws(OperationError) -> SettingsDocument {
+    try get("/v1/machines/\(Self.part(name))/settings")
+  }
+
+  /// Changes how a machine is replicated; gives how it is from now on.
+  public func change(
+    _ name: String, _ changes: MachineChanges
+  ) throws(OperationError) -> SettingsDocument {
+    try post("/v1/machines/\(Self.part(name))/settings", SettingsDocument(changes))
+  }
+
+  /// Lets a machine's agent begin a cycle at once; gives what there is to say to that.
+  public func orderCycle(of name: String) throws(OperationError) -> [String] {
+    let answer: RemarksDocument = try call("POST", "/v1/machines/\(Self.part(name))/cycle")
+    return answer.remarks
+  }
+}

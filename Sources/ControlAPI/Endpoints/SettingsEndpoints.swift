@@ -1,0 +1,17 @@
+internal import Catalog
+internal import Operations
+
+extension Endpoint {
+  /// How machines with an agent are replicated.
+  static let settingsEndpoints: [Endpoint] = [
+    .get("/v1/machines/{name}/settings", .reader) { call in
+      SettingsDocument(try call.service.settings(of: call.parameter("name")))
+    },
+    .post("/v1/machines/{name}/settings", .administrator) { (call: Call, body: SettingsDocument) in
+      SettingsDocument(try call.service.change(call.parameter("name"), body.changes))
+    },
+    .post("/v1/machines/{name}/cycle", .operator, status: 202) { call in
+      RemarksDocument(try call.service.orderCycle(of: call.parameter("name")))
+    },
+  ]
+}

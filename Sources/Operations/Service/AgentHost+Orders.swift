@@ -1,0 +1,60 @@
+internal import Bytes
+internal import Catalog
+internal import Replication
+internal import ReplicationService
+internal import Synchronization
+internal import Vault
+
+/// Telling agents in session what they are to do.
+extension AgentHost {
+  /// How long an order may wait for an agent that does not read.
+  private static let orderTime = Duration.seconds(2)
+
+  /// What a machine's agent is to do by now.
+  func assignment(
+    of machine: Identifier, _ disks: [DiskNumber]
+  ) throws(OperationError) -> Assignment {
+    let settings = try inCatalog { () throws(CatalogError) in try catalog.settings(of: machine) }
+    return Assignment(
+      state: settings.isPaused ? .paused : .protected,
+      interval: UInt32(clamping: settings.cycleSeconds),
+      applicationInterval: UInt32(clamping: settings.applicationSeconds),
+      bandwidth: UInt64(clamping: settings.bandwidth ?? 0), disks: disks)
+  }
+
+  /// Tells a machine's agent what it is to do by now, on the connection it has; an agent that does not
+  /// read is cut off, and learns it when it connects anew. Blocks for a moment at the most.
+  ///
+  /// `isNow` lets a cycle begin at once.
+  /// - Returns: whether there is a session.
+  @discardableResult
+  func order(_ machine: Identifier, isNow: Bool = false) -> Bool {
+    orders.withLock { _ in
+      let found = state.withLock { state -> (Connection, [DiskNumber], isNew: Bool)? in
+        guard let connection = state.sessions[machine] else { return nil }
+        let newcomer = state.newcomers[machine]
+        // Nothing comes before the welcome, which may be on its way with what held a moment ago.
+        if let newcomer { state.newcomers[machine] = (true, newcomer.isNow || isNow) }
+        return (connection, state.disks[machine] ?? [], newcomer != nil)
+      }
+      guard let (connection, disks, isNew) = found else { return false }
+      if !isNew { send(machine, connection, disks, isNow: isNow) }
+      return true
+    }
+  }
+
+  private func send(
+    _ machine: Identifier, _ connection: Connection, _ disks: [DiskNumber], isNow: Bool
+  ) {
+    do {
+      let order = Order(assignment: try assignment(of: machine, disks), isNow: isNow)
+      try connection.send(order.frame(), within: Self.orderTime)
+    } catch { connection.close() }
+  }
+
+  /// Notes that an agent has its welcome, and tells it what was ordered since that was put together.
+  func welcomed(_ machine: Identifier) {
+    let waiting = state.withLock { $0.newcomers.removeValue(forKey: machine) }
+    if let waiting, waiting.isOrdered { order(machine, isNow: waiting.isNow) }
+  }
+}

@@ -1,0 +1,85 @@
+internal import Bytes
+public import Catalog
+internal import FileIO
+
+/// What is to be another way in how a machine is replicated; nil for what stays.
+public struct MachineChanges: Hashable, Sendable {
+  /// Seconds between the beginnings of two cycles.
+  public var cycleSeconds: Int?
+  /// Seconds between two app-consistent points; 0 for none.
+  public var applicationSeconds: Int?
+  /// Bytes a second that its agent may send; 0 for no limit.
+  public var bandwidth: Int64?
+
+  /// No change.
+  public init() {}
+
+  func apply(to settings: inout MachineSettings) throws(OperationError) {
+    if let cycleSeconds {
+      guard (10...86400).contains(cycleSeconds) else {
+        throw OperationError(.refused, "A cycle is made every 10 seconds to every day.")
+      }
+      settings.cycleSeconds = cycleSeconds
+    }
+    if let applicationSeconds {
+      guard applicationSeconds == 0 || (60...86400).contains(applicationSeconds) else {
+        throw OperationError(
+          .refused,
+          "App-consistent recovery points are made every minute to every day, or never: 0.")
+      }
+      settings.applicationSeconds = applicationSeconds
+    }
+    if let bandwidth {
+      guard bandwidth == 0 || bandwidth >= 1024 else {
+        throw OperationError(
+          .refused, "An agent may send 1024 bytes a second or more; 0 is no limit.")
+      }
+      settings.bandwidth = bandwidth == 0 ? nil : bandwidth
+    }
+  }
+}
+
+extension VaultService {
+  /// How a machine that enrolled is replicated.
+  ///
+  /// - Throws: `.unknown`.
+  public func settings(of name: String) throws(OperationError) -> MachineSettings {
+    let agent = try agent(named: name)
+    return try inCatalog { () throws(CatalogError) in try catalog.settings(of: agent.machine) }
+  }
+
+  /// Changes how a machine that enrolled is replicated; its agent learns of it at once.
+  ///
+  /// - Throws: `.unknown`, or `.refused` for a value that is out of its range: nothing is changed then.
+  public func change(
+    _ name: String, _ changes: MachineChanges
+  ) throws(OperationError) -> MachineSettings {
+    let agent = try agent(named: name)
+    var settings = try settings(of: name)
+    try changes.apply(to: &settings)
+    let changed = settings
+    try inCatalog { () throws(CatalogError) in try catalog.set(changed) }
+    agentHost.order(agent.machine)
+    note(.info, "settings-changed", machine: name, "The settings of '\(name)' were changed.")
+    return changed
+  }
+
+  /// Lets the agent of a machine begin a cycle at once; gives what there is to say to that.
+  ///
+  /// - Throws: `.unknown`; `.refused` if the machine is not protected, or rests.
+  public func orderCycle(of name: String) throws(OperationError) -> [String] {
+    let agent = try agent(named: name)
+    let status = try agentStatuses().first { $0.agent.machine == agent.machine }
+    switch status?.state {
+    case .protected: break
+    case .paused:
+      throw OperationError(
+        .refused, "Replication of '\(name)' is paused: 'tidemark machine resume \(name)'.")
+    case .unprotected, nil:
+      throw OperationError(
+        .refused, "Protection of '\(name)' is not enabled: 'tidemark machine enable \(name)'.")
+    }
+    guard !agentHost.order(agent.machine, isNow: true) else { return [] }
+    return ["The agent of '\(name)' is not connected; what is due then begins when it is."]
+  }
+}

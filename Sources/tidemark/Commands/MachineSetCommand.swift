@@ -1,0 +1,89 @@
+internal import ArgumentParser
+internal import ControlAPI
+internal import Operations
+
+/// `tidemark machine set NAME`
+struct MachineSetCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "set", abstract: "Show or change how a machine with an agent is replicated.",
+    discussion: discussion(
+      "What is not given stays as it is. The agent learns of it at once, also while it works.",
+      examples: [
+        "tidemark machine set web01", "tidemark machine set web01 --interval 60",
+        "tidemark machine set web01 --bandwidth 10M",
+      ], ends: [.noVault, .locked, .unknown, .refused, .unwritable]))
+
+  @Argument(help: "The machine's name.")
+  var name: String
+
+  @Option(help: ArgumentHelp("Seconds between two cycles.", valueName: "seconds"))
+  var interval: Int?
+
+  @Option(
+    help: ArgumentHelp(
+      "Seconds between two app-consistent recovery points; 0 for none.", valueName: "seconds"))
+  var appInterval: Int?
+
+  @Option(
+    help: ArgumentHelp(
+      "Bytes a second that the agent may send, such as 500K or 10M; 'none' for no limit.",
+      valueName: "bytes"))
+  var bandwidth: ByteRate?
+
+  @OptionGroup var vault: VaultOption
+  @OptionGroup var output: OutputOption
+
+  func run() throws {
+    var changes = MachineChanges()
+    (changes.cycleSeconds, changes.applicationSeconds) = (interval, appInterval)
+    changes.bandwidth = bandwidth?.bytesPerSecond
+    let (name, chosen) = (name, changes)
+    let settings = try ServiceAccess.with(try vault.opened()) { access in
+      chosen == MachineChanges()
+        ? try access.client.settings(of: name) : try access.client.change(name, chosen)
+    }
+    output.print(settings, text: SettingsReport.text(settings))
+  }
+}
+
+/// `tidemark machine replicate NAME`
+struct MachineReplicateCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "replicate", abstract: "Let a machine's agent begin a cycle at once.",
+    discussion: discussion(
+      "The next cycle follows at the usual interval.",
+      examples: ["tidemark machine replicate web01"],
+      ends: [.noVault, .locked, .unknown, .refused, .unwritable]))
+
+  @Argument(help: "The machine's name.")
+  var name: String
+
+  @OptionGroup var vault: VaultOption
+
+  func run() throws {
+    let remarks = try ServiceAccess.with(try vault.opened()) {
+      try $0.client.orderCycle(of: name)
+    }
+    if remarks.isEmpty { Console.note("A cycle of '\(name)' begins.") }
+    for remark in remarks { Console.note(remark) }
+  }
+}
+
+/// Bytes a second, as people write them: a number, and K, M or G for 1024 of what comes before it.
+struct ByteRate: ExpressibleByArgument {
+  /// 0 for no limit.
+  let bytesPerSecond: Int64
+
+  init?(argument: String) {
+    guard argument != "none" else {
+      bytesPerSecond = 0
+      return
+    }
+    let places = "KMG".firstIndex { String($0) == argument.suffix(1).uppercased() }
+    let shift = places.map { 10 * ("KMG".distance(from: "KMG".startIndex, to: $0) + 1) } ?? 0
+    guard let number = Int64(places == nil ? argument[...] : argument.dropLast()),
+      (1...Int64.max >> Int64(shift)).contains(number)
+    else { return nil }
+    bytesPerSecond = number << Int64(shift)
+  }
+}
