@@ -13,6 +13,8 @@ public struct Credentials: Sendable, CustomStringConvertible {
   public let trust: Trust
   /// Who this end is.
   public let identity: PeerIdentity
+  /// The host names and addresses in the certificate, as a service's has them.
+  public let names: [String]
   private let key: P256.Signing.PrivateKey
 
   /// Puts together a key, its certificate, and the authority that issued it.
@@ -40,7 +42,13 @@ public struct Credentials: Sendable, CustomStringConvertible {
       throw IdentityError(
         .refused, "\(PEMText.sentence(name)) is not for the private key beside it. Enrol again.")
     }
+    names = HostName.all(in: certificate)
     (privateKeyPEM, self.certificatePEM) = (keyPEM, certificatePEM)
+  }
+
+  /// Whether the certificate carries all of these host names and addresses, however they are written.
+  public func carries(_ names: [String]) -> Bool {
+    Set(names.map(HostName.canonical)).isSubset(of: self.names)
   }
 
   /// What signs group commits.

@@ -16,6 +16,38 @@ enum HostName {
     return .dnsName(text.lowercased())
   }
 
+  /// The DNS names and addresses that a certificate carries, as text.
+  static func all(in certificate: Certificate) -> [String] {
+    guard let names = try? certificate.extensions.subjectAlternativeNames else { return [] }
+    return names.compactMap { name in
+      switch name {
+      case .dnsName(let text): text
+      case .ipAddress(let bytes): text(of: Array(bytes.bytes))
+      default: nil
+      }
+    }
+  }
+
+  /// A name or address as a certificate gives it back.
+  static func canonical(_ text: String) -> String {
+    let bytes = address(text, AF_INET, 4) ?? address(text, AF_INET6, 16)
+    return bytes.flatMap { self.text(of: $0) } ?? text.lowercased()
+  }
+
+  /// An IPv4 or IPv6 address as text (inet_ntop(3)).
+  private static func text(of address: [UInt8]) -> String? {
+    let family: Int32
+    switch address.count {
+    case 4: family = AF_INET
+    case 16: family = AF_INET6
+    default: return nil
+    }
+    var buffer = [CChar](repeating: 0, count: 64)
+    guard inet_ntop(family, address, &buffer, socklen_t(buffer.count)) != nil else { return nil }
+    return String(
+      decoding: buffer.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
+  }
+
   private static func address(_ text: String, _ family: Int32, _ count: Int) -> [UInt8]? {
     var bytes = [UInt8](repeating: 0, count: count)
     return inet_pton(family, text, &bytes) == 1 ? bytes : nil

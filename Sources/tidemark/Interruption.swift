@@ -5,12 +5,18 @@ internal import Synchronization
 /// that is safe too, as any crash is.
 enum Interruption {
   private static let signals = Atomic<Int>(0)
+  private static let hangUps = Atomic<Int>(0)
 
-  /// Starts to listen; call it before work that looks at `isRequested`.
-  static func listen() {
+  /// Starts to listen; call it before work that looks at `isRequested`. A service takes SIGHUP for a wish to
+  /// look at its files anew, and goes on.
+  static func listen(forHangUps isService: Bool = false) {
     // Makes the counter before a handler can need it.
     signals.store(0, ordering: .relaxed)
-    for number in [SIGINT, SIGTERM, SIGHUP] {
+    hangUps.store(0, ordering: .relaxed)
+    if isService {
+      signal(SIGHUP) { _ in Interruption.hangUps.store(1, ordering: .relaxed) }
+    }
+    for number in [SIGINT, SIGTERM] + (isService ? [] : [SIGHUP]) {
       signal(number) { _ in
         let before = Interruption.signals.add(1, ordering: .relaxed).oldValue
         if before > 0 { _exit(ExitStatus.interrupted.rawValue) }
@@ -20,6 +26,9 @@ enum Interruption {
 
   /// Whether someone wants the work to stop.
   static var isRequested: Bool { signals.load(ordering: .relaxed) > 0 }
+
+  /// Whether a SIGHUP came since this was asked last.
+  static func takeHangUp() -> Bool { hangUps.exchange(0, ordering: .relaxed) > 0 }
 
   /// Lets time pass; a signal that comes meanwhile ends the wait if it is the first.
   static func wait(milliseconds: Int, unlessRequested: Bool = true) {

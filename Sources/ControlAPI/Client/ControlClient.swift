@@ -77,6 +77,14 @@ public struct ControlClient: Sendable {
     let _: RemarksDocument = try call("DELETE", "/v1/keys/\(Self.part(id))")
   }
 
+  /// Gives the service a new key and certificate of its own.
+  public func rotateCertificate() throws(OperationError) -> CertificateDocument {
+    try call("POST", "/v1/service/certificate")
+  }
+
+  /// The service's clock.
+  public func clock() throws(OperationError) -> ClockDocument { try get("/v1/clock") }
+
   /// The authority that the service's certificates are issued by.
   public func authority() throws(OperationError) -> AuthorityDocument { try get("/v1/authority") }
 

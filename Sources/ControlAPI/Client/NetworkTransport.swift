@@ -13,8 +13,9 @@ public final class NetworkTransport: ControlTransport {
     case socket(String)
     /// Behind HTTPS; `authority` is the PEM of the certificate authority that is trusted.
     case https(host: String, port: Int, authority: String)
-    /// Behind HTTPS with a certificate of the vault's own authority, by whatever name; nil to trust
-    /// whoever answers, which is only good for asking who the authority is.
+    /// Behind HTTPS with a certificate of the vault's own authority, which is asked for by
+    /// ``ControlServer/vaultServerName``; nil to trust whoever answers, which is only good for asking who
+    /// the authority is.
     case vault(host: String, port: Int, authority: String?)
   }
 
@@ -37,6 +38,9 @@ public final class NetworkTransport: ControlTransport {
         connect: .seconds(5), read: .seconds(Self.seconds)))
     configuration.connectionPool.retryConnectionEstablishment = false
     configuration.httpVersion = .http1Only
+    if case .vault(let host, _, _) = place {
+      configuration.dnsOverride = [ControlServer.vaultServerName: host]
+    }
     do { configuration.tlsConfiguration = try Self.security(at: place) } catch {
       throw OperationError(.refused, "The authority's certificate can't be used: \(error).")
     }
@@ -108,8 +112,9 @@ public final class NetworkTransport: ControlTransport {
   private var url: String {
     switch place {
     case .socket(let path): "http+unix://" + PercentEncoding.encoded(path)
-    case .https(let host, let port, _), .vault(let host, let port, _):
+    case .https(let host, let port, _):
       "https://" + (host.contains(":") ? "[\(host)]" : host) + ":\(port)"
+    case .vault(_, let port, _): "https://\(ControlServer.vaultServerName):\(port)"
     }
   }
 

@@ -22,6 +22,7 @@ public final class ControlServer: Sendable {
   private let workers: NIOThreadPool
   private let executor = QueueExecutor()
   private let open = Mutex<[Listener]>([])
+  let shown = ShownCertificates()
 
   /// A listener that accepts connections.
   private struct Listener: Sendable {
@@ -54,10 +55,11 @@ public final class ControlServer: Sendable {
       try openSocket(path, group: group)
       return port
     case .https(let host, let port, let certificate, let key):
+      try shown.set(certificate: certificate, key: key)
       let secured: TLSChannel<HTTP1Channel>
       do {
         secured = try TLSChannel(
-          http, tlsConfiguration: try Self.security(certificate: certificate, key: key))
+          http, tlsConfiguration: try security(certificate: certificate, key: key))
       } catch {
         throw OperationError(
           .refused, "The certificate and key for HTTPS can't be used: \(error). Give both as PEM.")
@@ -67,12 +69,15 @@ public final class ControlServer: Sendable {
     }
   }
 
-  private static func security(certificate: String, key: String) throws -> TLSConfiguration {
+  private func security(certificate: String, key: String) throws -> TLSConfiguration {
     let chain = try NIOSSLCertificate.fromPEMBytes(Array(certificate.utf8))
     let key = try NIOSSLPrivateKey(bytes: Array(key.utf8), format: .pem)
     var configuration = TLSConfiguration.makeServerConfiguration(
       certificateChain: chain.map { .certificate($0) }, privateKey: .privateKey(key))
     configuration.minimumTLSVersion = .tlsv13
+    configuration.sslContextCallback = { [shown] client, promise in
+      promise.succeed(shown.identity(for: client.serverHostname))
+    }
     return configuration
   }
 

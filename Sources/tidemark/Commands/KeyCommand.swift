@@ -7,8 +7,12 @@ internal import Operations
 struct KeyCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "key",
-    abstract: "Make the keys that machines enrol with, look at them, or revoke one.",
-    subcommands: [KeyCreateCommand.self, KeyListCommand.self, KeyRevokeCommand.self])
+    abstract:
+      "Make the keys that machines enrol with, look at them, revoke one, or renew the service's.",
+    subcommands: [
+      KeyCreateCommand.self, KeyListCommand.self, KeyRevokeCommand.self,
+      KeyRotateServiceCommand.self,
+    ])
 }
 
 /// `tidemark key create`
@@ -20,6 +24,7 @@ struct KeyCreateCommand: ParsableCommand {
         + "carries. Only a digest of its secret is kept.",
       examples: [
         "tidemark key create", "tidemark key create --label rack-7 --uses 12 --valid 2d",
+        "tidemark key create --machine web01",
       ],
       ends: [.noVault, .locked, .damaged, .refused, .unwritable]))
 
@@ -32,6 +37,12 @@ struct KeyCreateCommand: ParsableCommand {
   @Option(help: ArgumentHelp("How many machines it may enrol.", valueName: "count"))
   var uses = 1
 
+  @Option(
+    help: ArgumentHelp(
+      "The machine it enrols anew, under its old name; its earlier certificates are revoked then.",
+      valueName: "name"))
+  var machine: String?
+
   @OptionGroup var vault: VaultOption
   @OptionGroup var output: OutputOption
 
@@ -40,7 +51,8 @@ struct KeyCreateCommand: ParsableCommand {
   }
 
   func run() throws {
-    let wanted = NewKeyDocument(label: label, validSeconds: Lifetime(valid)?.seconds, uses: uses)
+    let wanted = NewKeyDocument(
+      label: label, validSeconds: Lifetime(valid)?.seconds, uses: uses, machine: machine)
     let key = try ServiceAccess.with(try vault.opened()) { try $0.client.makeKey(wanted) }
     output.print(key, text: key.key ?? "")
     if !output.json {
@@ -82,6 +94,27 @@ struct KeyRevokeCommand: ParsableCommand {
   func run() throws {
     try ServiceAccess.with(try vault.opened()) { try $0.client.revokeKey(id) }
     Console.note("Revoked the registration key \(id).")
+  }
+}
+
+/// `tidemark key rotate-service`
+struct KeyRotateServiceCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "rotate-service",
+    abstract: "Give the service a new key and certificate of its own.",
+    discussion: discussion(
+      "It does that by itself when two thirds of the life of the old one are over. New connections see "
+        + "the new one at once, live ones go on; agents and relays know it by the vault's authority, and "
+        + "notice nothing. SIGHUP has a running service do the same.",
+      examples: ["tidemark key rotate-service", "tidemark key rotate-service --json"],
+      ends: [.noVault, .locked, .damaged, .refused, .unwritable]))
+
+  @OptionGroup var vault: VaultOption
+  @OptionGroup var output: OutputOption
+
+  func run() throws {
+    let made = try ServiceAccess.with(try vault.opened()) { try $0.client.rotateCertificate() }
+    output.print(made, text: "Certificate \(made.serial), good until \(made.notAfter).")
   }
 }
 

@@ -19,6 +19,8 @@ struct ServeCommand: ParsableCommand {
       (httpsPort), and a variable (TIDEMARK_HTTPS_PORT). An option counts more than a variable, and \
       that more than the file.
 
+      SIGHUP has it read the files of its HTTPS certificate anew and renew its own certificate.
+
       SIGTERM or SIGINT ends the service: jobs are asked to stop, and go on from there when they are \
       started again. A second one ends it at once, which is safe too.
       """,
@@ -134,14 +136,17 @@ struct ServeCommand: ParsableCommand {
   }
 
   private func serve(_ settings: ServiceSettings, _ vault: Vault, _ logger: Logger) throws {
-    Interruption.listen()
+    Interruption.listen(forHangUps: true)
     let server = try VaultServer(settings, vault, logger)
     do { try server.begin() } catch {
       _ = server.end()
       throw error
     }
     ServiceManager.tell("READY=1")
-    while !Interruption.isRequested { Interruption.wait(milliseconds: 1000) }
+    while !Interruption.isRequested {
+      Interruption.wait(milliseconds: 1000)
+      server.tend(isAsked: Interruption.takeHangUp())
+    }
     ServiceManager.tell("STOPPING=1")
     logger.notice("Ending")
     let isQuiet = server.end()

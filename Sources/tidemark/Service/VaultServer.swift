@@ -17,7 +17,11 @@ final class VaultServer {
   private let control: Control
   private let server: ControlServer
   private var hasMounted = false
+  private let clock = ContinuousClock()
+  private var nextLook: ContinuousClock.Instant
 
+  /// Between two looks at certificates.
+  private static let lookInterval = Duration.seconds(6 * 3600)
   /// Milliseconds that requests are still answered after the last job ended.
   private static let grace = 500
 
@@ -26,6 +30,7 @@ final class VaultServer {
     _ settings: ServiceSettings, _ vault: Vault, _ logger: Logger
   ) throws(OperationError) {
     (self.settings, self.vault, self.logger) = (settings, vault, logger)
+    nextLook = clock.now + Self.lookInterval
     service = try VaultService(vault)
     control = Control(service, version: Tidemark.version)
     server = ControlServer(control, logger: logger)
@@ -37,9 +42,11 @@ final class VaultServer {
     let socket = try settings.socket(for: vault)
     try server.listen(on: .socket(path: socket, group: group))
     var listeners = [socket]
+    let own = try ownIdentity()
     var httpsPort: Int?
     if let port = settings.httpsPort {
-      let identity = try httpsIdentity()
+      let identity = try httpsIdentity(own)
+      try server.showToAgents(certificate: own.certificatePEM, key: own.privateKeyPEM)
       let bound = try server.listen(
         on: .https(
           host: settings.httpsAddress, port: port, certificate: identity.certificate,
@@ -49,7 +56,7 @@ final class VaultServer {
     }
     var replicationPort: Int?
     if let port = settings.replicationPort {
-      let bound = try listenForAgents(port)
+      let bound = try listenForAgents(port, own)
       (replicationPort, control.replicationPort) = (bound, bound)
       listeners.append("replication://\(settings.replicationAddress):\(bound)")
     }
@@ -67,20 +74,49 @@ final class VaultServer {
   }
 
   /// Agents show certificates of the vault's authority, and are shown one.
-  private func listenForAgents(_ port: Int) throws(OperationError) -> Int {
+  private func listenForAgents(_ port: Int, _ own: Credentials) throws(OperationError) -> Int {
     var listener = ListenerSettings()
     (listener.address, listener.port) = (settings.replicationAddress, port)
-    let own = try service.credentials(names: HostNames.all(with: settings.httpsAddress))
     return try service.agentHost.listen(listener, credentials: own, release: Tidemark.version)
   }
 
-  /// What was set, or what the vault's own authority issues.
-  private func httpsIdentity() throws(OperationError) -> (certificate: String, key: String) {
-    if let https = settings.https {
-      return (try Self.text(https.certificate), try Self.text(https.key))
+  /// What the vault's own authority issued to the service. Whatever it issues later is shown from then on.
+  private func ownIdentity() throws(OperationError) -> Credentials {
+    let isUsual = settings.https == nil
+    service.whenRenewed { [server, logger] credentials throws(OperationError) in
+      let (certificate, key) = (credentials.certificatePEM, credentials.privateKeyPEM)
+      try server.showToAgents(certificate: certificate, key: key)
+      if isUsual { try server.show(certificate: certificate, key: key) }
+      logger.notice("New certificate", metadata: ["serial": "\(credentials.identity.serial)"])
     }
-    let own = try service.credentials(names: HostNames.all(with: settings.httpsAddress))
-    return (own.certificatePEM, own.privateKeyPEM)
+    return try service.credentials(names: HostNames.all(with: settings.httpsAddress))
+  }
+
+  /// What was set, or what the vault's own authority issued.
+  private func httpsIdentity(
+    _ own: Credentials
+  ) throws(OperationError) -> (certificate: String, key: String) {
+    guard let https = settings.https else { return (own.certificatePEM, own.privateKeyPEM) }
+    return (try Self.text(https.certificate), try Self.text(https.key))
+  }
+
+  /// Keeps certificates good: looks every six hours whether the service's own is to be renewed, and reads
+  /// those that were set for HTTPS anew. Where somebody asked for it (SIGHUP) the own one is renewed now.
+  /// Call it every second or so.
+  func tend(isAsked: Bool) {
+    guard isAsked || clock.now >= nextLook else { return }
+    nextLook = clock.now + Self.lookInterval
+    do throws(OperationError) {
+      if let https = settings.https {
+        try server.show(
+          certificate: try Self.text(https.certificate), key: try Self.text(https.key))
+      }
+      if isAsked { _ = try service.rotateCredentials() }
+      try service.maintainCertificates(now: .now())
+    } catch {
+      logger.error("Certificates could not be renewed", metadata: ["reason": "\(error.message)"])
+      service.note(.warning, "certificate-not-renewed", error.message)
+    }
   }
 
   private static func text(_ path: String) throws(OperationError) -> String {
