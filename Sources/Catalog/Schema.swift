@@ -38,7 +38,8 @@ enum Schema {
   private static let identities = """
     CREATE TABLE registrationKey (
       id TEXT NOT NULL PRIMARY KEY, digest TEXT NOT NULL UNIQUE, label TEXT NOT NULL,
-      created INTEGER NOT NULL, expires INTEGER NOT NULL, usesLeft INTEGER NOT NULL
+      created INTEGER NOT NULL, expires INTEGER NOT NULL, usesLeft INTEGER NOT NULL,
+      machine TEXT
     ) STRICT;
     CREATE TABLE certificate (
       serial TEXT NOT NULL PRIMARY KEY, role TEXT NOT NULL, subject TEXT NOT NULL,

@@ -144,6 +144,7 @@ import Vault
       ("DELETE", "/v1/tokens/none", "", 404, "unknown"),
       ("DELETE", "/v1/keys/none", "", 404, "unknown"),
       ("POST", "/v1/keys", #"{"uses":0}"#, 422, "refused"),
+      ("POST", "/v1/keys", #"{"machine":"none"}"#, 404, "unknown"),
       ("POST", "/v1/keys", #"{"validSeconds":99999999999}"#, 422, "refused"),
     ]
     for (method, target, body, status, code) in cases {

@@ -46,6 +46,15 @@ extension Catalog {
     try first(CertificateRecord.self, where: "serial = ?", [serial])
   }
 
+  /// What was issued to a machine or server and is good at a moment.
+  public func liveCertificates(
+    of subject: String, at now: Timestamp
+  ) throws(CatalogError) -> [CertificateRecord] {
+    try all(
+      CertificateRecord.self, where: "subject = ? AND revoked IS NULL AND notAfter > ?",
+      by: "serial", [subject, now.rawValue])
+  }
+
   /// Revokes what was issued to a machine or server and is not revoked yet.
   ///
   /// - Returns: the serial numbers, so that live connections can be cut.

@@ -15,14 +15,17 @@ public struct RegistrationKeyRecord: Codable, Hashable, Sendable {
   public var expires: Timestamp
   /// How often it can still be used.
   public var usesLeft: Int
+  /// The one machine that it enrols anew; nil if it is for any new one.
+  public var machine: Identifier?
 
   /// A key of these properties.
   public init(
     id: Identifier, digest: String, label: String, created: Timestamp, expires: Timestamp,
-    usesLeft: Int
+    usesLeft: Int, machine: Identifier? = nil
   ) {
     (self.id, self.digest, self.label) = (id, digest, label)
     (self.created, self.expires, self.usesLeft) = (created, expires, usesLeft)
+    self.machine = machine
   }
 }
 
@@ -37,6 +40,15 @@ extension Catalog {
   /// All keys, the oldest first.
   public func registrationKeys() throws(CatalogError) -> [RegistrationKeyRecord] {
     try all(RegistrationKeyRecord.self, by: "created, id")
+  }
+
+  /// The key with this digest, if it can be used at `now`; nothing is used up.
+  public func goodRegistrationKey(
+    digest: String, now: Timestamp
+  ) throws(CatalogError) -> RegistrationKeyRecord? {
+    try first(
+      RegistrationKeyRecord.self, where: "digest = ? AND usesLeft > 0 AND expires > ?",
+      [digest, now.rawValue])
   }
 
   /// Uses up one use of the key with this digest; durable when it returns, so that no crash makes a

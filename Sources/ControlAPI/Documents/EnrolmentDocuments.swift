@@ -35,6 +35,10 @@ public struct NewAgentDocument: Codable, Sendable {
   public var addresses: [String]
   /// Its clock.
   public var clock: String
+  /// The certificate it had, in PEM, if it is to stay the machine that it was.
+  public var previousCertificate: String?
+  /// The proof that it has the key of that, in hexadecimal digits.
+  public var previousSignature: String?
 
   /// A machine of these properties.
   public init(_ enrolment: Enrolment) {
@@ -44,6 +48,8 @@ public struct NewAgentDocument: Codable, Sendable {
     operatingSystem = enrolment.operatingSystem.name
     (version, addresses) = (enrolment.version, enrolment.addresses)
     clock = enrolment.clock.iso8601
+    previousCertificate = enrolment.previous?.certificate
+    previousSignature = enrolment.previous.map { VaultService.text(of: $0.signature) }
   }
 
   /// - Throws: `.refused` for what is no key, request, operating system or time.
@@ -56,13 +62,29 @@ public struct NewAgentDocument: Codable, Sendable {
     guard case .absolute(let time)? = Instant(clock) else {
       throw OperationError(.refused, "clock is a time like 2026-11-20T10:32:05Z, not '\(clock)'.")
     }
-    do throws(IdentityError) {
-      return Enrolment(
+    do {
+      var enrolment = Enrolment(
         key: try RegistrationKey(text: key),
         request: try CertificateRequest(pem: certificateRequest),
         hostName: hostName, name: name, operatingSystem: system, version: version,
         addresses: addresses, clock: time)
-    } catch { throw OperationError(.refused, error.message) }
+      enrolment.previous = try previous()
+      return enrolment
+    } catch { throw OperationError(.refused, "\(error)") }
+  }
+}
+
+extension NewAgentDocument {
+  private func previous() throws(OperationError) -> PreviousIdentity? {
+    guard let previousCertificate, let previousSignature else { return nil }
+    let digits = Array(previousSignature.utf8)
+    let bytes = stride(from: 0, to: digits.count - 1, by: 2).compactMap {
+      UInt8(String(decoding: digits[$0...$0 + 1], as: UTF8.self), radix: 16)
+    }
+    guard digits.count <= 256, bytes.count * 2 == digits.count else {
+      throw OperationError(.refused, "previousSignature is not a signature in hexadecimal digits.")
+    }
+    return PreviousIdentity(certificate: previousCertificate, signature: bytes)
   }
 }
 

@@ -9,7 +9,7 @@ extension Endpoint {
     .post("/v1/keys", .administrator, status: 201) { (call: Call, body: NewKeyDocument) in
       let made = try call.service.makeKey(
         label: body.label ?? "", validSeconds: body.validSeconds ?? NewKeyDocument.usualSeconds,
-        uses: body.uses ?? 1)
+        uses: body.uses ?? 1, machine: body.machine)
       return KeyDocument(made.record, text: made.key.text)
     },
     .delete("/v1/keys/{id}", .administrator) { call in

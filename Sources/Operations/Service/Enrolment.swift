@@ -1,7 +1,6 @@
 public import Bytes
-internal import Catalog
-internal import FileIO
 public import Identity
+internal import Replication
 public import Vault
 
 /// A machine that asks to be known to a vault, with a registration key.
@@ -22,6 +21,8 @@ public struct Enrolment: Sendable {
   public var addresses: [String]
   /// Its clock.
   public var clock: Timestamp
+  /// The identity it had, if it is to keep its name and recovery points.
+  public var previous: PreviousIdentity?
 
   /// How far the clocks of both ends may be apart, in seconds.
   public static let clockLimit: Int64 = 300
@@ -49,81 +50,40 @@ public struct Enrolment: Sendable {
   }
 }
 
-extension VaultService {
-  /// How long an agent's certificate is good for; agents renew after two thirds of that.
-  static let agentCertificateLife = Duration.seconds(90 * 86400)
+/// What a machine that enrols again shows of the identity it had.
+public struct PreviousIdentity: Sendable {
+  /// The certificate, in PEM.
+  public var certificate: String
+  /// The signature of a renewal's digest by its key, over certificate and new request.
+  public var signature: [UInt8]
 
-  /// Trades a registration key for a certificate.
+  /// What was sent.
+  public init(certificate: String, signature: [UInt8]) {
+    (self.certificate, self.signature) = (certificate, signature)
+  }
+
+  /// Proves that this end has the key of `credentials`, for one request alone.
   ///
-  /// The key is used up before the certificate is made: a crash costs a key, and never gives two
-  /// machines one.
-  /// - Throws: `.refused` for a key that is not known, used up or expired, clocks too far apart, or a name
-  ///   that is taken or breaks the rules; `.failed`, `.unwritable`.
-  public func enrol(_ enrolment: Enrolment) throws(OperationError) -> Enrolment.Result {
-    // One after the other, so that no two get one name.
-    try writable.changingList { () throws(OperationError) in try enrolNext(enrolment) }
+  /// - Throws: `.io` if the key does not sign.
+  public init(
+    _ credentials: Credentials, for request: CertificateRequest
+  ) throws(IdentityError) {
+    certificate = credentials.certificatePEM
+    let renewal = Renewal(certificate: certificate, request: request.pem)
+    signature = try credentials.signingKey.sign(renewal.digest)
   }
 
-  private func enrolNext(_ enrolment: Enrolment) throws(OperationError) -> Enrolment.Result {
-    let (authority, now) = (try authority(), Timestamp.now())
-    try checkClock(enrolment.clock, now)
-    let name = try nameInVault(enrolment)
-    let used = try inCatalog { () throws(CatalogError) in
-      try catalog.useRegistrationKey(digest: Self.text(of: enrolment.key.digest), now: now)
+  /// Who had it.
+  ///
+  /// - Throws: `.damaged` or `.refused`; that its time is over is no reason.
+  func holder(
+    for request: CertificateRequest, _ trust: Trust
+  ) throws(IdentityError) -> PeerIdentity {
+    let holder = try trust.holder(ofCertificatePEM: certificate)
+    let renewal = Renewal(certificate: certificate, request: request.pem)
+    guard holder.verifyingKey.isValid(signature, for: renewal.digest) else {
+      throw IdentityError(.refused, "The enrolment is not signed by the key of \(holder).")
     }
-    guard used != nil, enrolment.key.fingerprint == authority.fingerprint else {
-      note(
-        .warning, "enrolment-refused",
-        "'\(enrolment.hostName)' tried to enrol with a key that is not good.")
-      throw OperationError(
-        .refused,
-        "The registration key is not known here, was used already, or has expired. Make another one "
-          + "with 'tidemark key create' at the service.")
-    }
-    let machine = Identifier.random()
-    let issued = try inIdentity { () throws(IdentityError) in
-      try authority.issue(
-        .agent(machine), request: enrolment.request, validity: Self.agentCertificateLife, now: now)
-    }
-    try inCatalog { () throws(CatalogError) in
-      try catalog.add(
-        CertificateRecord(
-          serial: issued.serial, role: "agent", subject: machine.description,
-          notBefore: issued.notBefore, notAfter: issued.notAfter))
-      try catalog.set(
-        AgentRecord(
-          machine: machine, name: name, hostName: enrolment.hostName,
-          operatingSystem: enrolment.operatingSystem.name, version: enrolment.version,
-          addresses: enrolment.addresses, disks: [], enrolled: now, lastContact: now))
-    }
-    note(.info, "agent-enrolled", machine: name, "'\(enrolment.hostName)' enrolled as '\(name)'.")
-    return Enrolment.Result(
-      machine: machine, name: name, certificate: issued, authority: authority.certificatePEM)
-  }
-
-  private func checkClock(_ clock: Timestamp, _ now: Timestamp) throws(OperationError) {
-    let apart = abs(clock.seconds - now.seconds)
-    guard apart > Enrolment.clockLimit else { return }
-    throw OperationError(
-      .refused,
-      "The machine's clock and the service's are \(apart) seconds apart; "
-        + "\(Enrolment.clockLimit) are allowed. Set both by a time server.")
-  }
-
-  private func nameInVault(_ enrolment: Enrolment) throws(OperationError) -> String {
-    let first = enrolment.hostName.split(separator: ".").first.map(String.init)
-    let name = enrolment.name ?? first ?? ""
-    if let objection = NameRule.objection(to: name) {
-      throw OperationError(
-        .refused, "A machine can't be named '\(name)': \(objection). Choose one with --name.")
-    }
-    let agents = try inCatalog { () throws(CatalogError) in try catalog.agents() }
-    let machines = try inVault { () throws(VaultError) in try vault.machines() }
-    let taken = agents.map(\.name) + machines.map(\.name)
-    guard !taken.contains(where: { $0.lowercased() == name.lowercased() }) else {
-      throw OperationError(
-        .refused, "There is a machine '\(name)' already. Choose another name with --name.")
-    }
-    return name
+    return holder
   }
 }

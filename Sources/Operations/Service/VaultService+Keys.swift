@@ -12,41 +12,18 @@ extension VaultService {
   /// The most machines that one registration key may enrol.
   static let mostUses = 10_000
 
-  /// Opens the authority that is there; nil if there is none yet.
-  func openAuthority() throws(OperationError) -> CertificateAuthority? {
-    let directory = vault.path + "/" + Self.identityDirectory
-    return try inIdentity { () throws(IdentityError) in
-      do throws(IdentityError) {
-        return try CertificateAuthority(opening: directory, now: .now())
-      } catch {
-        guard error.code == .missing else { throw error }
-        return nil
-      }
-    }
-  }
-
-  /// Makes the vault's authority.
-  func makeAuthority() throws(OperationError) -> CertificateAuthority {
-    let description = vault.description
-    let made = try inIdentity { () throws(IdentityError) in
-      try CertificateAuthority.create(
-        in: vault.path + "/" + Self.identityDirectory, vault: description.id,
-        vaultName: description.name, now: .now())
-    }
-    note(.info, "authority-created", "The vault's certificate authority was made.")
-    return made
-  }
-
   /// Makes a registration key, which a machine trades for a certificate.
   ///
   /// - Parameters:
   ///   - label: what the operator calls it.
   ///   - seconds: for how long it is good.
   ///   - uses: how many machines it may enrol.
+  ///   - name: the one machine that it is to enrol anew, whose certificates it makes worthless when it is
+  ///     used; nil for any new one.
   /// - Returns: what is kept of it, and the key itself, which is not.
-  /// - Throws: `.refused` for numbers that are not allowed.
+  /// - Throws: `.refused` for numbers that are not allowed, `.unknown` for a machine that is not known.
   public func makeKey(
-    label: String, validSeconds seconds: Int64, uses: Int
+    label: String, validSeconds seconds: Int64, uses: Int, machine name: String? = nil
   ) throws(OperationError) -> (record: RegistrationKeyRecord, key: RegistrationKey) {
     guard label.count <= 63, !label.contains(where: \.isNewline) else {
       throw OperationError(.refused, "A key's label has up to 63 characters on one line.")
@@ -57,13 +34,36 @@ extension VaultService {
     guard (1...Self.mostUses).contains(uses) else {
       throw OperationError(.refused, "A registration key is used 1 to \(Self.mostUses) times.")
     }
+    guard name == nil || uses == 1 else {
+      throw OperationError(.refused, "A key for one machine is used once.")
+    }
+    let machine = try name.map { name throws(OperationError) in
+      guard let known = try identifier(of: name) else {
+        throw OperationError(.unknown, "There is no machine '\(name)' to enrol anew.")
+      }
+      return known
+    }
     let (key, now) = (RegistrationKey(for: try authority().fingerprint), Timestamp.now())
     let record = RegistrationKeyRecord(
       id: .random(), digest: Self.text(of: key.digest), label: label, created: now,
-      expires: Timestamp(seconds: now.seconds + seconds), usesLeft: uses)
+      expires: Timestamp(seconds: now.seconds + seconds), usesLeft: uses, machine: machine)
     try inCatalog { () throws(CatalogError) in try catalog.add(record) }
     note(.info, "key-created", "A registration key was made\(Self.named(label)).")
     return (record, key)
+  }
+
+  /// The machine of that name, enrolled or protected.
+  func identifier(of name: String) throws(OperationError) -> Identifier? {
+    if let agent = try agents().first(where: { $0.name == name }) { return agent.machine }
+    let machines = try inVault { () throws(VaultError) in try vault.machines() }
+    return machines.first { $0.name == name }?.id
+  }
+
+  /// The name of a machine, enrolled or protected.
+  func name(of machine: Identifier) throws(OperationError) -> String? {
+    if let agent = try agents().first(where: { $0.machine == machine }) { return agent.name }
+    let machines = try inVault { () throws(VaultError) in try vault.machines() }
+    return machines.first { $0.id == machine }?.name
   }
 
   /// All registration keys, the oldest first.

@@ -17,6 +17,10 @@ struct AgentEnrolCommand: ParsableCommand {
       The key comes from 'tidemark key create' at the service, and names the service's authority, so \
       that nobody else can answer in its place. It is traded for a certificate; the private key is \
       made here, and stays here. Both clocks must agree within 5 minutes.
+
+      With --again a machine that still has its old key, expired or not, proves that, and keeps its name \
+      and recovery points; with another --name it becomes a new machine. One that has lost its key needs \
+      a registration key that was made for it ('tidemark key create --machine NAME').
       """,
       examples: [
         "tidemark agent enrol --service vault.example.com --key-file web01.key",
@@ -67,8 +71,9 @@ struct AgentEnrolCommand: ParsableCommand {
     let disks = try disks(of: directory)
     let trust = try call.authority()
     let files = try directory.identity()
+    let previous = previous(in: files, of: directory, trust)
     let request = try files.makeRequest(for: .agent(.random()))
-    let answer = try call.enrol(request, name: name, trusting: trust)
+    let answer = try call.enrol(request, name: name, previous: previous, trusting: trust)
     guard let machine = Identifier(answer.machine), let vault = Identifier(answer.vault),
       vault == trust.vault, (1...65535).contains(answer.replicationPort)
     else { throw OperationError(.failed, "The service answered for another vault than its own.") }
@@ -98,6 +103,17 @@ struct AgentEnrolCommand: ParsableCommand {
     }
     // Damage is one of the reasons to enrol again.
     return (try? directory.configuration())?.disks ?? []
+  }
+
+  /// The identity the machine has, where it is to keep it: of the same authority, and not to be renamed.
+  private func previous(
+    in files: IdentityFiles, of directory: AgentDirectory, _ trust: Trust
+  ) -> Credentials? {
+    guard again, let old = try? files.load(), old.trust.fingerprint == trust.fingerprint else {
+      return nil
+    }
+    let known = try? directory.configuration().name
+    return name == nil || name == known ? old : nil
   }
 
   private func keyText() throws(OperationError) -> String {

@@ -29,14 +29,15 @@ struct EnrolmentCall {
     return trust
   }
 
-  /// Trades the key for a certificate.
+  /// Trades the key for a certificate; with a `previous` identity the machine stays what it was.
   func enrol(
-    _ request: CertificateRequest, name: String?, trusting trust: Trust
+    _ request: CertificateRequest, name: String?, previous: Credentials?, trusting trust: Trust
   ) throws -> EnrolmentDocument {
-    let machine = Enrolment(
+    var machine = Enrolment(
       key: key, request: request, hostName: MachineFacts.hostName, name: name,
       operatingSystem: .linux, version: Tidemark.version, addresses: MachineFacts.addresses,
       clock: .now())
+    machine.previous = try previous.map { try PreviousIdentity($0, for: request) }
     let answer = try client(trusting: trust).enrol(NewAgentDocument(machine))
     try checkClock(answer.clock)
     return answer
