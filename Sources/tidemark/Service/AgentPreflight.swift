@@ -17,7 +17,7 @@ struct AgentPreflight {
 
   /// Blocks for as long as the network takes, at most half a minute.
   func findings() -> [HostFinding] {
-    var findings = [replicationPort, controlPort]
+    var findings = [replicationPort, controlPort, serviceClock]
     if let timeSource {
       findings.append(
         HostCheck.clock(offset: timeSource.offset(within: 2), source: timeSource.host))
@@ -45,11 +45,7 @@ struct AgentPreflight {
   private var controlPort: HostFinding {
     let subject = "port \(configuration.controlPort)"
     do {
-      let authority = try directory.identity().load().trust.certificatePEM
-      let transport = try NetworkTransport(
-        to: .vault(
-          host: configuration.host, port: configuration.controlPort, authority: authority))
-      guard try transport.isReachable() else {
+      guard try transport().isReachable() else {
         throw OperationError(.failed, "nobody listens there")
       }
       return HostFinding(subject, .ok, "the service's API answers")
@@ -59,6 +55,31 @@ struct AgentPreflight {
         advice: "Let TCP through to \(configuration.host):\(configuration.controlPort), where the "
           + "service's API is: certificates are asked for there.")
     }
+  }
+
+  /// How far this machine's clock is from the service's: both ends refuse more than five minutes.
+  private var serviceClock: HostFinding {
+    let name = "the service of '\(configuration.vaultName)'"
+    do {
+      let client = ControlClient(try transport())
+      let sent = Timestamp.now()
+      let theirs = try client.clock().nanoseconds
+      let middle = sent.rawValue / 2 + Timestamp.now().rawValue / 2
+      return HostCheck.clock(
+        offset: theirs.subtractingReportingOverflow(middle).partialValue, source: name)
+    } catch {
+      return HostFinding(
+        "clock", .warning, "not compared with that of \(name): \(error)",
+        advice: "Let the service's API be reached: enrolment compares the clocks, and so does each "
+          + "session.")
+    }
+  }
+
+  private func transport() throws -> NetworkTransport {
+    let authority = try directory.identity().load().trust.certificatePEM
+    return try NetworkTransport(
+      to: .vault(
+        host: configuration.host, port: configuration.controlPort, authority: authority))
   }
 }
 
