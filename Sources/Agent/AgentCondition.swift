@@ -68,6 +68,10 @@ public struct AgentCondition: Codable, Hashable, Sendable {
   public var progress: Progress?
   /// Why the newest cycle or session failed; nil once one has worked.
   public var lastError: Failure?
+  /// Until when the machine's certificate is good.
+  public var certificateExpires: String?
+  /// Why renewing it failed the last time; nil once it has worked.
+  public var renewalError: Failure?
   /// The newest number that is known to be durable, and of which machine.
   public var durable: Durable?
 

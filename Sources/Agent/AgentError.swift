@@ -26,6 +26,8 @@ public struct AgentError: Error, Sendable, CustomStringConvertible {
     case source
     /// It was told to stop.
     case cancelled
+    /// The time of its certificate is over: a person has to enrol it again.
+    case expired
   }
 
   /// What kind of failure it was.
@@ -60,6 +62,15 @@ public struct AgentError: Error, Sendable, CustomStringConvertible {
 
   /// The message.
   public var description: String { message }
+}
+
+extension SigningKey {
+  /// Signs a group for a session.
+  func signGroup(_ digest: [UInt8]) throws(ProtocolError) -> [UInt8] {
+    do throws(IdentityError) { return try sign(digest) } catch {
+      throw ProtocolError(.unsigned, "The machine's key does not sign. \(error.message)")
+    }
+  }
 }
 
 /// Runs `body` and turns the failure of a link into one of the agent.

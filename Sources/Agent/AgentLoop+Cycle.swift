@@ -174,6 +174,8 @@ final class CycleWatch {
     do throws(AgentError) {
       try session.report(report(activity))
       try session.keepAlive()
+      // A first copy may take longer than what is left of the certificate's life.
+      loop.renewIfDue()
     } catch { failure = error }
     if session.assignment != assignment, !isOver {
       assignment = session.assignment

@@ -39,6 +39,9 @@ extension AgentLoop {
         try session.idle(for: min(wait, pace.look))
         recovered()
         guard (try? directory.configuration()) == configuration else { return }
+        renewIfDue()
+        // Between two cycles nothing is lost by beginning a session with the new one.
+        guard !hasNewCertificate else { return }
       }
     }
   }

@@ -15,6 +15,8 @@ public struct AgentPace: Sendable {
   public var rare = Duration.seconds(300)
   /// Between two looks at whether disks were added or removed.
   public var look = Duration.seconds(5)
+  /// Between two looks at whether the certificate is to be renewed, and two attempts at that.
+  public var renewal = Duration.seconds(3600)
   /// Between two reports of progress.
   public var report = Duration.seconds(1)
 
@@ -52,6 +54,10 @@ public final class AgentLoop {
 
   /// When the next cycle is due; nil for at once.
   var nextCycle: ContinuousClock.Instant?
+  /// When to look at the certificate again; nil for at once.
+  var nextRenewal: ContinuousClock.Instant?
+  /// Whether the session was opened with a certificate that was renewed since.
+  var hasNewCertificate = false
   var status = AgentCondition()
   var backoff = Backoff()
   /// The newest number known to be durable.
@@ -109,8 +115,9 @@ public final class AgentLoop {
   /// Connects and stays in session until something else is to be done.
   private func attend() throws(AgentError) {
     let configuration = try directory.configuration()
-    let files = try directory.identity()
-    let credentials = try inIdentity { () throws(IdentityError) in try files.load() }
+    renewIfDue()
+    let credentials = try credentials()
+    hasNewCertificate = false
     let client = try onLink { () throws(TransportError) in
       try Client(credentials: credentials, rate: rate, now: { .now() })
     }
@@ -129,8 +136,7 @@ public final class AgentLoop {
     defer { connection.close() }
     try cancellation.during({ connection.close() }) { () throws(AgentError) in
       let session = try ServiceSession(
-        connection, hello: hello(configuration),
-        sign: { (try? credentials.signingKey.sign($0)) ?? [] })
+        connection, hello: hello(configuration), sign: credentials.signingKey.signGroup)
       defer { held = max(held, session.durable) }
       try converse(session, configuration)
     }
@@ -151,6 +157,7 @@ public final class AgentLoop {
     switch error.code {
     case .missing, .damaged, .state, .locked, .unknown, .source: throw error
     case .link, .protocolBroken, .cancelled: return backoff.next()
+    case .expired: return pace.rare
     case .refused:
       switch error.refusal {
       case .unknown, .unprotected: return pace.unknown
@@ -173,7 +180,7 @@ public final class AgentLoop {
       return show(.unprotected)
     }
     status.lastError = AgentCondition.Failure(time: now, message: error.message)
-    show(error.code == .refused ? .refused : .connecting)
+    show(error.code == .refused || error.code == .expired ? .refused : .connecting)
   }
 
   /// Forgets what went wrong: it works again.

@@ -42,7 +42,8 @@ final class ServiceSession {
   ///
   /// - Throws: `.refused`, `.protocolBroken`, `.link`.
   init(
-    _ link: any FrameLink, hello: Hello, sign: @escaping @Sendable ([UInt8]) -> [UInt8]
+    _ link: any FrameLink, hello: Hello,
+    sign: @escaping @Sendable ([UInt8]) throws(ProtocolError) -> [UInt8]
   ) throws(AgentError) {
     var session = SourceSession(hello: hello, sign: sign)
     let frame = try onLink { () throws(TransportError) in
@@ -68,7 +69,10 @@ final class ServiceSession {
   func send(_ group: Group) throws(AgentError) {
     try takeWhatCame()
     while !session.hasRoom(for: group.records.count) { try take(within: Self.patience) }
-    try send(try inProtocol { () throws(ProtocolError) in try session.send(group) })
+    let frame = try remembering { () throws(AgentError) in
+      try inProtocol { () throws(ProtocolError) in try session.send(group) }
+    }
+    try send(frame)
   }
 
   /// Waits until everything up to `number` is durable; gives the recovery point that ended with it.

@@ -56,6 +56,23 @@ public struct Trust: Sendable {
     return try verify(PEMText.certificate(der: certificateDER, of: name), of: name, now: now)
   }
 
+  /// Checks a certificate that somebody sent, but for whether its time is over: it tells who had it.
+  public func holder(ofCertificatePEM text: String) throws(IdentityError) -> PeerIdentity {
+    let name = "the certificate"
+    let certificate = try PEMText.certificate(text, of: name)
+    // At its own first moment it is good, if it ever was.
+    let start = max(certificate.notBefore, authority.notBefore)
+    return try verify(certificate, of: name, now: min(start, certificate.notAfter))
+  }
+
+  /// Checks a certificate that somebody sent, as it checks one that a peer showed.
+  ///
+  /// That its sender is its holder is for a signature to prove.
+  public func verify(certificatePEM: String, now: Timestamp) throws(IdentityError) -> PeerIdentity {
+    let name = "the certificate"
+    return try verify(PEMText.certificate(certificatePEM, of: name), of: name, now: now)
+  }
+
   func verify(
     _ certificate: Certificate, of name: String, now: Timestamp
   ) throws(IdentityError) -> PeerIdentity {

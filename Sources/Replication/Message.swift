@@ -31,6 +31,8 @@ public enum MessageType: UInt8, Sendable, CaseIterable {
   case report = 5
   /// Nothing but a sign of life, from either end.
   case heartbeat = 6
+  /// Asks for a new certificate.
+  case renewal = 7
   /// Where the log goes on, and what the agent is to do.
   case welcome = 65
   /// Why there is no session, or no longer one.
@@ -41,6 +43,8 @@ public enum MessageType: UInt8, Sendable, CaseIterable {
   case digests = 68
   /// What the agent is to do from now on.
   case order = 69
+  /// The new certificate.
+  case renewed = 70
 }
 
 /// Why a session can't go on: what the other end sent breaks the protocol.
@@ -57,6 +61,8 @@ public struct ProtocolError: Error, Sendable, CustomStringConvertible {
     case version
     /// More than the window that was given.
     case window
+    /// This end can't sign what it is to send.
+    case unsigned
   }
 
   /// What kind of breach it was.

@@ -26,7 +26,7 @@ public struct SourceSession: Sendable {
   }
 
   private let hello: Hello
-  private let sign: @Sendable (_ digest: [UInt8]) -> [UInt8]
+  private let sign: @Sendable (_ digest: [UInt8]) throws(ProtocolError) -> [UInt8]
   private var state = State.greeting
   /// Groups on their way: their newest numbers and what they take of the window.
   private var flying: [(last: SequenceNumber, cost: Int)] = []
@@ -39,8 +39,10 @@ public struct SourceSession: Sendable {
   /// Everything up to this number is durable.
   public private(set) var durable = SequenceNumber.zero
 
-  /// Starts with `hello`; `sign` signs a digest with the machine's private key.
-  public init(hello: Hello, sign: @escaping @Sendable ([UInt8]) -> [UInt8]) {
+  /// Starts with `hello`; `sign` signs a digest with the machine's private key, or throws `.unsigned`.
+  public init(
+    hello: Hello, sign: @escaping @Sendable ([UInt8]) throws(ProtocolError) -> [UInt8]
+  ) {
     (self.hello, self.sign) = (hello, sign)
   }
 
@@ -57,11 +59,17 @@ public struct SourceSession: Sendable {
   }
 
   /// Signs a group and gives its frame.
+  ///
+  /// - Throws: `.unsigned` if that fails: the session is over.
   public mutating func send(_ group: Group) throws(ProtocolError) -> Frame {
     guard case .open = state, let welcome else { throw Self.notOpen }
     var group = group
-    group.signature = sign(
-      group.digest(vault: welcome.vault, machine: welcome.machine, epoch: welcome.epoch))
+    let digest = group.digest(
+      vault: welcome.vault, machine: welcome.machine, epoch: welcome.epoch)
+    do throws(ProtocolError) { group.signature = try sign(digest) } catch {
+      state = .over
+      throw error
+    }
     flying.append((group.last, group.cost))
     return group.frame()
   }

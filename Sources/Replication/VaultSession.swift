@@ -4,7 +4,8 @@ public import Vault
 /// The service's end of a session, without any I/O: it judges what the agent sends.
 ///
 /// Order: a hello; then, once the service has welcomed it, groups and queries. What it gives out is to be
-/// done in order; each group is answered by a `Stored` once it is durable, each query by `Digests`.
+/// done in order; each group is answered by a `Stored` once it is durable, each query by `Digests`. A
+/// connection that begins with a `Renewal` holds nothing else.
 public struct VaultSession: Sendable {
   /// What the service is to do.
   public enum Step: Sendable {
@@ -19,6 +20,8 @@ public struct VaultSession: Sendable {
     case report(Report)
     /// Take note that it is alive.
     case alive(Heartbeat)
+    /// Issue a new certificate, if who asks may have one, and end the connection.
+    case renew(Renewal)
   }
 
   private enum State: Sendable {
@@ -56,6 +59,10 @@ public struct VaultSession: Sendable {
       let hello = try Hello(frame)
       state = .greeted
       return .greet(hello)
+    case (.renewal, .silent):
+      let renewal = try Renewal(frame)
+      state = .over
+      return .renew(renewal)
     case (.heartbeat, .greeted), (.heartbeat, .open): return .alive(try Heartbeat(frame))
     case (.report, .open): return .report(try Report(frame))
     case (.blockQuery, .open): return .blocks(try BlockQuery(frame))

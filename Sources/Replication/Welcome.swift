@@ -186,7 +186,7 @@ public struct Order: Message, Hashable {
 }
 
 /// Why the service does not go on with a session.
-public struct Refusal: Message, Hashable {
+public struct Refusal: Message, Error, Hashable {
   /// What the agent can do about it.
   public enum Code: UInt8, Sendable, CaseIterable {
     /// It broke the protocol, or sent records that do not fit: a new session starts from what is stored.

@@ -121,18 +121,21 @@ public final class Listener: Sendable {
     tls.withLock { $0 = (context, credentials.trust) }
   }
 
-  /// Ends the live connections of some peers: call it after their certificates were revoked.
+  /// Ends the live connections of some peers: call it after their certificates were revoked, or for
+  /// another reason are good no more; `reason` is the word for that.
   ///
   /// What they sent and no handler has seen yet is dropped. Returns at once; gives how many.
   @discardableResult
-  public func cut(where condition: (PeerIdentity) -> Bool) -> Int {
+  public func cut(
+    because reason: String = "revoked", where condition: (PeerIdentity) -> Bool
+  ) -> Int {
     let found = live.withLock { $0.values.filter { condition($0.connection.peer) } }
-    for entry in found { Self.cut(entry) }
+    for entry in found { Self.cut(entry, because: reason) }
     return found.count
   }
 
-  private static func cut(_ entry: Entry) {
-    let reason = TransportError(.cut, "The certificate of \(entry.connection.peer) was revoked.")
+  private static func cut(_ entry: Entry, because word: String = "revoked") {
+    let reason = TransportError(.cut, "The certificate of \(entry.connection.peer) is \(word).")
     entry.connection.end(reason)
     entry.mailbox.end(reason)
   }

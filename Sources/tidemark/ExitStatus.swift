@@ -68,7 +68,7 @@ enum ExitStatus: Int32, CaseIterable {
   init(_ code: AgentError.Code) {
     switch code {
     case .link, .protocolBroken, .state: self = .failed
-    case .missing, .refused: self = .refused
+    case .missing, .refused, .expired: self = .refused
     case .damaged: self = .damaged
     case .locked: self = .locked
     case .unknown: self = .unknown

@@ -179,17 +179,20 @@ final class RunningAgent: Sendable {
   private let isOver = Mutex(false)
 
   /// Saves the configuration, the site's unless another is given, and starts.
-  init(_ site: Site, _ configuration: AgentConfiguration? = nil) throws {
-    let directory = site.agent
-    self.site = directory
+  convenience init(_ site: Site, _ configuration: AgentConfiguration? = nil) throws {
     let host = site.host
-    points = { host.notes.points.count }
-    try directory.save(configuration ?? site.configuration)
+    try site.agent.save(configuration ?? site.configuration)
+    try self.init(site.agent) { host.notes.points.count }
+  }
+
+  /// Starts in a directory that has a configuration; `points` tells how many there are.
+  init(_ directory: AgentDirectory, points: @escaping @Sendable () -> Int = { 0 }) throws {
+    (site, self.points) = (directory, points)
     let lock = try directory.lock()
     DispatchQueue.global().async { [self] in
       var pace = AgentPace()
       (pace.attempt, pace.report) = (.seconds(5), .milliseconds(50))
-      pace.look = .milliseconds(200)
+      (pace.look, pace.renewal) = (.milliseconds(200), .milliseconds(200))
       (pace.unknown, pace.rare) = (.milliseconds(200), .milliseconds(200))
       let loop = AgentLoop(
         directory, lock: lock, release: "test", pace: pace, cancellation: cancellation

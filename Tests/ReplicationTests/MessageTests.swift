@@ -62,6 +62,10 @@ struct MessageTests {
       try check(Order(assignment: Self.assignment(&random), isNow: random.once(in: 2)))
       try check(Refusal(.full, "The vault is full."))
       try check(Heartbeat(clock: Self.time(&random)))
+      var renewal = Renewal(certificate: "one", request: "two")
+      renewal.signature = random.bytes(70)
+      try check(renewal)
+      try check(Renewed(certificate: "three"))
       let ends: [Group.End] = [.commit, .mark(Self.point(&random))]
       let records = random.bytes(random.number(0..<5000))
       for end in ends {
@@ -89,6 +93,7 @@ struct MessageTests {
       BlockQuery(disk: 1, size: 9, blocks: 0..<7, salt: random.bytes(16)).frame(),
       PageQuery(disk: 1, size: 9, blocks: [7], salt: random.bytes(16)).frame(),
       Digests(sequence: .zero, digests: [nil]).frame(), Report(activity: .waiting).frame(),
+      Renewal(certificate: "one", request: "two").frame(),
     ]
     for _ in 0..<Count.of("TIDEMARK_FUZZ", normally: 3000) {
       var frame = frames[random.number(0..<frames.count)]
@@ -114,5 +119,7 @@ struct MessageTests {
     _ = try? Order(frame)
     _ = try? Stored(frame)
     _ = try? Refusal(frame)
+    _ = try? Renewal(frame)
+    _ = try? Renewed(frame)
   }
 }

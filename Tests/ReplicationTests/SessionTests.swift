@@ -66,6 +66,42 @@ struct SessionTests {
     }
   }
 
+  @Test("a group that can't be signed is not sent, and the session is over and says why")
+  func unsigned() throws {
+    var source = SourceSession(hello: try Hello(source.start())) { _ throws(ProtocolError) in
+      throw ProtocolError(.unsigned, "no key")
+    }
+    _ = try source.receive(welcome().frame())
+    #expect { try source.send(group(1)) } throws: {
+      ($0 as? ProtocolError)?.code == .unsigned && "\($0)" == "no key"
+    }
+    #expect(source.inFlight == 0)
+    #expect { try source.send(group(1)) } throws: { ($0 as? ProtocolError)?.code == .unexpected }
+  }
+
+  @Test("a renewal is asked for first and alone, and answered once")
+  func renewal() throws {
+    var service = service
+    var wish = Renewal(certificate: "old", request: "new")
+    wish.signature = [1, 2, 3]
+    var asking = RenewalSession(wish)
+    guard case .renew(let heard) = try service.receive(asking.start()) else { throw Unexpected() }
+    #expect(heard == wish)
+    #expect(throws: ProtocolError.self) { try service.receive(source.start()) }
+    #expect(try asking.receive(Heartbeat(clock: .now()).frame()) == nil)
+    let answer = Renewed(certificate: "newer")
+    #expect(try asking.receive(answer.frame()) == .success(answer))
+    #expect(throws: ProtocolError.self) { try asking.receive(answer.frame()) }
+    var refused = RenewalSession(wish)
+    let refusal = Refusal(.unknown, "who?")
+    #expect(try refused.receive(refusal.frame()) == .failure(refusal))
+    var (_, open) = try opened()
+    #expect(throws: ProtocolError.self) { try open.receive(wish.frame()) }
+    var other = wish
+    other.request = "newest"
+    #expect(other.digest != wish.digest)
+  }
+
   @Test("one changed byte anywhere in a signed group is noticed")
   func forgery() throws {
     var random = SeededGenerator(for: "forged groups")

@@ -13,6 +13,7 @@ public final class AgentHost: ReplicationHost {
   private let vault: Vault
   private let writable: WritableVault
   let catalog: Catalog
+  private let authority: VaultAuthority
   let state = Mutex(State())
   /// Held while an order is put together and sent, so that the last one is the one that holds.
   let orders = Mutex(())
@@ -31,15 +32,22 @@ public final class AgentHost: ReplicationHost {
     /// Machines whose agents are kept out for a moment.
     var barred: Set<Identifier> = []
     var listener: Listener?
+    /// Sessions that wait for an older one of their machine.
+    var waiting = 0
   }
 
-  /// How long a session waits for an older one of its machine to end.
+  /// How long whoever changes a machine's protection waits for its session to end.
   private static let patience = Duration.seconds(20)
+  /// How long a session waits for an older one of its machine to end.
+  private static let handOver = Duration.seconds(3)
+  /// Sessions that wait so at a time: an eighth of the listener's threads.
+  private static let mostWaiting = 4
   /// Seconds between two notes in the catalog that an agent is alive.
   private static let contactInterval: Int64 = 10
 
-  init(_ writable: WritableVault, _ catalog: Catalog) {
+  init(_ writable: WritableVault, _ catalog: Catalog, _ authority: VaultAuthority) {
     (vault, self.writable, self.catalog) = (writable.vault, writable, catalog)
+    self.authority = authority
   }
 
   /// Listens for agents from now on; gives the port.
@@ -88,6 +96,18 @@ public final class AgentHost: ReplicationHost {
     try? listener?.stop(within: .seconds(20))
   }
 
+  /// Shows another certificate from the next connection on; those that live go on.
+  func replace(_ credentials: Credentials) throws(OperationError) {
+    do throws(TransportError) {
+      try state.withLock({ $0.listener })?.replace(credentials: credentials)
+    } catch { throw OperationError(.failed, error.message) }
+  }
+
+  /// Cuts the connections whose certificates' time is over, which can only be judged when they begin.
+  func cutExpired(at now: Timestamp) {
+    state.withLock { $0.listener }?.cut(because: "expired") { $0.notAfter < now }
+  }
+
   /// Refuses certificates from now on, and cuts the connections that were made with them.
   func revoke(_ serials: [String]) {
     state.withLock { $0.revoked.formUnion(serials) }
@@ -121,9 +141,27 @@ public final class AgentHost: ReplicationHost {
     state.withLock { $0.sessions[machine] != nil }
   }
 
-  private func waitUntilFree(_ machine: Identifier) -> Bool {
+  /// Whoever is connected now, in session or not.
+  public var peers: [PeerIdentity] { state.withLock { $0.listener }?.peers ?? [] }
+
+  /// Becomes the machine's only writer for a session, once an older one has ended. That takes a thread of
+  /// the listener's, which the older one needs too, so few wait, and not for long: agents come again.
+  private func takeOver(_ machine: Identifier) -> Bool {
+    let mayWait = state.withLock { state in
+      guard state.waiting < Self.mostWaiting else { return false }
+      state.waiting += 1
+      return true
+    }
+    guard mayWait else { return writable.begin(machine) }
+    defer { state.withLock { $0.waiting -= 1 } }
+    return waitUntilFree(machine, atMost: Self.handOver)
+  }
+
+  private func waitUntilFree(
+    _ machine: Identifier, atMost patience: Duration = patience
+  ) -> Bool {
     let clock = ContinuousClock()
-    let deadline = clock.now + Self.patience
+    let deadline = clock.now + patience
     while !writable.begin(machine) {
       guard clock.now < deadline else { return false }
       _ = DispatchSemaphore(value: 0).wait(timeout: .now() + .milliseconds(20))
@@ -132,6 +170,17 @@ public final class AgentHost: ReplicationHost {
   }
 
   // MARK: - Sessions
+
+  /// Issues a new certificate in the place of a good one.
+  public func renew(
+    _ renewal: Renewal, from peer: PeerIdentity
+  ) throws(Rejection) -> Renewed {
+    let issued = try authority.renew(renewal, from: peer, now: .now())
+    note(
+      .info, "certificate-renewed", of: nil, "\(peer.role) has a new certificate, \(issued.serial)."
+    )
+    return Renewed(certificate: issued.pem)
+  }
 
   /// Lets an agent in if it is known, its clock is right and its machine is protected.
   public func admit(
@@ -153,7 +202,7 @@ public final class AgentHost: ReplicationHost {
       throw Rejection(.busy, "The protection of '\(agent.name)' is being changed.")
     }
     state.withLock { $0.sessions[id] }?.close()
-    guard waitUntilFree(id) else {
+    guard takeOver(id) else {
       throw Rejection(.busy, "The log of '\(agent.name)' is being written to by another session.")
     }
     do throws(Rejection) {

@@ -168,10 +168,12 @@ extension VaultService {
   /// - Throws: `.unknown`.
   public func revoke(_ name: String) throws(OperationError) {
     let agent = try agent(named: name)
-    let serials = try inCatalog { () throws(CatalogError) in
-      let serials = try catalog.revokeCertificates(of: agent.machine.description, at: .now())
-      _ = try catalog.removeAgent(of: agent.machine)
-      return serials
+    let serials = try certificates.exclusively { () throws(OperationError) in
+      try inCatalog { () throws(CatalogError) in
+        let serials = try catalog.revokeCertificates(of: agent.machine.description, at: .now())
+        _ = try catalog.removeAgent(of: agent.machine)
+        return serials
+      }
     }
     agentHost.revoke(serials)
     note(.warning, "agent-revoked", machine: name, "The certificate of '\(name)' was revoked.")

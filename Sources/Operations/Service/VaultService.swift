@@ -23,7 +23,10 @@ public final class VaultService: Sendable {
   public let agentHost: AgentHost
   /// Since when it runs.
   public let started: Timestamp
-  private let identity = Mutex<CertificateAuthority?>(nil)
+  /// What issues certificates.
+  let certificates: VaultAuthority
+  /// What the service itself shows.
+  let presented = Mutex(PresentedCertificate())
 
   /// Takes the vault's lock, opens the catalog, and ends the jobs that a process before this one left
   /// unfinished.
@@ -36,7 +39,8 @@ public final class VaultService: Sendable {
     started = .now()
     let catalog = try inCatalog { () throws(CatalogError) in try Catalog(in: vault.path) }
     self.catalog = catalog
-    agentHost = AgentHost(writable, catalog)
+    certificates = VaultAuthority(vault, catalog)
+    agentHost = AgentHost(writable, catalog, certificates)
     jobs = JobRunner(catalog: catalog) { Self.tell($0, in: catalog) }
     try failUnended()
   }
@@ -75,13 +79,7 @@ public final class VaultService: Sendable {
 
   /// The vault's own certificate authority, which is made when it is asked for the first time.
   public func authority() throws(OperationError) -> CertificateAuthority {
-    try identity.withLock { known throws(OperationError) in
-      if let known { return known }
-      let found: CertificateAuthority
-      if let opened = try openAuthority() { found = opened } else { found = try makeAuthority() }
-      known = found
-      return found
-    }
+    try certificates.authority()
   }
 
   /// Keeps an event. One that can't be kept is no reason to fail what it tells of.

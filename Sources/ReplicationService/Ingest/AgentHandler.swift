@@ -86,9 +86,13 @@ public final class AgentHandler: ConnectionHandler {
 
   private func act(_ step: VaultSession.Step, on connection: Connection) throws(Rejection) {
     if case .greet(let hello) = step { return try greet(hello, connection) }
+    if case .renew(let renewal) = step {
+      try reply(try host.renew(renewal, from: connection.peer).frame(), connection)
+      return connection.close()
+    }
     guard let open = state.withLock({ $0.open }) else { return }
     switch step {
-    case .greet: return
+    case .greet, .renew: return
     case .store(let group): try store(group, open, connection)
     case .blocks(let query):
       let answer = try inLog { () throws(VaultError) in try open.answers.answer(query) }

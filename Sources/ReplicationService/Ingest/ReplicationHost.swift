@@ -14,6 +14,9 @@ public protocol ReplicationHost: Sendable {
     _ peer: PeerIdentity, _ hello: Hello, on connection: Connection
   ) throws(Rejection) -> OpenLog
 
+  /// Issues a new certificate to whoever asks for it rightly, or says why not; `peer` carries the wish.
+  func renew(_ renewal: Renewal, from peer: PeerIdentity) throws(Rejection) -> Renewed
+
   /// The agent is alive; `clock` is what its clock says.
   func isAlive(_ machine: Identifier, clock: Timestamp)
 
@@ -33,6 +36,13 @@ public protocol ReplicationHost: Sendable {
 extension ReplicationHost {
   /// Of no interest, unless a host says otherwise.
   public func spent(_ duration: Duration, storing machine: Identifier) {}
+
+  /// Where no authority is, nothing is issued.
+  public func renew(
+    _ renewal: Renewal, from peer: PeerIdentity
+  ) throws(Rejection) -> Renewed {
+    throw Rejection(.unavailable, "No certificates are issued here.")
+  }
 }
 
 /// What an agent is let in with.

@@ -65,6 +65,12 @@ struct AgentReport {
             + "\(Words.size(progress.changedBytes)) changed"
         ))
     }
+    if let expires = status.certificateExpires {
+      facts.append(("Certificate", "good until \(expires)"))
+    }
+    if let failure = status.renewalError {
+      facts.append(("Not renewed", "\(failure.time): \(failure.message)"))
+    }
     if let failure = status.lastError {
       facts.append(("Last error", "\(failure.time): \(failure.message)"))
     }

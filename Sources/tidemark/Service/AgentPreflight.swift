@@ -1,4 +1,5 @@
 internal import Agent
+internal import Bytes
 internal import ControlAPI
 internal import FileIO
 internal import Identity
