@@ -99,6 +99,18 @@ final class ServiceSite {
     try #require(isDone)
   }
 
+  /// Another machine, which is enrolled and no more.
+  static func stranger(of site: ServiceSite) throws -> Credentials {
+    let files = try IdentityFiles(in: site.directory.file("stranger"))
+    let result = try site.service.enrol(
+      Enrolment(
+        key: try site.key(), request: try files.makeRequest(for: .agent(.random())),
+        hostName: "web99", name: nil, operatingSystem: .linux, version: "test", addresses: [],
+        clock: .now()))
+    return try files.store(
+      certificatePEM: result.certificate.pem, authorityPEM: result.authority, now: .now())
+  }
+
   func connect(_ credentials: Credentials, now: Timestamp? = nil) throws -> ClientConnection {
     try Client(credentials: credentials, now: { now ?? .now() }).connect(
       to: "127.0.0.1", port: port, within: .seconds(10))

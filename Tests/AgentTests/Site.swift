@@ -23,7 +23,8 @@ final class Site {
   let link: FaultyLink
   /// The agent's directory; enrolled, but with no configuration yet.
   let agent: AgentDirectory
-  private let credentials: Credentials
+  /// What the agent speaks with.
+  let credentials: Credentials
   private let mount: LoopMount?
   private let vaultMount: LoopMount?
 
@@ -116,6 +117,14 @@ final class Site {
     let file = try File(disks[disk].path, .writing)
     try file.write(bytes, at: offset)
     try file.sync()
+  }
+
+  /// Bytes of the files of the machine's log.
+  func logSize() throws -> UInt64 {
+    let place = "\(vault.path)/machines/\(machine.id)"
+    return try FileSystem.system.list(place).reduce(0) {
+      try $0 + FileSystem.system.status("\(place)/\($1)").size
+    }
   }
 
   /// Whether a disk at a point is what its file is now.
