@@ -111,7 +111,7 @@ final class FakeTimeSource: Sendable {
     let rows = page.split(separator: "\n").filter { $0.hasPrefix("| ") }.dropFirst().map(
       String.init)
     let expected = ServicePort.all.map {
-      "| \($0.name) | \($0.direction.rawValue) | \($0.purpose) |"
+      "| \($0.place.rawValue) | \($0.name) | \($0.direction.rawValue) | \($0.purpose) |"
     }
     #expect(rows == expected)
   }
