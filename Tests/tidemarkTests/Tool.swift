@@ -51,7 +51,10 @@ struct Tool {
   }
 
   /// The object that the command prints with `--json`.
-  func json(_ arguments: String...) throws -> [String: Any] {
+  func json(_ arguments: String...) throws -> [String: Any] { try json(arguments) }
+
+  /// The object that the command prints with `--json`.
+  func json(_ arguments: [String]) throws -> [String: Any] {
     let result = try start(arguments + ["--json"]).wait(seconds: 600)
     let object = try JSONSerialization.jsonObject(with: Data(result.output.utf8))
     return try #require(object as? [String: Any], "\(result.report)")
