@@ -1,7 +1,6 @@
 internal import Bytes
 internal import FileIO
 internal import Identity
-internal import Replication
 internal import ReplicationService
 
 /// How an agent keeps its certificate good.
@@ -20,7 +19,7 @@ extension AgentLoop {
       status.certificateExpires = credentials.identity.notAfter.iso8601
       let now = Timestamp.now()
       guard credentials.needsRenewal(at: now), now <= credentials.identity.notAfter else { return }
-      let renewed = try renew(credentials, files, try directory.configuration())
+      let renewed = try renew(files)
       hasNewCertificate = true
       status.certificateExpires = renewed.identity.notAfter.iso8601
       status.renewalError = nil
@@ -29,6 +28,7 @@ extension AgentLoop {
         ["expires": renewed.identity.notAfter.iso8601, "serial": renewed.identity.serial])
     } catch {
       guard !cancellation.isCancelled else { return }
+      nextRenewal = clock.now + min(pace.renewal, pace.rare)
       if status.renewalError?.message != error.message {
         note(.warning, "The certificate could not be renewed. " + error.message)
       }
@@ -36,50 +36,19 @@ extension AgentLoop {
     }
   }
 
-  /// Asks for a certificate on a connection of its own, and puts it in the place of the old one.
-  private func renew(
-    _ old: Credentials, _ files: IdentityFiles, _ configuration: AgentConfiguration
-  ) throws(AgentError) -> Credentials {
-    let request = try inIdentity { () throws(IdentityError) in
-      try files.makeRequest(for: old.identity.role)
-    }
-    var renewal = Renewal(certificate: old.certificatePEM, request: request.pem)
-    renewal.signature = try inIdentity { () throws(IdentityError) in
-      try old.signingKey.sign(renewal.digest)
-    }
-    let answer = try ask(RenewalSession(renewal), with: old, configuration)
-    return try inIdentity { () throws(IdentityError) in
-      let granted = try old.trust.verify(certificatePEM: answer.certificate, now: .now())
-      guard granted.role == old.identity.role else {
-        throw IdentityError(
-          .refused, "The service issued a certificate for \(granted.role), which this is not.")
-      }
-      return try files.store(
-        certificatePEM: answer.certificate, authorityPEM: old.trust.certificatePEM, now: .now())
-    }
-  }
-
-  private func ask(
-    _ session: RenewalSession, with credentials: Credentials, _ configuration: AgentConfiguration
-  ) throws(AgentError) -> Renewed {
-    var session = session
-    let connection = try onLink { () throws(TransportError) in
-      try Client(credentials: credentials, now: { .now() }).connect(
-        to: configuration.host, port: configuration.replicationPort, within: pace.attempt,
-        cancellation: cancellation)
-    }
-    defer { connection.close() }
-    try onLink { () throws(TransportError) in
-      try connection.send(session.start(), within: pace.attempt)
-    }
-    while true {
-      let frame = try onLink { () throws(TransportError) in
-        try connection.receive(within: pace.attempt)
-      }
-      switch try inProtocol({ () throws(ProtocolError) in try session.receive(frame) }) {
-      case nil: continue
-      case .success(let renewed): return renewed
-      case .failure(let refusal): throw AgentError(refusal)
+  private func renew(_ files: IdentityFiles) throws(AgentError) -> Credentials {
+    let configuration = try directory.configuration()
+    let renewal = CertificateRenewal(
+      of: files, at: configuration.host, port: configuration.replicationPort,
+      patience: pace.attempt, now: { .now() })
+    do throws(CertificateRenewal.Failure) {
+      return try renewal.run(cancellation: cancellation)
+    } catch {
+      switch error {
+      case .link(let error): throw AgentError(error)
+      case .identity(let error): throw AgentError(error)
+      case .protocolBroken(let error): throw AgentError(error)
+      case .refused(let refusal): throw AgentError(refusal)
       }
     }
   }
@@ -90,10 +59,7 @@ extension AgentLoop {
     let credentials = try inIdentity { () throws(IdentityError) in try files.load() }
     status.certificateExpires = credentials.identity.notAfter.iso8601
     do throws(IdentityError) { try credentials.checkValidity(at: .now()) } catch {
-      throw AgentError(
-        .expired,
-        "\(error.message) Check this machine's clock; if it is right, stop the agent and enrol again "
-          + "with a new registration key: 'tidemark agent enrol --again'.")
+      throw AgentError(expired: error)
     }
     return credentials
   }

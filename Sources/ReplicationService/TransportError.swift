@@ -18,7 +18,7 @@ public struct TransportError: Error, Sendable, CustomStringConvertible {
     case timedOut
     /// What came is no frame.
     case malformed
-    /// The certificate of the peer was revoked while it was connected.
+    /// The certificate of the peer was revoked, or expired, while it was connected.
     case cut
     /// This end was told to stop.
     case cancelled
