@@ -1,5 +1,6 @@
 internal import Bytes
 internal import FoundationEssentials
+internal import Identity
 
 /// How an agent is doing, as `status.json` and `agent status` tell it. The names of its fields are a
 /// promise.
@@ -84,6 +85,14 @@ public struct AgentCondition: Codable, Hashable, Sendable {
   }
 
   init() {}
+
+  /// Takes notice of the certificate of an agent that does not run and so can't do that itself.
+  mutating func judge(_ credentials: Credentials, at now: Timestamp) {
+    certificateExpires = credentials.identity.notAfter.iso8601
+    do throws(IdentityError) { try credentials.checkValidity(at: now) } catch {
+      lastError = Failure(time: now.iso8601, message: AgentError(expired: error).message)
+    }
+  }
 
   init?(_ bytes: [UInt8]) {
     guard let status = try? JSONDecoder().decode(Self.self, from: Data(bytes)) else { return nil }

@@ -124,8 +124,10 @@ public struct AgentDirectory: Sendable {
   public func currentStatus() throws(AgentError) -> AgentCondition {
     var status = status() ?? AgentCondition()
     do throws(AgentError) {
-      try lock().release()
+      let lock = try lock()
       (status.state, status.progress) = (.stopped, nil)
+      if let credentials = try? identity().load() { status.judge(credentials, at: .now()) }
+      lock.release()
     } catch { guard error.code == .locked else { throw error } }
     return status
   }

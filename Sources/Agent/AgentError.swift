@@ -58,6 +58,14 @@ public struct AgentError: Error, Sendable, CustomStringConvertible {
     }
   }
 
+  /// A certificate whose time is over.
+  init(expired error: IdentityError) {
+    self.init(
+      .expired,
+      "\(error.message) Check this machine's clock; if it is right, stop the agent and enrol again "
+        + "with a new registration key: 'tidemark agent enrol --again'.")
+  }
+
   init(_ error: ProtocolError) { self.init(.protocolBroken, error.message) }
 
   /// The message.

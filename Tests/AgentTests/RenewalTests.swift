@@ -175,6 +175,10 @@ import Vault
         $0.state == .refused && $0.lastError?.message.contains("agent enrol --again") == true
       })
     #expect(agent.end())
+    // So it says too while none runs.
+    let status = try site.agent.currentStatus()
+    #expect(status.lastError?.message.contains("agent enrol --again") == true)
+    #expect(status.certificateExpires == old.identity.notAfter.iso8601)
   }
 
   @Test("connections made with a certificate that has expired since are cut")

@@ -1,5 +1,7 @@
+import Bytes
 import FileIO
 import Foundation
+import Operations
 import Support
 import Testing
 
@@ -146,6 +148,16 @@ import Testing
     let result = try agent.run("enrol", "--service", "127.0.0.1:\(port)", "--key", key)
     #expect(result.status == 14 && result.errors.contains("not the service"), "\(result.report)")
     #expect(!FileSystem.system.exists(agent.state + "/agent.json"))
+  }
+
+  @Test("a clock that is six minutes from the service's is found, four are let pass")
+  func clocks() {
+    let now = Timestamp(seconds: 1_795_170_600)
+    for (seconds, verdict) in [(360, HostFinding.Verdict.refused), (-360, .refused), (240, .ok)] {
+      let theirs = (1_795_170_600 + Int64(seconds)) * 1_000_000_000
+      let finding = AgentPreflight.clock(theirs, between: now, and: now, of: "the service")
+      #expect(finding.verdict == verdict && finding.subject == "clock")
+    }
   }
 
   @Test("services are named with and without a port")

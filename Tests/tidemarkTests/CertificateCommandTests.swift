@@ -46,13 +46,17 @@ import Testing
     let machine = try #require(enrolled["machine"] as? String)
     try tool.require(
       "agent", "add-disk", try tool.image("a.img", size: 4 << 20), "--state", tool.file("state"))
-    let agent = try tool.start(["agent", "run", "--state", tool.file("state")])
+    var agent = try tool.start(["agent", "run", "--state", tool.file("state")])
     defer { agent.killGroup() }
     func state() throws -> String? {
       (try Self.agent(tool, "status")["status"] as? [String: Any])?["state"] as? String
     }
     #expect(try Program.poll(seconds: 20) { try state() == "unprotected" })
     try tool.require("machine", "enable", "web01")
+    // One that starts asks at once whether it is enabled.
+    agent.signal(SIGTERM)
+    #expect(agent.wait(seconds: 20).status == 0)
+    agent = try tool.start(["agent", "run", "--state", tool.file("state")])
     #expect(try Program.poll(seconds: 60) { try !tool.points(of: "web01").isEmpty })
 
     let first = try Self.serial(tool)

@@ -96,10 +96,14 @@ final class VaultAuthority: Sendable {
   func renew(
     _ renewal: Renewal, from peer: PeerIdentity, now: Timestamp
   ) throws(Rejection) -> IssuedCertificate {
+    let trust: Trust
+    do throws(OperationError) { trust = try authority().trust } catch {
+      throw Rejection(.unavailable, error.message)
+    }
     let holder: PeerIdentity
     let request: CertificateRequest
-    do {
-      holder = try authority().trust.verify(certificatePEM: renewal.certificate, now: now)
+    do throws(IdentityError) {
+      holder = try trust.verify(certificatePEM: renewal.certificate, now: now)
       request = try CertificateRequest(pem: renewal.request)
     } catch { throw Rejection(.unknown, "The certificate can't be renewed. \(error)") }
     guard holder.verifyingKey.isValid(renewal.signature, for: renewal.digest) else {

@@ -65,15 +65,22 @@ struct AgentPreflight {
       let client = ControlClient(try transport())
       let sent = Timestamp.now()
       let theirs = try client.clock().nanoseconds
-      let middle = sent.rawValue / 2 + Timestamp.now().rawValue / 2
-      return HostCheck.clock(
-        offset: theirs.subtractingReportingOverflow(middle).partialValue, source: name)
+      return Self.clock(theirs, between: sent, and: .now(), of: name)
     } catch {
       return HostFinding(
         "clock", .warning, "not compared with that of \(name): \(error)",
         advice: "Let the service's API be reached: enrolment compares the clocks, and so does each "
           + "session.")
     }
+  }
+
+  /// What it means that a service's clock said `theirs`, in nanoseconds since 1970, between two moments here.
+  static func clock(
+    _ theirs: Int64, between sent: Timestamp, and received: Timestamp, of source: String
+  ) -> HostFinding {
+    let middle = sent.rawValue / 2 + received.rawValue / 2
+    return HostCheck.clock(
+      offset: theirs.subtractingReportingOverflow(middle).partialValue, source: source)
   }
 
   private func transport() throws -> NetworkTransport {

@@ -106,14 +106,19 @@ final class VaultServer {
   func tend(isAsked: Bool) {
     guard isAsked || clock.now >= nextLook else { return }
     nextLook = clock.now + Self.lookInterval
-    do throws(OperationError) {
-      if let https = settings.https {
-        try server.show(
-          certificate: try Self.text(https.certificate), key: try Self.text(https.key))
-      }
+    trying { () throws(OperationError) in
       if isAsked { _ = try service.rotateCredentials() }
       try service.maintainCertificates(now: .now())
-    } catch {
+    }
+    guard let https = settings.https else { return }
+    trying { () throws(OperationError) in
+      try server.show(
+        certificate: try Self.text(https.certificate), key: try Self.text(https.key))
+    }
+  }
+
+  private func trying(_ body: () throws(OperationError) -> Void) {
+    do throws(OperationError) { try body() } catch {
       logger.error("Certificates could not be renewed", metadata: ["reason": "\(error.message)"])
       service.note(.warning, "certificate-not-renewed", error.message)
     }
