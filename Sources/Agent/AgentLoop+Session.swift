@@ -17,7 +17,8 @@ extension AgentLoop {
       session,
       digests: DigestDirectory(
         path: directory.digestsPath, vault: configuration.vault, machine: configuration.machine,
-        system: directory.system))
+        system: directory.system),
+      disks: configuration.disks)
     note(
       .notice, "In session",
       ["service": session.welcome.release, "state": "\(session.assignment.state)"])

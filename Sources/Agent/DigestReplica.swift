@@ -61,7 +61,7 @@ final class DigestReplica: Replica {
       for block in 0..<Window.blocks where window.pages[block] != 0 {
         if found[block] == known[block] { continue }
         if known[block] == .zeros {
-          masks[block] = Self.pagesWithData(window.block(block)) & window.pages[block]
+          masks[block] = window.pagesWithData(of: block) & window.pages[block]
         } else {
           unequal.append(block)
         }
@@ -131,17 +131,6 @@ final class DigestReplica: Replica {
     return whole.withUnsafeBytes { bytes in
       bytes.isZero ? .zeros : file.entry(ContentDigest(of: bytes, salt: file.salt))
     }
-  }
-
-  private static func pagesWithData(_ block: UnsafeRawBufferPointer) -> UInt16 {
-    var mask: UInt16 = 0
-    for page in 0..<Layout.pagesPerBlock {
-      let start = page * Layout.pageSize
-      if !UnsafeRawBufferPointer(rebasing: block[start..<start + Layout.pageSize]).isZero {
-        mask |= 1 << UInt16(page)
-      }
-    }
-    return mask
   }
 
   /// Notes that blocks are stored as zeros.

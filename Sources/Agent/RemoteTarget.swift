@@ -23,12 +23,15 @@ final class RemoteTarget: CaptureTarget {
   /// The newest number that belongs to a recovery point or begins an incarnation.
   private var settled: SequenceNumber
   private var sizes: [DiskNumber: UInt64]
+  /// Disks of which the log holds nothing yet, and of which the agent keeps clones.
+  private var empty: Set<DiskNumber> = []
 
   private(set) var cycle: UInt64?
   private(set) var storedBytes: UInt64 = 0
 
-  /// Goes on where the session's welcome says; `digests` is what this agent has kept.
-  init(_ session: ServiceSession, digests: DigestDirectory) {
+  /// Goes on where the session's welcome says; `digests` is what this agent has kept, `disks` what it is
+  /// to send.
+  init(_ session: ServiceSession, digests: DigestDirectory, disks: [DiskConfiguration]) {
     let welcome = session.welcome
     (self.session, self.digests) = (session, digests)
     stream = RecordStream(
@@ -39,6 +42,9 @@ final class RemoteTarget: CaptureTarget {
     cursor = welcome.hasCursor ? welcome.position.newest : nil
     sizes = [:]
     for disk in welcome.disks { sizes[disk.number] = disk.size }
+    if cycle == nil, !hasUnmarkedWrites {
+      empty = Set(disks.filter { $0.capture == .reflink }.map(\.number))
+    }
   }
 
   var hasUnmarkedWrites: Bool { stream.position.sequence > settled }
@@ -60,6 +66,8 @@ final class RemoteTarget: CaptureTarget {
     if let base, session.assignment.state != .resynchronising {
       return ContentReplica(disk: disk, content: base)
     }
+    // The clone will tell what changes from now on: digests would only cost time.
+    if empty.remove(disk) != nil { return EmptyReplica() }
     let replica = try inSession { () throws(AgentError) in
       try DigestReplica(
         disk: disk, size: size, position: stream.position, directory: digests, session: session)
@@ -120,6 +128,7 @@ final class RemoteTarget: CaptureTarget {
       (settled, cycle, cursor) = (last, new.cycle, nil)
       for disk in new.disks { sizes[disk.number] = disk.size }
       replicas = []
+      empty = []
       return RecoveryPoint(
         new, sequence: made.sequence, time: made.time, ordinal: made.ordinal)
     }

@@ -49,6 +49,10 @@ int tidemark_punch_hole(int file, int64_t offset, int64_t length) {
   return fallocate(file, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, offset, length);
 }
 
+int tidemark_begin_writeback(int file, int64_t offset, int64_t length) {
+  return sync_file_range(file, offset, length, SYNC_FILE_RANGE_WRITE);
+}
+
 int tidemark_device_size(int device, uint64_t *size) { return ioctl(device, BLKGETSIZE64, size); }
 
 int tidemark_lock_byte(int file, int64_t offset, int type) {

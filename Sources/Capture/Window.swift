@@ -36,6 +36,19 @@ public final class Window: @unchecked Sendable {
       rebasing: buffer[number * Layout.blockSize..<(number + 1) * Layout.blockSize])
   }
 
+  /// The pages of a block that hold anything but zeros; those that were read mean something.
+  public func pagesWithData(of number: Int) -> UInt16 {
+    let bytes = block(number)
+    var mask: UInt16 = 0
+    for page in 0..<Layout.pagesPerBlock {
+      let start = page * Layout.pageSize
+      if !UnsafeRawBufferPointer(rebasing: bytes[start..<start + Layout.pageSize]).isZero {
+        mask |= 1 << UInt16(page)
+      }
+    }
+    return mask
+  }
+
   /// Whether the byte at `position` of the disk lies in it.
   func contains(_ position: UInt64) -> Bool { position >= base && position - base < Self.length }
 

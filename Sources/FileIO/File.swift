@@ -109,6 +109,13 @@ public struct File: ~Copyable, Sendable {
     guard fdatasync(descriptor) == 0 else { throw IOError("sync", path, code: errno) }
   }
 
+  /// Asks the kernel to begin writing a range to the disk, and does not wait for it
+  /// (sync_file_range(2)): a later `sync` has less to do. Promises nothing.
+  public func beginWriteback(_ range: Range<UInt64>) {
+    guard double == nil else { return }
+    _ = tidemark_begin_writeback(descriptor, Int64(range.lowerBound), Int64(range.count))
+  }
+
   /// Sets the size; new bytes are zeros (ftruncate(2)).
   public func truncate(to size: UInt64) throws(IOError) {
     if let double { return try double.truncate(descriptor, to: size) }

@@ -1,11 +1,11 @@
-internal import Bytes
+public import Bytes
 public import Vault
 
 /// The service's end of a session, without any I/O: it judges what the agent sends.
 ///
 /// Order: a hello; then, once the service has welcomed it, groups and queries. What it gives out is to be
-/// done in order; each group is answered by a `Stored` once it is durable, each query by `Digests`. A
-/// connection that begins with a `Renewal` holds nothing else.
+/// done in order; groups are answered by a `Stored` once they are durable, one or several at a time, each
+/// query by `Digests`. A connection that begins with a `Renewal` holds nothing else.
 public struct VaultSession: Sendable {
   /// What the service is to do.
   public enum Step: Sendable {
@@ -33,6 +33,8 @@ public struct VaultSession: Sendable {
 
   private let isSigned: @Sendable (_ digest: [UInt8], _ signature: [UInt8]) -> Bool
   private var state = State.silent
+  /// Groups that came and are not stored yet: their newest numbers and what they take of the window.
+  private var waiting: [(last: SequenceNumber, cost: Int)] = []
   /// Bytes of groups that came and are not stored yet.
   public private(set) var pending = 0
 
@@ -81,6 +83,7 @@ public struct VaultSession: Sendable {
     _ group: Group, _ welcome: Welcome
   ) throws(ProtocolError) {
     pending += group.cost
+    waiting.append((group.last, group.cost))
     guard pending <= welcome.window else {
       throw ProtocolError(
         .window, "The agent sent \(pending) bytes ahead; \(welcome.window) were allowed.")
@@ -106,9 +109,11 @@ public struct VaultSession: Sendable {
     return refusal.frame()
   }
 
-  /// Tells that a group, and everything before it, is durable.
-  public mutating func stored(_ group: Group, point: RecoveryPoint?) -> Frame {
-    pending -= group.cost
-    return Stored(through: group.last, point: point.map(Stored.MadePoint.init)).frame()
+  /// Tells that everything is durable up to the end of a group that came.
+  public mutating func stored(through last: SequenceNumber, point: RecoveryPoint?) -> Frame {
+    let count = waiting.prefix { $0.last <= last }.count
+    pending -= waiting.prefix(count).reduce(0) { $0 + $1.cost }
+    waiting.removeFirst(count)
+    return Stored(through: last, point: point.map(Stored.MadePoint.init)).frame()
   }
 }

@@ -10,10 +10,17 @@ public protocol ConnectionHandler: Sendable {
   func connected(_ connection: Connection)
   /// A frame came. The bytes count as consumed when this returns.
   func received(_ frame: Frame, on connection: Connection)
+  /// Nothing more waits for now, and frames came since the last such call: what was put off is done.
+  func caughtUp(on connection: Connection)
   /// The last call, after every frame that came was handed over (unless the connection was cut).
   ///
   /// `error` is nil if one of both ends just closed the connection.
   func closed(_ connection: Connection, error: TransportError?)
+}
+
+extension ConnectionHandler {
+  /// Nothing was put off.
+  public func caughtUp(on connection: Connection) {}
 }
 
 /// The service's inbox of one connection: hands events to the handler, in order, on the pool's threads.
@@ -28,6 +35,8 @@ final class Mailbox: Inbox {
     var events: Waiting<Event>
     /// Whether a thread has been asked for, or is at work.
     var isScheduled = false
+    /// Whether frames were handled since the handler was told that nothing waits.
+    var isBehind = false
     var isEnded = false
   }
 
@@ -85,22 +94,40 @@ final class Mailbox: Inbox {
 
   private func work() {
     for _ in 0..<Self.turn {
-      let event = state.withLock { state in
-        let event = state.events.takeFirst()
-        if event == nil { state.isScheduled = false }
-        return event
-      }
-      switch event {
-      case nil: return
-      case .connected: handler.connected(connection)
-      case .frame(let frame):
+      switch next() {
+      case .event(.connected): handler.connected(connection)
+      case .event(.frame(let frame)):
         handler.received(frame, on: connection)
         if state.withLock({ $0.events.consumed(frame.heldSize) }) { connection.channel.read() }
-      case .closed(let error):
+      case .event(.closed(let error)):
         handler.closed(connection, error: error)
         return finished()
+      case .rest: handler.caughtUp(on: connection)
+      case .end: return
       }
     }
     schedule()
+  }
+
+  private enum Step {
+    case event(Event)
+    case rest
+    /// Nothing is to be done until something comes.
+    case end
+  }
+
+  private func next() -> Step {
+    state.withLock { state in
+      if let event = state.events.takeFirst() {
+        if case .frame = event { state.isBehind = true }
+        return .event(event)
+      }
+      guard state.isBehind else {
+        state.isScheduled = false
+        return .end
+      }
+      state.isBehind = false
+      return .rest
+    }
   }
 }

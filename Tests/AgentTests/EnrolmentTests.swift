@@ -135,7 +135,8 @@ import Vault
     let target = RemoteTarget(
       session,
       digests: DigestDirectory(
-        path: bench.directory.file("digests"), vault: session.welcome.vault, machine: machine))
+        path: bench.directory.file("digests"), vault: session.welcome.vault, machine: machine),
+      disks: disks)
     let point = try CaptureCycle(
       machine: machine, disks: disks, options: CaptureOptions(), progress: { _ in },
       cancelled: { false }

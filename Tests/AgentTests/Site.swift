@@ -99,7 +99,8 @@ final class Site {
     RemoteTarget(
       session,
       digests: DigestDirectory(
-        path: directory.file("digests"), vault: vault.description.id, machine: machine.id))
+        path: directory.file("digests"), vault: vault.description.id, machine: machine.id),
+      disks: disks)
   }
 
   /// Runs a cycle in a session of its own.

@@ -117,6 +117,8 @@ final class Recorder: ConnectionHandler {
     var frames: [Frame] = []
     var bytes = 0
     var ends: [TransportError?] = []
+    /// How many frames there were each time it was told that nothing waits.
+    var rests: [Int] = []
   }
 
   private let notes = Mutexed(Notes())
@@ -147,6 +149,10 @@ final class Recorder: ConnectionHandler {
       notes.bytes += frame.payload.count
       notes.frames.append(keepsPayloads ? frame : Frame(type: frame.type, flags: frame.flags))
     }
+  }
+
+  func caughtUp(on connection: Connection) {
+    notes.change { $0.rests.append($0.frames.count) }
   }
 
   func closed(_ connection: Connection, error: TransportError?) {

@@ -166,6 +166,27 @@ import Testing
     for connection in blocked { #expect(try connection.receive(within: .seconds(5)).type == 1) }
   }
 
+  @Test("a handler is told once when nothing waits any more, after all frames that came together")
+  func rest() throws {
+    let bench = try ServiceBench()
+    let gate = Mutexed(true)
+    let recorder = Recorder { frame, _ in
+      if frame.type == 1 { while gate.value { usleep(1000) } }
+    }
+    let service = try bench.service(recorder: recorder)
+    let client = try bench.client().connect(service.port)
+    try client.send(Frame(type: 1), within: .seconds(5))
+    // More than a turn's, so that it is told only once even so.
+    for _ in 0..<40 { try client.send(Frame(type: 2), within: .seconds(5)) }
+    try client.flush(within: .seconds(5))
+    usleep(300_000)
+    gate.change { $0 = false }
+    #expect(Program.poll(seconds: 10) { !recorder.seen.rests.isEmpty })
+    #expect(recorder.seen.rests == [41])
+    try client.send(Frame(type: 2), within: .seconds(5))
+    #expect(Program.poll(seconds: 10) { recorder.seen.rests == [41, 42] })
+  }
+
   @Test("a rate is kept, for all connections of a client together, and changes at once")
   func rate() throws {
     let bench = try ServiceBench()

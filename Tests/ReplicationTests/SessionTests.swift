@@ -59,8 +59,8 @@ struct SessionTests {
       #expect(source.inFlight > 0)
       guard case .store(let group) = try service.receive(frame) else { throw Unexpected() }
       #expect(service.pending > 0)
-      guard case .stored(let stored) = try source.receive(service.stored(group, point: nil))
-      else { throw Unexpected() }
+      let answer = service.stored(through: group.last, point: nil)
+      guard case .stored(let stored) = try source.receive(answer) else { throw Unexpected() }
       #expect(stored.through == group.last && source.durable == group.last)
       #expect(source.inFlight == 0 && service.pending == 0)
     }
@@ -100,6 +100,22 @@ struct SessionTests {
     var other = wish
     other.request = "newest"
     #expect(other.digest != wish.digest)
+  }
+
+  @Test("one answer acknowledges all groups up to its number, and no later one")
+  func together() throws {
+    var (source, service) = try opened()
+    for last in UInt64(1)...4 {
+      _ = try service.receive(try source.send(group(last)))
+    }
+    let all = source.inFlight
+    _ = try source.receive(
+      service.stored(through: SequenceNumber(rawValue: 3), point: nil))
+    #expect(source.durable == SequenceNumber(rawValue: 3))
+    #expect(source.inFlight == all / 4 && service.pending == all / 4)
+    _ = try source.receive(
+      service.stored(through: SequenceNumber(rawValue: 4), point: nil))
+    #expect(source.inFlight == 0 && service.pending == 0)
   }
 
   @Test("one changed byte anywhere in a signed group is noticed")

@@ -25,6 +25,9 @@ int tidemark_extents(int file, uint64_t start, struct tidemark_extent *extents, 
 /// fallocate(2) with PUNCH_HOLE | KEEP_SIZE: frees the room of a range. Swift's Glibc lacks fallocate.
 int tidemark_punch_hole(int file, int64_t offset, int64_t length);
 
+/// sync_file_range(2) with SYNC_FILE_RANGE_WRITE: begins to write a range, without waiting for it.
+int tidemark_begin_writeback(int file, int64_t offset, int64_t length);
+
 /// BLKGETSIZE64: the size of a block device in bytes.
 int tidemark_device_size(int device, uint64_t *size);
 

@@ -7,7 +7,8 @@ internal import Vault
 
 /// The service's end of one agent's session: brings what the agent sends into its machine's log.
 ///
-/// Each group is appended, made durable by one fdatasync and only then acknowledged. What breaks the
+/// Groups are appended as they come; once none waits, or enough have gathered, one fdatasync makes them
+/// durable, and only then they are acknowledged, all at once. What breaks the
 /// protocol or does not fit the log ends the session with a refusal that says so, and leaves the log as
 /// the last acknowledged group left it, or a later one.
 public final class AgentHandler: ConnectionHandler {
@@ -24,6 +25,8 @@ public final class AgentHandler: ConnectionHandler {
     let machine: Identifier
     let log: MachineWriter
     var answers: DigestAnswers
+    /// The end of the groups that are appended and not acknowledged, and their bytes.
+    var unanswered: (last: SequenceNumber, bytes: Int)?
 
     init(_ machine: Identifier, _ log: MachineWriter) {
       (self.machine, self.log) = (machine, log)
@@ -53,7 +56,7 @@ public final class AgentHandler: ConnectionHandler {
 
   /// Does what a frame asks for.
   public func received(_ frame: Frame, on connection: Connection) {
-    do throws(Rejection) {
+    refusing(on: connection) { () throws(Rejection) in
       let step: VaultSession.Step
       do throws(ProtocolError) {
         step = try state.withLock { state throws(ProtocolError) in
@@ -61,13 +64,24 @@ public final class AgentHandler: ConnectionHandler {
         }
       } catch { throw Rejection(.protocolBroken, error.message) }
       try act(step, on: connection)
-    } catch {
+    }
+  }
+
+  /// Runs `body`; where it is rejected the session ends, and the agent is told why.
+  private func refusing(on connection: Connection, _ body: () throws(Rejection) -> Void) {
+    do throws(Rejection) { try body() } catch {
       let frame = state.withLock { $0.session.refuse(error.refusal) }
       // The log is free at once, however long a peer takes that does not read.
       end(error.refusal.text)
       try? connection.send(frame, within: replyTime)
       connection.close()
     }
+  }
+
+  /// Makes durable what was appended.
+  public func caughtUp(on connection: Connection) {
+    guard let open = state.withLock({ $0.open }) else { return }
+    refusing(on: connection) { () throws(Rejection) in try answer(open, connection) }
   }
 
   /// Gives the log back.
@@ -136,12 +150,34 @@ public final class AgentHandler: ConnectionHandler {
     let start = ContinuousClock.now
     let point = try inLog { () throws(VaultError) in try open.log.store(group) }
     host.spent(ContinuousClock.now - start, storing: open.machine)
-    host.stored(group.records.count, point: point, of: open.machine)
-    try reply(state.withLock { $0.session.stored(group, point: point) }, connection)
+    let bytes = (open.unanswered?.bytes ?? 0) + group.records.count
+    open.unanswered = (group.last, bytes)
+    if group.end == .commit {
+      if bytes >= Self.commitSize { try answer(open, connection) }
+      return
+    }
+    try answer(open, connection, point: point)
     guard point != nil else { return }
     // For the sake of readers; what is left is done after the next point.
     try inLog { () throws(VaultError) in try open.log.mergeRuns(entryBudget: Self.mergeBudget) }
   }
+
+  /// Makes durable and acknowledges what was appended; `point` is what it ended with.
+  private func answer(
+    _ open: Open, _ connection: Connection, point: RecoveryPoint? = nil
+  ) throws(Rejection) {
+    guard let (last, bytes) = open.unanswered else { return }
+    let start = ContinuousClock.now
+    try inLog { () throws(VaultError) in try open.log.commit() }
+    host.spent(ContinuousClock.now - start, storing: open.machine)
+    open.unanswered = nil
+    host.stored(bytes, point: point, of: open.machine)
+    try reply(state.withLock { $0.session.stored(through: last, point: point) }, connection)
+  }
+
+  /// Bytes of groups that are appended before one fdatasync, while more wait: less than the window, so
+  /// that the agent goes on sending meanwhile.
+  private static let commitSize = 6 << 20
 
   /// Entries merged after a recovery point at the most: a second's work.
   private static let mergeBudget = 1_000_000
@@ -166,7 +202,8 @@ public final class AgentHandler: ConnectionHandler {
 }
 
 extension MachineWriter {
-  /// Appends a group and makes it durable; gives the recovery point it ends with.
+  /// Appends a group; what ends with more than a commit is durable then. Gives the recovery point it ends
+  /// with.
   fileprivate func store(_ group: Group) throws(VaultError) -> RecoveryPoint? {
     if !group.records.isEmpty {
       var failure: VaultError?
@@ -188,7 +225,7 @@ extension MachineWriter {
         "A group says that it ends with number \(group.last), and ends with \(expected).")
     }
     switch group.end {
-    case .commit: try commit()
+    case .commit: break
     case .mark(let point): return try mark(sent: point)
     case .abandon: try abandonUnmarked()
     }

@@ -35,6 +35,7 @@ extension MachineWriter {
     storedBytes += UInt64(records.count)
     isClosed = false
     try commitIfFull(segment)
+    self.segment?.writeAhead()
     return found.count
   }
 

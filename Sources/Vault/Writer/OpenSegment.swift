@@ -84,6 +84,14 @@ final class OpenSegment {
     written = unacknowledged.count
   }
 
+  /// Lets the disk begin with what was added, ahead of the `sync` that waits for it and that tells of
+  /// any failure.
+  func writeAhead() {
+    let start = durable + UInt64(written)
+    guard (try? write()) != nil, start < end else { return }
+    shared.file.beginWriteback(start..<end)
+  }
+
   /// Makes everything added so far durable.
   func sync() throws(IOError) {
     try write()
