@@ -26,7 +26,7 @@ struct KeyCreateCommand: ParsableCommand {
         "tidemark key create", "tidemark key create --label rack-7 --uses 12 --valid 2d",
         "tidemark key create --machine web01",
       ],
-      ends: [.noVault, .locked, .damaged, .refused, .unwritable]))
+      ends: [.noVault, .locked, .damaged, .unknown, .refused, .unwritable]))
 
   @Option(help: "What to call it.")
   var label: String?
