@@ -85,6 +85,8 @@ let package = Package(
 
     room("Bytes", "CBytes"),
     room("Codecs", "CCodecs"),
+    // Starts programs by posix_spawn(3): what guards a freeze has to outlive its parent, in a session of its
+    // own and with no descriptor of it, and its callers are plain threads with deadlines.
     room("FileIO", "CFileIO", "Bytes"),
     room("Vault", "Bytes", "Codecs", "FileIO"),
     room("ImageFormats", "Bytes", "FileIO"),

@@ -5,10 +5,15 @@
 #include <fcntl.h>
 #include <linux/fiemap.h>
 #include <linux/fs.h>
+#include <signal.h>
+#include <spawn.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <sys/un.h>
 #include <sys/vfs.h>
+#include <unistd.h>
 
 int tidemark_clone(int to, int from) {
   int result = ioctl(to, FICLONE, from);
@@ -73,4 +78,65 @@ int tidemark_file_system_type(const char *path, uint64_t *type) {
   if (statfs(path, &facts) != 0) return -1;
   *type = (uint32_t)facts.f_type;
   return 0;
+}
+
+int tidemark_freeze(int directory) { return ioctl(directory, FIFREEZE, 0); }
+
+int tidemark_thaw(int directory) { return ioctl(directory, FITHAW, 0); }
+
+int tidemark_connect(const char *path) {
+  struct sockaddr_un address = {.sun_family = AF_UNIX};
+  if (strlen(path) >= sizeof address.sun_path) {
+    errno = ENAMETOOLONG;
+    return -1;
+  }
+  strcpy(address.sun_path, path);
+  int stream = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+  if (stream < 0) return -1;
+  if (connect(stream, (struct sockaddr *)&address, sizeof address) == 0) return stream;
+  int reason = errno;
+  close(stream);
+  errno = reason;
+  return -1;
+}
+
+int tidemark_channel(int is_socket, int ends[2]) {
+  if (is_socket) return socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends);
+  return pipe2(ends, O_CLOEXEC);
+}
+
+int tidemark_spawn(
+    const char *program, char *const arguments[], char *const environment[], int input, int output,
+    int error, int has_session, int *process) {
+  posix_spawn_file_actions_t actions;
+  posix_spawnattr_t attributes;
+  sigset_t none, all;
+  sigemptyset(&none);
+  sigfillset(&all);
+  int result = posix_spawn_file_actions_init(&actions);
+  if (result != 0) return result;
+  result = posix_spawnattr_init(&attributes);
+  if (result != 0) {
+    posix_spawn_file_actions_destroy(&actions);
+    return result;
+  }
+  if (input < 0) {
+    result = posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0);
+  } else {
+    result = posix_spawn_file_actions_adddup2(&actions, input, 0);
+  }
+  if (result == 0) result = posix_spawn_file_actions_adddup2(&actions, output, 1);
+  if (result == 0) result = posix_spawn_file_actions_adddup2(&actions, error, 2);
+  if (result == 0) result = posix_spawn_file_actions_addclosefrom_np(&actions, 3);
+  if (result == 0) result = posix_spawnattr_setsigmask(&attributes, &none);
+  if (result == 0) result = posix_spawnattr_setsigdefault(&attributes, &all);
+  short separate = has_session ? POSIX_SPAWN_SETSID : POSIX_SPAWN_SETPGROUP;
+  if (result == 0) {
+    result = posix_spawnattr_setflags(
+        &attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF | separate);
+  }
+  if (result == 0) result = posix_spawn(process, program, &actions, &attributes, arguments, environment);
+  posix_spawnattr_destroy(&attributes);
+  posix_spawn_file_actions_destroy(&actions);
+  return result;
 }

@@ -32,6 +32,8 @@ public struct FileStatus: Hashable, Sendable {
   public var changed: Timestamp
   /// Permission bits.
   public var permissions: UInt32
+  /// User that owns the file.
+  public var owner: UInt32
   /// Group that owns the file.
   public var group: UInt32
 
@@ -39,10 +41,10 @@ public struct FileStatus: Hashable, Sendable {
   public init(
     kind: Kind, size: UInt64, allocated: UInt64, device: UInt64 = 0, inode: UInt64 = 0,
     modified: Timestamp = Timestamp(rawValue: 0), changed: Timestamp = Timestamp(rawValue: 0),
-    permissions: UInt32 = 0o600, group: UInt32 = 0
+    permissions: UInt32 = 0o600, owner: UInt32 = 0, group: UInt32 = 0
   ) {
     (self.kind, self.size, self.allocated) = (kind, size, allocated)
-    (self.device, self.inode, self.group) = (device, inode, group)
+    (self.device, self.inode, self.owner, self.group) = (device, inode, owner, group)
     (self.modified, self.changed, self.permissions) = (modified, changed, permissions)
   }
 }
@@ -190,6 +192,9 @@ public struct FileSystem: Sendable {
     return String(cString: full)
   }
 
+  /// The user this process acts as (geteuid(2)).
+  public static var userIdentifier: UInt32 { geteuid() }
+
   /// Lets this process hold as many open files as the system allows it (setrlimit(2)).
   public static func raiseOpenFileLimit() {
     var limit = rlimit()
@@ -209,6 +214,6 @@ extension FileStatus {
       kind: kinds[facts.st_mode & S_IFMT] ?? .other, size: UInt64(max(0, facts.st_size)),
       allocated: UInt64(facts.st_blocks) * 512, device: UInt64(facts.st_dev),
       inode: UInt64(facts.st_ino), modified: moment(facts.st_mtim), changed: moment(facts.st_ctim),
-      permissions: facts.st_mode & 0o7777, group: facts.st_gid)
+      permissions: facts.st_mode & 0o7777, owner: facts.st_uid, group: facts.st_gid)
   }
 }

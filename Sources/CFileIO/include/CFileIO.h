@@ -41,4 +41,25 @@ int tidemark_find_lock(int file, int64_t offset, int64_t length, int64_t *first)
 /// statfs(2), which Swift's Glibc lacks: the `f_type` of where `path` lies.
 int tidemark_file_system_type(const char *path, uint64_t *type);
 
+/// FIFREEZE (ioctl_fsfreeze in linux/fs.h): writes out what the file system of an open directory holds,
+/// and makes its writers wait. EBUSY if it is frozen already. May block for as long as writing takes.
+int tidemark_freeze(int directory);
+
+/// FITHAW: lets the writers go on. EINVAL if the file system is not frozen.
+int tidemark_thaw(int directory);
+
+/// connect(2) to the Unix socket at `path`, which must fit into sockaddr_un. Returns a descriptor, or -1.
+/// Never blocks: EAGAIN while the listener's queue is full.
+int tidemark_connect(const char *path);
+
+/// socketpair(2) or pipe2(2): two connected descriptors; of a pipe, the first is the one to read from.
+int tidemark_channel(int is_socket, int ends[2]);
+
+/// posix_spawn(3), with what Swift's Glibc can't ask for: a session (or else a process group) of its own,
+/// no signal blocked or ignored, and no descriptor but 0, 1 and 2. `input` -1 is /dev/null. Returns 0 or
+/// the error.
+int tidemark_spawn(
+    const char *program, char *const arguments[], char *const environment[], int input, int output,
+    int error, int has_session, int *process);
+
 #endif
