@@ -15,7 +15,7 @@ public import Vault
 
 /// What a caller may choose for one cycle.
 public struct CaptureOptions: Sendable {
-  /// How the recovery point was prepared.
+  /// How the recovery point was prepared, by whoever runs the cycle; a hold that quiets says so by itself.
   public var kind: PointKind = .crash
   /// The operator's name for the recovery point.
   public var label: String?
@@ -29,6 +29,9 @@ public struct CaptureOptions: Sendable {
 
   /// The floor unless another is chosen.
   public static let defaultCloneFloorPercent = 10
+
+  /// How long writers are held, where they are.
+  public var holdExtent = HoldExtent.clones
 
   /// The usual choices.
   public init() {}
@@ -92,6 +95,8 @@ public struct CaptureResult: Sendable {
   public var stored: UInt64
   /// How long it took.
   public var elapsed: Duration
+  /// How long comparing took of the disks that are scanned.
+  public var scanTime: Duration
   /// Whether it went on with the clones of an interrupted cycle.
   public var resumed: Bool
   /// What the operator should know, in whole sentences.

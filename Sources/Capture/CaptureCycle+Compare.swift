@@ -2,10 +2,11 @@ internal import Bytes
 internal import Vault
 
 extension CaptureCycle {
-  /// Compares all disks and stores what differs; gives what was found, disk by disk.
+  /// Compares all disks and stores what differs; gives what was found, disk by disk, and how long those took
+  /// that were scanned. They come first.
   func compare(
-    _ sources: [DiskSource], with target: any CaptureTarget, clones: CloneSet?
-  ) throws(CaptureError) -> [DiskCapture] {
+    _ sources: [DiskSource], with target: any CaptureTarget, clones: CloneSet?, cut: Cut
+  ) throws(CaptureError) -> (tallies: [DiskCapture], scanTime: Duration) {
     let clock = ContinuousClock()
     let start = clock.now
     var state = CaptureProgress(
@@ -13,7 +14,12 @@ extension CaptureCycle {
       elapsed: .zero, reading: .zero)
     var space = CloneSpaceWatch(clones, percent: options.cloneFloorPercent)
     var tallies: [DiskCapture] = []
+    var scanTime: Duration?
     for source in sources {
+      if scanTime == nil, source.disk.capture != .scan {
+        try cut.scansAreRead()
+        scanTime = clock.now - start
+      }
       let before = state
       state.disk = source.disk.number
       let tally = try compare(source, with: target) { (comparer, waited) throws(CaptureError) in
@@ -26,7 +32,8 @@ extension CaptureCycle {
       }
       tallies.append(tally)
     }
-    return tallies
+    if scanTime == nil { try cut.scansAreRead() }
+    return (tallies, scanTime ?? clock.now - start)
   }
 
   /// Compares one disk; `step` is called after every piece, with how long was waited for the disk so far.

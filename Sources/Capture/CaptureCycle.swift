@@ -10,6 +10,7 @@ public struct CaptureCycle {
   let machine: Identifier
   let disks: [DiskConfiguration]
   let options: CaptureOptions
+  let hold: (any WriterHold)?
   let progress: (CaptureProgress) -> Void
   let cancelled: () -> Bool
 
@@ -17,15 +18,20 @@ public struct CaptureCycle {
   ///
   /// - Parameters:
   ///   - machine: the machine's identifier, which names its clones.
-  ///   - disks: the disks, in the order they are read.
+  ///   - disks: the disks; those that are scanned are read first, else their order is kept.
   ///   - options: what the caller chose.
+  ///   - hold: holds the writers around the cut; nil if nothing can.
   ///   - progress: called often, on the calling thread, while disks are read.
   ///   - cancelled: asked often; once it says true the cycle ends with `.cancelled`.
   public init(
     machine: Identifier, disks: [DiskConfiguration], options: CaptureOptions,
-    progress: @escaping (CaptureProgress) -> Void, cancelled: @escaping () -> Bool
+    hold: (any WriterHold)? = nil, progress: @escaping (CaptureProgress) -> Void,
+    cancelled: @escaping () -> Bool
   ) {
-    (self.machine, self.disks, self.options) = (machine, disks, options)
+    // What is scanned may be held meanwhile, and what is cloned is kept. A cycle that goes on where another
+    // one stopped has to go through the disks in the same order.
+    self.disks = disks.filter { $0.capture == .scan } + disks.filter { $0.capture != .scan }
+    (self.machine, self.options, self.hold) = (machine, options, hold)
     (self.progress, self.cancelled) = (progress, cancelled)
   }
 
@@ -37,20 +43,24 @@ public struct CaptureCycle {
     let clock = ContinuousClock()
     let start = clock.now
     let storedBefore = target.storedBytes
-    for disk in disks { try checkSize(try SourceCheck.size(of: disk), of: disk, target) }
-    let watches = try watchScanned()
-    let scanTime = Timestamp.now()
-    let clones = try makeClones(target)
+    let cut = Cut(hold, options.holdExtent, scanned: disks.filter { $0.capture == .scan })
+    defer { cut.release() }
+    // A hook may make what is scanned, such as a snapshot.
+    for disk in disks where !(disk.capture == .scan && cut.holdsScans) {
+      try checkSize(try SourceCheck.size(of: disk), of: disk, target)
+    }
+    let clones = try makeClones(target, cut)
+    if clones?.resumed ?? true { try cut.begin(holding: clones == nil && cut.holdsScans) }
     let sources = try openSources(clones, target)
-    let time = clones?.time ?? scanTime
+    let time = clones?.time ?? cut.time
     target.recordTime = time
     defer { target.recordTime = nil }
-    let tallies = try compare(sources, with: target, clones: clones)
-    for watch in watches { try watch.check() }
-    let point = try mark(sources, with: target, clones: clones, watches: watches, time: time)
+    let (tallies, scanTime) = try compare(sources, with: target, clones: clones, cut: cut)
+    let point = try mark(sources, with: target, clones: clones, cut: cut, time: time)
     return CaptureResult(
-      point: point, disks: tallies, stored: target.storedBytes - storedBefore,
-      elapsed: clock.now - start, resumed: clones?.resumed ?? false, advice: settle(clones))
+      point: point, disks: tallies.sorted { $0.number < $1.number },
+      stored: target.storedBytes - storedBefore, elapsed: clock.now - start, scanTime: scanTime,
+      resumed: clones?.resumed ?? false, advice: settle(clones))
   }
 
   private func checkSize(
@@ -65,21 +75,16 @@ public struct CaptureCycle {
         + "recovery points keep their size.")
   }
 
-  private func watchScanned() throws(CaptureError) -> [SourceWatch] {
-    var watches: [SourceWatch] = []
-    for disk in disks where disk.capture == .scan { watches.append(try SourceWatch(disk: disk)) }
-    return watches
-  }
-
-  private func makeClones(_ target: any CaptureTarget) throws(CaptureError) -> CloneSet? {
+  private func makeClones(
+    _ target: any CaptureTarget, _ cut: Cut
+  ) throws(CaptureError) -> CloneSet? {
     var stores: [CloneStore] = []
     for disk in disks where disk.capture == .reflink {
       stores.append(try CloneStore(machine: machine, disk: disk))
     }
     guard !stores.isEmpty else { return nil }
     return try CloneSet(
-      stores, for: target,
-      floorPercent: options.cloneFloorPercent)
+      stores, for: target, floorPercent: options.cloneFloorPercent, cut: cut)
   }
 
   /// Opens what is to be read, and checks the sizes again: those of clones are the ones that count.
@@ -114,20 +119,17 @@ public struct CaptureCycle {
   }
 
   private func mark(
-    _ sources: [DiskSource], with target: any CaptureTarget, clones: CloneSet?,
-    watches: [SourceWatch], time: Timestamp
+    _ sources: [DiskSource], with target: any CaptureTarget, clones: CloneSet?, cut: Cut,
+    time: Timestamp
   ) throws(CaptureError) -> RecoveryPoint {
-    // Files that did not change from before the first was read until after the last was are of one
-    // moment, and of that of a clone made meanwhile; two clones, or what can't be watched, are not.
-    let watched = watches.allSatisfy(\.canTell)
-    let moments = (clones?.clones.count ?? 0) + watches.count { !$0.canTell }
-    let oneMoment = moments <= 1 && watched && !(clones?.resumed == true && !watches.isEmpty)
+    let resumed = clones?.resumed == true
+    let (kind, consistency) = cut.point(clones: clones?.clones.count ?? 0, resumed: resumed)
+    let disks = sources.map { PointDisk(number: $0.disk.number, size: $0.content.size) }
     let new = NewPoint(
-      kind: options.kind, consistency: sources.count == 1 || oneMoment ? .machine : .perDisk,
-      sourceWatched: watched, label: clones?.resumed == true ? nil : options.label,
+      kind: kind == .crash ? options.kind : kind, consistency: consistency,
+      sourceWatched: cut.isWatched, label: resumed ? nil : options.label,
       cycle: clones?.cycle ?? UInt64.random(in: 1...UInt64.max),
-      disks: sources.map { PointDisk(number: $0.disk.number, size: $0.content.size) },
-      time: time)
+      disks: disks.sorted { $0.number < $1.number }, time: time)
     return try target.mark(new)
   }
 

@@ -32,9 +32,10 @@ struct CloneSet: Sendable {
   ///   - stores: where the disks' clones lie, by disk number.
   ///   - target: where the cycle stores, which knows of the newest mark and of what was stored since.
   ///   - floorPercent: the share of a file system that must be free.
+  ///   - cut: begins right before the first new clone is made, and is told once the last one is.
   /// - Throws: `.notClonable`, `.cloneSpace`, or what failed.
   init(
-    _ stores: [CloneStore], for target: any CaptureTarget, floorPercent: Int
+    _ stores: [CloneStore], for target: any CaptureTarget, floorPercent: Int, cut: Cut
   ) throws(CaptureError) {
     let newest = target.cycle
     let floor = CloneFloor(stores: stores, percent: floorPercent)
@@ -53,7 +54,7 @@ struct CloneSet: Sendable {
     (cycle, resumed) = (Self.newCycle(), false)
     let maker = CloneMaker(stores: stores, cycle: cycle, after: newest ?? 0)
     let durations: [Duration]
-    do throws(CaptureError) { durations = try maker.make() } catch {
+    do throws(CaptureError) { durations = try maker.make(cut) } catch {
       // What is half made is removed by the next cycle if not now; the first failure is the one told.
       for store in stores { try? store.remove([CloneName]()) }
       throw error
@@ -156,11 +157,9 @@ private struct CloneMaker {
   let after: UInt64
 
   /// A file in an array.
-  private final class Target {
+  private final class Handle {
     let file: File
-    init(_ path: String) throws(IOError) {
-      file = try File(path, .creating(permissions: 0o600))
-    }
+    init(_ path: String, _ mode: OpenMode) throws(IOError) { file = try File(path, mode) }
   }
 
   private func path(_ store: CloneStore) -> String {
@@ -169,15 +168,23 @@ private struct CloneMaker {
   }
 
   /// Makes them all durable under their names; gives how long each took to clone.
-  func make() throws(CaptureError) -> [Duration] {
-    var targets: [Target] = []
+  func make(_ cut: Cut) throws(CaptureError) -> [Duration] {
+    var targets: [Handle] = []
     for store in stores {
       try store.makeDirectory()
       let temporary = path(store) + CloneStore.temporarySuffix
-      targets.append(try store.act { () throws(IOError) in try Target(temporary) })
+      targets.append(
+        try store.act { () throws(IOError) in
+          try Handle(temporary, .creating(permissions: 0o600))
+        })
     }
+    let images = try openImages(cut)
+    try cut.begin(holding: true)
     var durations: [Duration] = []
-    for (store, target) in zip(stores, targets) { durations.append(try clone(store, target)) }
+    for (index, store) in stores.enumerated() {
+      durations.append(try clone(store, images[index], targets[index]))
+    }
+    cut.clonesAreMade()
     for (store, target) in zip(stores, targets) {
       let path = path(store)
       try store.act { () throws(IOError) in
@@ -191,12 +198,26 @@ private struct CloneMaker {
     return durations
   }
 
-  private func clone(_ store: CloneStore, _ target: Target) throws(CaptureError) -> Duration {
+  private func openImages(_ cut: Cut) throws(CaptureError) -> [Handle] {
+    var images: [Handle] = []
+    for store in stores {
+      do throws(IOError) {
+        let image = try Handle(store.image, .reading)
+        // Cloning writes out what is cached of an image: most of that is done before writers wait for it.
+        if cut.holdsClones { try image.file.sync() }
+        images.append(image)
+      } catch { throw .source(store.disk, store.image, error) }
+    }
+    return images
+  }
+
+  private func clone(
+    _ store: CloneStore, _ image: Handle, _ target: Handle
+  ) throws(CaptureError) -> Duration {
     do throws(IOError) {
-      let image = try File(store.image, .reading)
       let clock = ContinuousClock()
       let start = clock.now
-      try target.file.clone(from: image)
+      try target.file.clone(from: image.file)
       return clock.now - start
     } catch {
       throw error.isUnsupported
