@@ -65,6 +65,14 @@ public struct AgentCondition: Codable, Hashable, Sendable {
   public var intervalSeconds: Int?
   /// The newest recovery point it made.
   public var lastPoint: Point?
+  /// The newest app-consistent recovery point it made.
+  public var lastApplicationPoint: Point?
+  /// Why the newest point that was to be app-consistent is not, or writers were not held; nil if all is well.
+  public var applicationError: Failure?
+  /// How long writers were held in the newest cycle that held them, freezing and thawing included.
+  public var heldMilliseconds: Int?
+  /// How long writes to the images stood still in the newest cycle while these were cloned, all together.
+  public var stallMilliseconds: Int?
   /// How far the cycle has come that runs.
   public var progress: Progress?
   /// Why the newest cycle or session failed; nil once one has worked.

@@ -20,15 +20,24 @@ public struct AgentConfiguration: Hashable, Sendable {
   public var name: String
   /// The machine's disks, by number.
   public var disks: [DiskConfiguration]
+  /// What holds writers around a cut, in the order it freezes.
+  public internal(set) var hooks: [Hook]
+  /// Seconds that writers may be held.
+  public var freezeLimit: Int
+
+  /// Seconds that writers may be held unless something else is set.
+  public static let defaultFreezeLimit = 30
 
   /// A configuration of these properties.
   public init(
     host: String, controlPort: Int, replicationPort: Int, vault: Identifier, vaultName: String,
-    machine: Identifier, name: String, disks: [DiskConfiguration] = []
+    machine: Identifier, name: String, disks: [DiskConfiguration] = [],
+    hooks: [Hook] = [], freezeLimit: Int = AgentConfiguration.defaultFreezeLimit
   ) {
     (self.host, self.controlPort, self.replicationPort) = (host, controlPort, replicationPort)
     (self.vault, self.vaultName) = (vault, vaultName)
     (self.machine, self.name, self.disks) = (machine, name, disks)
+    (self.hooks, self.freezeLimit) = (hooks, freezeLimit)
   }
 
   /// The disks of one machine at the most, as a hello holds them.
@@ -54,6 +63,8 @@ extension AgentConfiguration {
     var machine: String
     var name: String
     var disks: [Disk]
+    var hooks: [Hook]?
+    var freezeLimit: Int?
   }
 
   private struct Service: Codable {
@@ -78,7 +89,8 @@ extension AgentConfiguration {
       vault: vault.description, vaultName: vaultName, machine: machine.description, name: name,
       disks: disks.map {
         Disk(number: $0.number, path: $0.path, capture: $0.capture.name, format: $0.format.name)
-      })
+      },
+      hooks: hooks, freezeLimit: freezeLimit)
     do { return Array(try encoder.encode(document)) + [UInt8(ascii: "\n")] } catch {
       throw AgentError(.state, "The agent's configuration can't be written: \(error).")
     }
@@ -98,18 +110,22 @@ extension AgentConfiguration {
         .damaged, "'\(path)' is of a newer tidemark. Use that, or a newer one.")
     }
     let disks = document.disks.compactMap { DiskConfiguration($0) }
+    let hooks = document.hooks ?? []
+    let limit = document.freezeLimit ?? Self.defaultFreezeLimit
     guard let vault = Identifier(document.vault), let machine = Identifier(document.machine),
       !document.service.host.isEmpty, disks.count == document.disks.count,
       disks.count <= Self.diskLimit, Set(disks.map(\.number)).count == disks.count,
       [document.service.controlPort, document.service.replicationPort].allSatisfy({
         (1...65535).contains($0)
-      })
+      }),
+      hooks.count <= Self.hookLimit, hooks.allSatisfy(\.isValid), Self.freezeLimits.contains(limit)
     else { throw damage }
     self.init(
       host: document.service.host, controlPort: document.service.controlPort,
       replicationPort: document.service.replicationPort, vault: vault,
       vaultName: document.vaultName, machine: machine, name: document.name,
-      disks: disks.sorted { $0.number < $1.number })
+      disks: disks.sorted { $0.number < $1.number },
+      hooks: hooks, freezeLimit: limit)
   }
 }
 

@@ -4,7 +4,7 @@ public import Identity
 
 /// The directory of an agent, 0700, with everything it keeps: `agent.json` (whom it serves and which
 /// disks), `identity/` (its key and certificate), `digests/` (of its disks' blocks), `status.json` (how
-/// it is doing), and two files that are only locked.
+/// it is doing), `frozen.json` (while writers are held by hooks), and three files that are only locked.
 public struct AgentDirectory: Sendable {
   /// Where it is unless another is named.
   public static let usual = "/var/lib/tidemark-agent"
@@ -93,7 +93,7 @@ public struct AgentDirectory: Sendable {
       "Another agent runs on '\(path)'. Stop it first ('systemctl stop tidemark-agent').")
   }
 
-  private func lock(
+  func lock(
     _ name: String, patience: Int, _ busy: String
   ) throws(AgentError) -> AgentLock {
     let path = path + "/" + name

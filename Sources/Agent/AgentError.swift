@@ -24,6 +24,8 @@ public struct AgentError: Error, Sendable, CustomStringConvertible {
     case unknown
     /// A disk is missing, or can't be read that way.
     case source
+    /// A hook could not hold writers, or let them go.
+    case hook
     /// It was told to stop.
     case cancelled
     /// The time of its certificate is over: a person has to enrol it again.

@@ -24,19 +24,24 @@ extension AgentLoop {
     }
     let watch = CycleWatch(self, session, target, activity(assignment, target))
     watch.begin()
+    let hold = holdPlan(
+      assignment.applicationInterval, configuration, disks, tick: { watch.wait() })
     let result: CaptureResult
     do throws(CaptureError) {
       var options = CaptureOptions()
       options.acceptSize = assignment.state == .resynchronising
+      options.holdExtent = hold?.extent ?? .clones
       result = try CaptureCycle(
-        machine: configuration.machine, disks: disks, options: options,
+        machine: configuration.machine, disks: disks, options: options, hold: hold?.hold,
         progress: { watch.look($0) }, cancelled: { watch.isOver }
       ).run(with: target)
     } catch {
+      settle(hold, assignment.applicationInterval, nil)
       try settle(error, session, watch)
       return false
     }
-    try finish(result, session, watch)
+    settle(hold, assignment.applicationInterval, result)
+    try finish(result, hold?.hold, session, watch)
     // A tick that was missed is not made up. What a broken cycle had left is done; now the present.
     let interval = Duration.seconds(max(1, Int(session.assignment.interval)))
     let missed = max(0, Int((clock.now - start) / interval))
@@ -50,7 +55,7 @@ extension AgentLoop {
   }
 
   private func finish(
-    _ result: CaptureResult, _ session: ServiceSession, _ watch: CycleWatch
+    _ result: CaptureResult, _ hold: HookHold?, _ session: ServiceSession, _ watch: CycleWatch
   ) throws(AgentError) {
     failure = ""
     recovered()
@@ -59,12 +64,16 @@ extension AgentLoop {
       machine: session.welcome.machine.description, sequence: held.rawValue)
     status.lastPoint = AgentCondition.Point(id: result.point.id, time: result.point.time.iso8601)
     let changed = result.disks.reduce(0) { $0 + $1.changed }
-    note(
-      .info, "Made a recovery point",
-      [
-        "point": result.point.id, "changed": "\(changed)", "stored": "\(result.stored)",
-        "seconds": "\(result.elapsed.inSeconds)", "resumed": "\(result.resumed)",
-      ])
+    scanTime = result.disks.contains { $0.mode == .scan } ? result.scanTime : nil
+    var facts = [
+      "point": result.point.id, "changed": "\(changed)", "stored": "\(result.stored)",
+      "seconds": "\(result.elapsed.inSeconds)", "resumed": "\(result.resumed)",
+    ]
+    let stall = result.disks.compactMap(\.cloneTime).reduce(.zero, +)
+    status.stallMilliseconds = stall.inMilliseconds
+    facts["stall"] = "\(stall.inMilliseconds) ms"
+    facts["held"] = hold?.held.map { "\($0.inMilliseconds) ms" }
+    note(.info, "Made a recovery point", facts)
     for advice in result.advice { note(.warning, advice) }
     try session.report(watch.report(.waiting))
   }
@@ -148,6 +157,12 @@ final class CycleWatch {
   /// Tells that the cycle begins.
   func begin() { tell() }
 
+  /// Looks after the session while the cycle waits for something else; whether it is to go on.
+  func wait() -> Bool {
+    if next.map({ loop.clock.now >= $0 }) ?? true { tell() }
+    return !isOver
+  }
+
   /// Takes notice of the progress.
   func look(_ progress: CaptureProgress) {
     count(progress)
@@ -205,8 +220,13 @@ extension Duration {
     return UInt64(seconds) &* 1_000_000_000 &+ UInt64(attoseconds / 1_000_000_000)
   }
 
+  /// Whole milliseconds.
+  var inMilliseconds: Int {
+    Int(components.seconds) * 1000 + Int(components.attoseconds / 1_000_000_000_000_000)
+  }
+
   /// Seconds, to the millisecond.
-  fileprivate var inSeconds: Double {
+  var inSeconds: Double {
     let (seconds, attoseconds) = components
     return Double(seconds) + (Double(attoseconds) / 1e15).rounded() / 1000
   }

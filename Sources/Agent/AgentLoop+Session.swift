@@ -92,6 +92,8 @@ extension AgentLoop {
 
   /// How the agent is doing, with what the newest cycle failed of.
   func report(_ activity: Report.Activity) -> Report {
-    Report(activity: activity, failure: String(failure.prefix(1000)))
+    Report(
+      activity: activity, failure: String(failure.prefix(1000)),
+      applicationFailure: String(applicationFailure.prefix(1000)))
   }
 }

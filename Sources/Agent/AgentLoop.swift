@@ -49,6 +49,7 @@ public final class AgentLoop {
   let cancellation: Cancellation
   let rate = RateLimit()
   let clock = ContinuousClock()
+  let guardCommand: GuardedFreeze.Command
   private let lock: AgentLock
   private let tell: (AgentNote) -> Void
 
@@ -64,6 +65,16 @@ public final class AgentLoop {
   var held = SequenceNumber.zero
   /// Why the newest cycle made no recovery point; empty if it made one.
   var failure = ""
+  /// When the next app-consistent point is due; nil for at once.
+  var nextApplication: ContinuousClock.Instant?
+  /// When the newest one was made.
+  var lastApplication: Timestamp?
+  /// Why the newest point that was due is not app-consistent; empty if it is.
+  var dueFailure = ""
+  /// Why the hooks of every cycle did not hold writers; empty if they did.
+  var cycleFailure = ""
+  /// How long reading took of the disks that are scanned, in the newest cycle.
+  var scanTime: Duration?
   private var lastTold = ""
 
   /// Prepares to run in a directory whose lock is held.
@@ -75,10 +86,22 @@ public final class AgentLoop {
   ///   - pace: how patient it is.
   ///   - cancellation: ends the loop, in the middle of anything; what is stored stays.
   ///   - tell: called on the loop's thread with what happens.
-  public init(
+  public convenience init(
     _ directory: AgentDirectory, lock: AgentLock, release: String, pace: AgentPace = AgentPace(),
     cancellation: Cancellation, tell: @escaping (AgentNote) -> Void
   ) {
+    self.init(
+      directory, lock: lock, release: release, pace: pace, guardedBy: .own(directory),
+      cancellation: cancellation, tell: tell)
+  }
+
+  /// The same, with another program as the guard of its freezes.
+  init(
+    _ directory: AgentDirectory, lock: AgentLock, release: String, pace: AgentPace,
+    guardedBy guardCommand: GuardedFreeze.Command, cancellation: Cancellation,
+    tell: @escaping (AgentNote) -> Void
+  ) {
+    self.guardCommand = guardCommand
     (self.directory, self.lock, self.release) = (directory, lock, release)
     (self.pace, self.cancellation, self.tell) = (pace, cancellation, tell)
   }
@@ -89,6 +112,7 @@ public final class AgentLoop {
   public func run() throws(AgentError) {
     defer { lock.release() }
     defer { show(.stopped) }
+    thawLeftovers(try directory.configuration())
     try recall()
     while !cancellation.isCancelled {
       do throws(AgentError) { try attend() } catch {
@@ -106,6 +130,10 @@ public final class AgentLoop {
     let configuration = try directory.configuration()
     guard let old = directory.status() else { return }
     (status.lastPoint, status.lastContact) = (old.lastPoint, old.lastContact)
+    status.lastApplicationPoint = old.lastApplicationPoint
+    if let time = old.lastApplicationPoint?.time, case .absolute(let last)? = Instant(time) {
+      lastApplication = last
+    }
     guard let durable = old.durable, durable.machine == configuration.machine.description else {
       return
     }
@@ -156,7 +184,7 @@ public final class AgentLoop {
   private func pause(after error: AgentError) throws(AgentError) -> Duration {
     switch error.code {
     case .missing, .damaged, .state, .locked, .unknown, .source: throw error
-    case .link, .protocolBroken, .cancelled: return backoff.next()
+    case .link, .protocolBroken, .hook, .cancelled: return backoff.next()
     case .expired: return pace.rare
     case .refused:
       switch error.refusal {

@@ -7,8 +7,8 @@ internal import Vault
 /// Looks whether this machine's agent can do its work, before it has to: what can be told without a
 /// network. The agent sends it with each hello, so that the service can refuse what would not work.
 public struct Preflight: Sendable {
-  private let directory: AgentDirectory
-  private let configuration: AgentConfiguration
+  let directory: AgentDirectory
+  let configuration: AgentConfiguration
 
   /// Looks at the machine for the agent of a directory.
   public init(in directory: AgentDirectory, of configuration: AgentConfiguration) {

@@ -51,16 +51,19 @@ public struct Report: Message, Hashable {
   public var failure: String
   /// What this cycle has found, disk by disk; disks it has not come to yet are left out.
   public var disks: [Disk]
+  /// Why the newest point that was to be app-consistent is not, or writers were not held; empty if all is well.
+  public var applicationFailure: String
 
   /// Puts the message together.
   public init(
     activity: Activity, examined: UInt64 = 0, total: UInt64 = 0, changed: UInt64 = 0,
     reading: UInt64 = 0, compressing: UInt64 = 0, sending: UInt64 = 0, failure: String = "",
-    disks: [Disk] = []
+    disks: [Disk] = [], applicationFailure: String = ""
   ) {
     (self.activity, self.examined, self.total) = (activity, examined, total)
     (self.changed, self.reading, self.compressing) = (changed, reading, compressing)
     (self.sending, self.failure, self.disks) = (sending, failure, disks)
+    self.applicationFailure = applicationFailure
   }
 
   /// Reads the payload.
@@ -81,6 +84,7 @@ public struct Report: Message, Hashable {
         number: try reader.integer(), examined: try reader.integer(),
         changed: try reader.integer())
     }
+    applicationFailure = try reader.shortText()
   }
 
   /// Writes the payload.
@@ -93,5 +97,6 @@ public struct Report: Message, Hashable {
       writer.integer(disk.examined)
       writer.integer(disk.changed)
     }
+    writer.text(applicationFailure)
   }
 }

@@ -67,7 +67,7 @@ enum ExitStatus: Int32, CaseIterable {
   /// The status for what an agent could not do.
   init(_ code: AgentError.Code) {
     switch code {
-    case .link, .protocolBroken, .state: self = .failed
+    case .link, .protocolBroken, .state, .hook: self = .failed
     case .missing, .refused, .expired: self = .refused
     case .damaged: self = .damaged
     case .locked: self = .locked

@@ -195,7 +195,8 @@ final class RunningAgent: Sendable {
       (pace.look, pace.renewal) = (.milliseconds(200), .milliseconds(200))
       (pace.unknown, pace.rare) = (.milliseconds(200), .milliseconds(200))
       let loop = AgentLoop(
-        directory, lock: lock, release: "test", pace: pace, cancellation: cancellation
+        directory, lock: lock, release: "test", pace: pace,
+        guardedBy: HookBench.command(directory), cancellation: cancellation
       ) { _ in }
       #expect(throws: Never.self) { try loop.run() }
       isOver.withLock { $0 = true }

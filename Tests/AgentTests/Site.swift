@@ -154,6 +154,7 @@ final class SiteHost: ReplicationHost {
     var isOpen = false
     var assignment: Assignment.State = .protected
     var interval: UInt32 = 3600
+    var applicationInterval: UInt32 = 3600
     var refusal: Refusal.Code?
     var hellos: [Hello] = []
     var reports: [Report] = []
@@ -174,6 +175,11 @@ final class SiteHost: ReplicationHost {
   /// How long agents are to wait between two cycles, from the next session on.
   func setInterval(_ seconds: UInt32) { state.withLock { $0.interval = seconds } }
 
+  /// How long it is to be from one app-consistent point to the next, from the next session on.
+  func setApplicationInterval(_ seconds: UInt32) {
+    state.withLock { $0.applicationInterval = seconds }
+  }
+
   /// Lets nobody in any more, for this reason, and ends the open session; nil lets agents in again.
   func refuse(_ code: Refusal.Code?) {
     state.withLock { $0.refusal = code }
@@ -190,7 +196,8 @@ final class SiteHost: ReplicationHost {
   private var assignment: Assignment {
     let now = notes
     return Assignment(
-      state: now.assignment, interval: now.interval, disks: disks.map(\.number))
+      state: now.assignment, interval: now.interval,
+      applicationInterval: now.applicationInterval, disks: disks.map(\.number))
   }
 
   func admit(

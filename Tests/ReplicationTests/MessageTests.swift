@@ -80,7 +80,7 @@ struct MessageTests {
       try check(
         Report(
           activity: .copying, examined: 5, total: 9, failure: "no",
-          disks: [Report.Disk(number: 3, examined: 5, changed: 4)]))
+          disks: [Report.Disk(number: 3, examined: 5, changed: 4)], applicationFailure: "busy"))
     }
   }
 

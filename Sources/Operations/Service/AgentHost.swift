@@ -276,26 +276,31 @@ public final class AgentHost: ReplicationHost {
   /// Keeps the newest report; a failure is a health error until the next success.
   public func reported(_ report: Report, by machine: Identifier) {
     contacted(machine)
+    // After a restart nothing is known of what was told before, and what is kept may be out of date.
     let before = state.withLock { state in
       defer { state.reports[machine] = (report, .now()) }
-      return state.reports[machine]?.report.failure ?? ""
+      return state.reports[machine]?.report
     }
-    guard before != report.failure else { return }
-    try? noteFailure(report.failure, of: machine)
+    if before?.failure != report.failure {
+      try? noteFailure("cycle-failed", report.failure, of: machine)
+    }
+    if before?.applicationFailure != report.applicationFailure {
+      try? noteFailure("application-point-failed", report.applicationFailure, of: machine)
+    }
   }
 
   private func noteFailure(
-    _ failure: String, of machine: Identifier
+    _ code: String, _ failure: String, of machine: Identifier
   ) throws(CatalogError) {
     guard let name = try catalog.agent(of: machine)?.name else { return }
     guard !failure.isEmpty else {
-      _ = try catalog.clearHealthError(subject: name, code: "cycle-failed")
+      _ = try catalog.clearHealthError(subject: name, code: code)
       return
     }
     try catalog.set(
       HealthErrorRecord(
-        subject: name, code: "cycle-failed", severity: .warning, message: failure, since: .now()))
-    note(.warning, "cycle-failed", of: name, failure)
+        subject: name, code: code, severity: .warning, message: failure, since: .now()))
+    note(.warning, code, of: name, failure)
   }
 
   private func contacted(_ machine: Identifier) {

@@ -9,7 +9,9 @@ struct AgentCommand: ParsableCommand {
     abstract: "Send this machine's disks to the vault of a service elsewhere.",
     subcommands: [
       AgentEnrolCommand.self, AgentAddDiskCommand.self, AgentRemoveDiskCommand.self,
-      AgentPreflightCommand.self, AgentRunCommand.self, AgentStatusCommand.self,
+      AgentSetHookCommand.self, AgentRemoveHookCommand.self, AgentTestHookCommand.self,
+      AgentGuardCommand.self, AgentPreflightCommand.self, AgentRunCommand.self,
+      AgentStatusCommand.self,
     ])
 }
 

@@ -5,7 +5,6 @@ internal import ControlAPI
 internal import FileIO
 internal import Identity
 internal import Operations
-internal import Vault
 
 /// `tidemark agent enrol`
 struct AgentEnrolCommand: ParsableCommand {
@@ -68,7 +67,7 @@ struct AgentEnrolCommand: ParsableCommand {
     try directory.make()
     let lock = try directory.lock()
     defer { lock.release() }
-    let disks = try disks(of: directory)
+    let earlier = try earlier(of: directory)
     let trust = try call.authority()
     let files = try directory.identity()
     let previous = previous(in: files, of: directory, trust)
@@ -84,7 +83,9 @@ struct AgentEnrolCommand: ParsableCommand {
     }
     let configuration = AgentConfiguration(
       host: call.host, controlPort: call.port, replicationPort: answer.replicationPort,
-      vault: vault, vaultName: answer.vaultName, machine: machine, name: answer.name, disks: disks)
+      vault: vault, vaultName: answer.vaultName, machine: machine, name: answer.name,
+      disks: earlier?.disks ?? [], hooks: earlier?.hooks ?? [],
+      freezeLimit: earlier?.freezeLimit ?? AgentConfiguration.defaultFreezeLimit)
     try directory.save(configuration)
     output.print(
       AgentReport(configuration).document,
@@ -92,9 +93,9 @@ struct AgentEnrolCommand: ParsableCommand {
         + "Next: tidemark agent add-disk PATH, and tidemark agent run")
   }
 
-  /// The disks of an earlier enrolment.
-  private func disks(of directory: AgentDirectory) throws -> [DiskConfiguration] {
-    guard directory.isEnrolled else { return [] }
+  /// What is kept of an earlier enrolment: disks and hooks.
+  private func earlier(of directory: AgentDirectory) throws -> AgentConfiguration? {
+    guard directory.isEnrolled else { return nil }
     guard again else {
       throw OperationError(
         .refused,
@@ -102,7 +103,7 @@ struct AgentEnrolCommand: ParsableCommand {
       )
     }
     // Damage is one of the reasons to enrol again.
-    return (try? directory.configuration())?.disks ?? []
+    return try? directory.configuration()
   }
 
   /// The identity the machine has, where it is to keep it: of the same authority, and not to be renamed.

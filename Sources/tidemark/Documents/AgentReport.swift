@@ -18,6 +18,12 @@ struct AgentReport {
     let format: String
   }
 
+  struct HookDocument: Encodable {
+    let kind: String
+    let paths: [String]
+    let everyCycle: Bool
+  }
+
   struct Document: Encodable {
     let machine: String
     let name: String
@@ -27,6 +33,8 @@ struct AgentReport {
     let httpsPort: Int
     let replicationPort: Int
     let disks: [Disk]
+    let hooks: [HookDocument]
+    let freezeLimitSeconds: Int
     let status: AgentCondition?
   }
 
@@ -41,7 +49,11 @@ struct AgentReport {
           number: UInt16($0.number), source: $0.path, capture: $0.capture.name,
           format: $0.format.name)
       },
-      status: status)
+      hooks: configuration.hooks.map {
+        HookDocument(
+          kind: $0.kind.rawValue, paths: $0.paths, everyCycle: $0.isEveryCycle)
+      },
+      freezeLimitSeconds: configuration.freezeLimit, status: status)
   }
 
   var text: String {
@@ -53,10 +65,20 @@ struct AgentReport {
     for disk in configuration.disks {
       facts.append(("Disk \(disk.number)", "\(disk.path), \(disk.capture.name)"))
     }
+    for hook in configuration.hooks {
+      facts.append(("Hook", hook.text + (hook.isEveryCycle ? ", in every cycle" : "")))
+    }
     guard let status else { return Words.facts(facts) }
     facts.append(("State", status.state.rawValue))
     facts.append(("Last contact", status.lastContact ?? "never"))
     facts.append(("Last point", status.lastPoint?.id ?? "none"))
+    if !configuration.hooks.isEmpty {
+      facts.append(("Last app point", status.lastApplicationPoint?.id ?? "none"))
+      if let held = status.heldMilliseconds { facts.append(("Writers held", "\(held) ms")) }
+    }
+    if let failure = status.applicationError {
+      facts.append(("Hooks failed", "\(failure.time): \(failure.message)"))
+    }
     if let progress = status.progress {
       facts.append(
         (

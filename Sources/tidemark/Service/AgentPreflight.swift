@@ -23,8 +23,9 @@ struct AgentPreflight {
       findings.append(
         HostCheck.clock(offset: timeSource.offset(within: 2), source: timeSource.host))
     }
+    let preflight = Preflight(in: directory, of: configuration)
     return findings
-      + Preflight(in: directory, of: configuration).findings().map(HostFinding.init)
+      + (preflight.findings() + preflight.hookFindings()).map(HostFinding.init)
   }
 
   private var replicationPort: HostFinding {

@@ -1,0 +1,57 @@
+/// Stops and continues a QEMU machine by its monitor ("QEMU QMP Reference Manual": qmp_capabilities,
+/// query-status, stop, cont). Stopping also writes out what QEMU holds of the disks.
+final class MonitorFreezer: Freezer {
+  private let socket: String
+  /// Whether somebody else had stopped the machine, who is to let it go on.
+  private var isStoppedByOthers = false
+
+  init(socket: String) { self.socket = socket }
+
+  func isNeeded(until deadline: ContinuousClock.Instant) throws(AgentError) -> Bool {
+    var monitor = try connect(until: deadline)
+    isStoppedByOthers = try !monitor.status().running
+    return !isStoppedByOthers
+  }
+
+  func freeze(until deadline: ContinuousClock.Instant) throws(AgentError) {
+    var monitor = try connect(until: deadline)
+    _ = try monitor.ask("stop")
+    let status = try monitor.status()
+    guard !status.running else {
+      throw AgentError(.hook, "The machine behind '\(socket)' was told to stop, and runs.")
+    }
+  }
+
+  func thaw(until deadline: ContinuousClock.Instant) throws(AgentError) -> String? {
+    guard !isStoppedByOthers else { return nil }
+    var monitor = try connect(until: deadline)
+    var refusal: AgentError?
+    do throws(AgentError) { _ = try monitor.ask("cont") } catch { refusal = error }
+    let status = try monitor.status()
+    if status.running { return nil }
+    if status.status == "paused" {
+      throw refusal
+        ?? AgentError(.hook, "The machine behind '\(socket)' was told to go on, and is paused.")
+    }
+    // Stopped by an error or by its end: nothing that was done here.
+    return "The machine behind '\(socket)' does not run: its status is '\(status.status)'."
+  }
+
+  private func connect(
+    until deadline: ContinuousClock.Instant
+  ) throws(AgentError) -> JSONConversation {
+    var monitor = try JSONConversation(socket, until: deadline)
+    try monitor.greet()
+    _ = try monitor.ask("qmp_capabilities")
+    return monitor
+  }
+}
+
+extension JSONConversation {
+  fileprivate mutating func status() throws(AgentError) -> (running: Bool, status: String) {
+    guard case .status(let running, let status) = try ask("query-status") else {
+      throw AgentError(.hook, "The machine's monitor does not tell whether it runs.")
+    }
+    return (running, String(status.prefix(100)))
+  }
+}
