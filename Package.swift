@@ -119,7 +119,9 @@ let package = Package(
     room("Support", in: "Tests", "Bytes", "Codecs", "FileIO", "Vault", "CThreadSanitizer"),
     tool("PowerLossMount", in: "Tests", "Support", "CFuse", "FileIO", "Bytes"),
     tool("MountServer", in: "Tests", "FuseMount", "RecoveryTree", "Vault"),
-    tool("Benchmarks", in: "Tests", "Support", "CFuse", "Vault", "Codecs", "FileIO", "Bytes"),
+    tool(
+      "Benchmarks", in: "Tests", "Support", "CFuse", "Vault", "Codecs", "FileIO", "Bytes",
+      "Identity", "Replication", "ReplicationService"),
     tests("TidyTests"),
     tests("BytesTests", "Bytes"),
     tests("CodecsTests", "Codecs"),

@@ -29,7 +29,7 @@ struct Budget {
       met: atMost ? value <= limit : value >= limit)
   }
 
-  /// The budgets of the design for reading, opening and export.
+  /// The budgets of the design for reading, opening, export and replication.
   static func all(_ settings: Settings) -> [Budget] {
     let deep = settings.depths.last ?? 1
     let ours = "tidemark-zstd/\(deep)"
@@ -58,7 +58,18 @@ struct Budget {
       Budget(
         name: "export at \(deep) points: time of qemu-img ÷ time of tidemark",
         number: "export/qemu-img/\(deep)", peer: "export/\(ours)", limit: 2))
-    return all + settings.pointCounts.flatMap(opening)
+    return all + replication + settings.pointCounts.flatMap(opening)
+  }
+
+  private static var replication: [Budget] {
+    [
+      Budget(
+        name: "first replication: time of restic ÷ time of tidemark", number: "first/restic",
+        peer: "first/tidemark-reflink", limit: 1.5),
+      Budget(
+        name: "first replication: time of tidemark ÷ time of zstd -1 -T2",
+        number: "first/tidemark-reflink", peer: "first/zstd", limit: 1.5, atMost: true),
+    ]
   }
 
   private static func opening(_ count: Int) -> [Budget] {

@@ -49,15 +49,7 @@ final class ServedDisk {
   }
 
   /// The most memory the server had resident so far, in MiB.
-  var peakMemory: Double {
-    guard let file = try? File("/proc/\(server.processIdentifier)/status", .reading),
-      let bytes = try? file.read(at: 0, count: 8192)
-    else { return 0 }
-    let line = String(decoding: bytes, as: UTF8.self).split(separator: "\n")
-      .first { $0.hasPrefix("VmHWM:") }
-    let kibibytes = line.flatMap { Double($0.split(separator: " ").dropLast().last ?? "") }
-    return (kibibytes ?? 0) / 1024
-  }
+  var peakMemory: Double { server.peakMemory }
 }
 
 extension Duration {

@@ -19,6 +19,11 @@ struct Settings {
   var openings: Int
   /// Bytes of the file system all this happens on, in a sparse file.
   var roomSize: UInt64
+  /// Pages whose way into the vault is timed while nothing else happens.
+  var delays: Int
+  /// Numbers of machines, of four disks each, on one service; and MiB of each of these disks.
+  var machineCounts: [Int]
+  var smallDisk: Int
   var seed: UInt64 = 288
 
   static let longDiskSize: UInt64 = 1 << 40
@@ -28,12 +33,14 @@ struct Settings {
   /// What design and budgets speak of.
   static let full = Settings(
     imageSize: 4 << 30, dataSize: 1843 << 20, depths: [1, 64, 288], writesPerPoint: 256,
-    pointCounts: [10, 1000, 10_000], rounds: 3, seconds: 3, openings: 33, roomSize: 64 << 30)
+    pointCounts: [10, 1000, 10_000], rounds: 3, seconds: 3, openings: 33, roomSize: 64 << 30,
+    delays: 2000, machineCounts: [1, 4, 10], smallDisk: 64)
 
   /// As little as shows that everything still works. The numbers mean nothing.
   static let quick = Settings(
     imageSize: 64 << 20, dataSize: 16 << 20, depths: [1, 3], writesPerPoint: 16,
-    pointCounts: [10, 50], rounds: 1, seconds: 0.1, openings: 3, roomSize: 2 << 30)
+    pointCounts: [10, 50], rounds: 1, seconds: 0.1, openings: 3, roomSize: 2 << 30,
+    delays: 20, machineCounts: [1, 2], smallDisk: 4)
 }
 
 /// What the command line asks for.
@@ -43,7 +50,7 @@ struct Arguments {
   var parts = Set(Part.allCases)
 
   /// The parts of a run.
-  enum Part: String, CaseIterable { case reads, export, opening }
+  enum Part: String, CaseIterable { case reads, export, opening, replication }
 
   struct Misuse: Error {}
 

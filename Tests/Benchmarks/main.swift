@@ -2,7 +2,7 @@ internal import FileIO
 internal import Foundation
 internal import Support
 
-// Measures reading, opening and export side by side with QEMU; Scripts/bench starts it and says how.
+// Measures reading, opening, export and replication side by side with others; Scripts/bench starts it and says how.
 
 /// Tells what was measured on.
 func describeMachine(_ settings: Settings, to report: Report) throws {
@@ -17,10 +17,13 @@ func describeMachine(_ settings: Settings, to report: Report) throws {
   report.fact("kernel", try Program.require("uname", "-sr").trimmingCharacters(in: .newlines))
   let load = try Program.require("cat", "/proc/loadavg").split(separator: " ").prefix(3)
   report.fact("load before", load.joined(separator: " "))
-  for (name, program) in [("QEMU", "qemu-img"), ("fio", "fio"), ("tidemark", Product.tidemark)] {
+  for (name, program) in [
+    ("QEMU", "qemu-img"), ("fio", "fio"), ("zstd", "zstd"), ("tidemark", Product.tidemark),
+  ] {
     let output = try Program.require(program, "--version")
     report.fact(name, String(output.prefix { $0 != "\n" }))
   }
+  report.fact("restic", try Program.require("restic", "version").trimmingCharacters(in: .newlines))
   report.fact("seed", String(settings.seed))
 }
 
@@ -48,6 +51,9 @@ func measure(_ arguments: Arguments, _ report: Report) throws {
   if arguments.parts.contains(.opening) {
     try Openings(pristine: pristine, settings: settings, bench: bench, report: report).run()
   }
+  if arguments.parts.contains(.replication) {
+    try Replications(pristine: pristine, settings: settings, bench: bench, report: report).run()
+  }
   report.finish(Budget.all(settings), measures: Measure.all(settings, places: ""))
 }
 
@@ -61,7 +67,9 @@ do {
   try measure(arguments, Report(isJSON: arguments.isJSON))
 } catch is Arguments.Misuse {
   FileHandle.standardError.write(
-    Data("usage: Benchmarks [--quick] [--json] [--seed N] [--only reads,export,opening]\n".utf8))
+    Data(
+      "usage: Benchmarks [--quick] [--json] [--seed N] [--only reads,export,opening,replication]\n"
+        .utf8))
   exit(64)
 } catch {
   FileHandle.standardError.write(Data("bench: \(error)\n".utf8))

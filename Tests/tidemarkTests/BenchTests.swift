@@ -11,7 +11,8 @@ struct BenchTests {
 
   @Test(
     "the benchmarks run, give every number, and leave nothing behind",
-    .enabled(if: Available.root && Available.fuse && Available.programs("fio", "qemu-img")),
+    .enabled(
+      if: Available.root && Available.fuse && Available.programs("fio", "qemu-img", "restic")),
     .timeLimit(.minutes(10)))
   func quick() throws {
     let directory = try TemporaryDirectory("bench-test")
@@ -47,7 +48,11 @@ struct BenchTests {
     let openings = [
       "open-mount", "open-mount-cold", "open-point", "open-point-worst", "open-memory",
     ]
-    return reads.flatMap { read in (disks + vaults).map { "\(read)/\($0)" } }
+    let replication =
+      ["first/restic", "first/zstd", "first/tidemark-reflink", "first/tidemark-scan"]
+      + ["cycle/reflink", "cycle/scan", "cycle-write-stall/reflink", "cycle-wire-ratio/reflink"]
+      + ["delay-median/rest", "delay-99th/load", "service-memory/8-disks"]
+    return replication + reads.flatMap { read in (disks + vaults).map { "\(read)/\($0)" } }
       + ["qemu-img/3", "tidemark-zstd/3", "tidemark-zlib/3", "tidemark-none/3"].map {
         "export/\($0)"
       }
