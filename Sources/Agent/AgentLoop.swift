@@ -9,8 +9,10 @@ internal import Vault
 public struct AgentPace: Sendable {
   /// How long one attempt to connect may take.
   public var attempt = Duration.seconds(10)
-  /// Between two attempts while the service does not know the machine, or nobody has enabled it.
+  /// Between two attempts while the service does not know the machine.
   public var unknown = Duration.seconds(30)
+  /// Between two attempts while nobody has enabled the machine: who does waits for the first copy.
+  public var unprotected = Duration.seconds(5)
   /// Between two attempts while a person has to do something first.
   public var rare = Duration.seconds(300)
   /// Between two looks at whether disks were added or removed.
@@ -188,7 +190,8 @@ public final class AgentLoop {
     case .expired: return pace.rare
     case .refused:
       switch error.refusal {
-      case .unknown, .unprotected: return pace.unknown
+      case .unknown: return pace.unknown
+      case .unprotected: return pace.unprotected
       case .epoch, .clock, nil: return pace.rare
       case .busy, .full, .unavailable, .stopping, .protocolBroken: return backoff.next()
       }
