@@ -47,7 +47,8 @@ public final class FakeMachine: Sendable {
   public init(_ path: String, isMonitor: Bool = false, _ manner: Manner = .good) throws {
     (self.path, self.isMonitor) = (path, isMonitor)
     state = Mutex(State(manner: manner))
-    listener = socket(AF_UNIX, Int32(SOCK_STREAM.rawValue), 0)
+    // Programs that tests start must not have it, too.
+    listener = socket(AF_UNIX, Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue), 0)
     var address = sockaddr_un()
     address.sun_family = sa_family_t(AF_UNIX)
     let bytes = Array(path.utf8)
@@ -86,6 +87,7 @@ public final class FakeMachine: Sendable {
     while true {
       let client = accept(listener, nil, nil)
       guard client >= 0 else { return }
+      _ = fcntl(client, F_SETFD, FD_CLOEXEC)
       converse(client)
       close(client)
     }
