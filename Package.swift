@@ -139,7 +139,8 @@ let package = Package(
       "FileIO",
       "Bytes", "Codecs", logging),
     tests(
-      "OperationsTests", "Operations", "Capture", "Catalog", "Identity", "Vault", "ImageFormats",
+      "OperationsTests", "Operations", "Capture", "Catalog", "Identity", "Replication", "Vault",
+      "ImageFormats",
       "FileIO",
       "Bytes", "Codecs"),
     tests(

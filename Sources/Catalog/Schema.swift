@@ -67,15 +67,22 @@ enum Schema {
     ) STRICT;
     CREATE TABLE healthError (
       subject TEXT NOT NULL, code TEXT NOT NULL, severity TEXT NOT NULL, message TEXT NOT NULL,
-      since INTEGER NOT NULL, PRIMARY KEY (subject, code)
+      advice TEXT NOT NULL, since INTEGER NOT NULL, PRIMARY KEY (subject, code)
     ) STRICT;
+    CREATE TABLE healthSample (
+      machine TEXT NOT NULL, time INTEGER NOT NULL, seconds INTEGER NOT NULL, rpoSeconds INTEGER,
+      churn TEXT NOT NULL, uploaded INTEGER NOT NULL, reading INTEGER NOT NULL,
+      compressing INTEGER NOT NULL, sending INTEGER NOT NULL, storing INTEGER NOT NULL,
+      PRIMARY KEY (machine, time)
+    ) STRICT;
+    CREATE INDEX healthSampleTime ON healthSample (time);
     """
 
   private static let machines = """
     CREATE TABLE agent (
       machine TEXT NOT NULL PRIMARY KEY, name TEXT NOT NULL, hostName TEXT NOT NULL,
       operatingSystem TEXT NOT NULL, version TEXT NOT NULL, addresses TEXT NOT NULL,
-      disks TEXT NOT NULL, enrolled INTEGER NOT NULL, lastContact INTEGER
+      disks TEXT NOT NULL, findings TEXT NOT NULL, enrolled INTEGER NOT NULL, lastContact INTEGER
     ) STRICT;
     CREATE TABLE server (
       id TEXT NOT NULL PRIMARY KEY, name TEXT NOT NULL UNIQUE, version TEXT NOT NULL,
@@ -83,7 +90,8 @@ enum Schema {
     ) STRICT;
     CREATE TABLE machineSettings (
       machine TEXT NOT NULL PRIMARY KEY, isPaused INTEGER NOT NULL, cycleSeconds INTEGER NOT NULL,
-      applicationSeconds INTEGER NOT NULL, processServer TEXT, bandwidth INTEGER
+      applicationSeconds INTEGER NOT NULL, processServer TEXT, bandwidth INTEGER,
+      rpoSeconds INTEGER NOT NULL, address TEXT, enabled INTEGER
     ) STRICT;
     """
 }

@@ -151,6 +151,9 @@ public final class Vault: Sendable {
   /// Lets go of a machine that is no more.
   func forget(_ id: Identifier) { known.withLock { $0[id] = nil } }
 
+  /// Bytes that are left free on a file system of `total` bytes, so that a full vault can be mended.
+  public static func reserve(of total: UInt64) -> UInt64 { 2 * min(1 << 30, total / 64) }
+
   /// Bytes free, and bytes in all, where the vault lies.
   public func space() throws(VaultError) -> (free: UInt64, total: UInt64) {
     try translated { () throws(IOError) in try system.space(at: path) }

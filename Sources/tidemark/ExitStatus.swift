@@ -8,6 +8,7 @@ enum ExitStatus: Int32, CaseIterable {
   case done = 0
   case failed = 1
   case incomplete = 3
+  case critical = 4
   case noVault = 10
   case locked = 11
   case damaged = 12
@@ -24,6 +25,7 @@ enum ExitStatus: Int32, CaseIterable {
     case .done: "done"
     case .failed: "failed"
     case .incomplete: "done, but something needs attention"
+    case .critical: "done, and something is critical"
     case .noVault: "there is no vault, or it is of a newer version"
     case .locked: "another process is writing to the vault, or to the output"
     case .damaged: "bytes are not what was written"

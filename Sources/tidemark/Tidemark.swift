@@ -30,8 +30,8 @@ struct Tidemark: ParsableCommand {
     subcommands: [
       VaultCommand.self, MachineCommand.self, ReplicateCommand.self, PointCommand.self,
       MountCommand.self, UnmountCommand.self, ExportCommand.self, VerifyCommand.self,
-      StatusCommand.self, ServeCommand.self, JobsCommand.self, EventsCommand.self,
-      KeyCommand.self, TokenCommand.self, AgentCommand.self,
+      StatusCommand.self, HealthCommand.self, ServeCommand.self, JobsCommand.self,
+      EventsCommand.self, KeyCommand.self, TokenCommand.self, AgentCommand.self,
     ])
 
   /// The version of Tidemark, which the service tells too.

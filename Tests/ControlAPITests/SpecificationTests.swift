@@ -31,7 +31,9 @@ import Vault
   ) throws -> (target: String, body: [UInt8]) {
     if operation.id == "enrol" { return (operation.path, try JSON.encode(try enrolment(site))) }
     let bodies = [
-      "enableMachine": #"{"exclude":[7],"cycleSeconds":60}"#,
+      "enableMachine": #"{"exclude":[7],"cycleSeconds":60,"address":"10.0.0.7"}"#,
+      "planMachine": #"{"exclude":[7],"rpoSeconds":900,"skipPreflight":true}"#,
+      "refreshAgents": #"{"machines":["refreshAgents"]}"#,
       "changeSettings": #"{"cycleSeconds":60,"bandwidth":1048576}"#,
       "addMachine": #"{"name":"new","disks":["\#(site.directory.file("spare.img"))"]}"#,
       "replicate": #"{"label":"by the API"}"#,
@@ -53,7 +55,7 @@ import Vault
   /// Operations on a machine that enrolled; each gets one of its own, named after it.
   private static let agentOperations = [
     "enableMachine", "disableMachine", "pauseMachine", "resumeMachine", "revokeAgent", "settings",
-    "changeSettings", "orderCycle",
+    "changeSettings", "orderCycle", "planMachine", "refreshAgents", "machineHealth",
   ]
 
   private static func addAgents(to site: Site) throws {
@@ -63,10 +65,12 @@ import Vault
         addresses: ["10.0.0.7"],
         disks: [
           AgentRecord.Disk(
-            number: 0, path: "/dev/vda", size: 1 << 20, capture: "scan", format: "raw")
+            number: 0, path: "/dev/vda", size: 1 << 20, capture: "scan", format: "raw"),
+          AgentRecord.Disk(
+            number: 7, path: "/dev/vdb", size: 1 << 20, capture: "scan", format: "raw"),
         ], enrolled: .now(), lastContact: .now())
       try site.service.catalog.set(agent)
-      guard ["disableMachine", "orderCycle"].contains(name) else { continue }
+      guard ["disableMachine", "orderCycle", "machineHealth"].contains(name) else { continue }
       let job = try site.service.enable(name, ProtectionOptions())
       _ = Program.poll(seconds: 20) { (try? site.service.jobs.job(job.id))?.state.isFinal == true }
     }

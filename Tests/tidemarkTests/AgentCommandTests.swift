@@ -81,7 +81,7 @@ import Testing
       let status = try agent.json("status")["status"] as? [String: Any]
       return status?["state"] as? String == "unprotected"
     }
-    try tool.require("machine", "enable", "web01")
+    try enable(tool)
     try agent.work {
       #expect(try agent.run("run").status == 11)
       return try !tool.points(of: "web01").isEmpty
@@ -99,8 +99,52 @@ import Testing
     for check in checks where (check["subject"] as? String)?.hasPrefix("port") == true {
       #expect(check["verdict"] as? String == "ok", "\(check)")
     }
+    try look(tool)
     try agent.require("remove-disk", image)
     #expect(service.stop().status == 0)
+  }
+
+  /// Enables the machine, together with one that nobody knows.
+  private func enable(_ tool: Tool) throws {
+    let before = try #require(try tool.json("machine", "list")["machines"] as? [[String: Any]])
+    #expect(before.map { $0["state"] as? String } == ["unprotected"])
+    #expect(before.first?["lastContact"] != nil && before.first?["health"] == nil)
+    #expect(try tool.run("machine", "enable", "web01", "--exclude", "0").status == 14)
+    let plan = try tool.run("machine", "enable", "web01", "--dry-run")
+    #expect(plan.succeeded && plan.output.contains("5 min"), "\(plan.report)")
+    let result = try tool.run(
+      "machine", "enable", "nobody", "web01", "--address", "203.0.113.7", "--yes")
+    #expect(result.status == 64, "\(result.report)")
+    let both = try tool.run("machine", "enable", "nobody", "web01", "--json")
+    #expect(both.status == 3 && both.output.contains("\"unknown\""), "\(both.report)")
+    #expect(try tool.run("machine", "enable", "web01").status == 14)
+  }
+
+  /// What the service tells of a machine with a point.
+  private func look(_ tool: Tool) throws {
+    let page = try PagesTests.page("JSON")
+    let machine = try tool.json("machine", "show", "web01")
+    #expect(machine["state"] as? String == "protected" && machine["rpoSeconds"] != nil)
+    let documents = [
+      machine, try tool.json("status"), try tool.json("health"), try tool.json("health", "web01"),
+      try tool.json("machine", "enable", "web01", "--dry-run"),
+    ]
+    for document in documents {
+      for field in CommandTests.fields(document) {
+        #expect(page.contains("`\(field)`"), "\(field)")
+      }
+    }
+    let finalized = Program.poll(seconds: 15) {
+      (try? tool.run("jobs").output)?.contains(/Finalize protection +web01 +Succeeded/) == true
+    }
+    #expect(finalized)
+    for command in [["status"], ["health"], ["health", "web01"], ["machine", "list"]] {
+      let result = try tool.start(command).wait(seconds: 60)
+      // How much room this host has is no matter here.
+      #expect([0, 3, 4].contains(result.status), "\(result.report)")
+      #expect(result.output.contains("web01") || command == ["health"])
+    }
+    #expect(try tool.run("health", "nobody").status == 13)
   }
 
   @Test("an agent that is killed again and again brings the disk over all the same")

@@ -23,6 +23,31 @@ public struct AgentRecord: Codable, Hashable, Sendable {
     }
   }
 
+  /// What the agent found when it looked whether it can do its work.
+  public struct Finding: Codable, Hashable, Sendable {
+    /// Verdicts: as it should be, good enough, and not at all.
+    public static let (ok, warning, refused) = ("ok", "warning", "refused")
+
+    /// What was looked at.
+    public var subject: String
+    /// `ok`, `warning` or `refused`.
+    public var verdict: String
+    /// What was found.
+    public var found: String
+    /// What to do about it; empty if nothing is to be done.
+    public var advice: String
+
+    /// A finding of these properties.
+    public init(subject: String, verdict: String, found: String, advice: String) {
+      (self.subject, self.verdict, self.found, self.advice) = (subject, verdict, found, advice)
+    }
+
+    /// What was found and what to do, for people.
+    public var sentence: String {
+      advice.isEmpty ? "\(subject): \(found)." : "\(subject): \(found). \(advice)"
+    }
+  }
+
   /// The machine.
   public var machine: Identifier
   /// The name it enrolled under.
@@ -37,6 +62,8 @@ public struct AgentRecord: Codable, Hashable, Sendable {
   public var addresses: [String]
   /// Its disks.
   public var disks: [Disk]
+  /// What its preflight found.
+  public var findings: [Finding] = []
   /// When it enrolled.
   public var enrolled: Timestamp
   /// When it was last heard of.

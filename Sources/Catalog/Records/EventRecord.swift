@@ -39,17 +39,20 @@ public struct HealthErrorRecord: Codable, Hashable, Sendable {
   public var code: String
   /// How urgently somebody should look.
   public var severity: Severity
-  /// What is wrong and what to do, for people.
+  /// What is wrong, for people.
   public var message: String
+  /// What to do about it, for people; empty where the message says.
+  public var advice: String
   /// Since when.
   public var since: Timestamp
 
   /// An error of these properties.
   public init(
-    subject: String, code: String, severity: Severity, message: String, since: Timestamp
+    subject: String, code: String, severity: Severity, message: String, advice: String = "",
+    since: Timestamp
   ) {
     (self.subject, self.code, self.severity) = (subject, code, severity)
-    (self.message, self.since) = (message, since)
+    (self.message, self.advice, self.since) = (message, advice, since)
   }
 }
 

@@ -124,13 +124,18 @@ extension Catalog {
     try all(JobRecord.self, where: "id > ?", by: "id DESC", limit: limit, [id])
   }
 
-  /// Ends every job that has not ended, as whoever ran it is gone.
+  /// The jobs of a kind that have not ended, the oldest first.
+  public func unendedJobs(of kind: String) throws(CatalogError) -> [JobRecord] {
+    try all(JobRecord.self, where: "ended IS NULL AND kind = ?", by: "id", [kind])
+  }
+
+  /// Ends every job that has not ended, as whoever ran it is gone; `kind` names jobs that nobody runs.
   ///
   /// - Returns: the jobs as they are now.
   public func failUnendedJobs(
-    _ failure: JobFailure, now: Timestamp
+    _ failure: JobFailure, except kind: String = "", now: Timestamp
   ) throws(CatalogError) -> [JobRecord] {
-    var ended = try all(JobRecord.self, where: "ended IS NULL", by: "id")
+    var ended = try all(JobRecord.self, where: "ended IS NULL AND kind <> ?", by: "id", [kind])
     for index in ended.indices {
       ended[index].state = .failed
       ended[index].error = failure

@@ -15,6 +15,12 @@ public struct MachineSettings: Codable, Hashable, Sendable {
   public var processServer: String?
   /// Bytes a second it may send; nil for no limit.
   public var bandwidth: Int64?
+  /// Seconds of age of the newest recovery point from which on there is a warning.
+  public var rpoSeconds = 900
+  /// The machine's internal address, as the operator knows it.
+  public var address: String?
+  /// When protection was enabled.
+  public var enabled: Timestamp?
 
   /// The usual settings.
   public init(machine: Identifier) { self.machine = machine }

@@ -93,33 +93,6 @@ public struct ControlClient: Sendable {
     try post("/v1/enrol", machine)
   }
 
-  /// The machines that enrolled, by name.
-  public func agents() throws(OperationError) -> AgentListDocument { try get("/v1/agents") }
-
-  /// Revokes the certificates of a machine that enrolled.
-  public func revokeAgent(named name: String) throws(OperationError) {
-    let _: RemarksDocument = try call("DELETE", "/v1/agents/\(Self.part(name))")
-  }
-
-  /// Starts the job that enables a machine's protection.
-  public func enable(
-    _ name: String, _ options: ProtectionOptions
-  ) throws(OperationError) -> JobDocument {
-    try post("/v1/machines/\(Self.part(name))/enable", ProtectionDocument(options))
-  }
-
-  /// Disables a machine's protection; gives what could not be cleared away.
-  public func disable(_ name: String) throws(OperationError) -> [String] {
-    let left: RemarksDocument = try call("POST", "/v1/machines/\(Self.part(name))/disable")
-    return left.remarks
-  }
-
-  /// Lets a machine's replication rest, or go on.
-  public func setPaused(_ isPaused: Bool, machine name: String) throws(OperationError) {
-    let verb = isPaused ? "pause" : "resume"
-    let _: RemarksDocument = try call("POST", "/v1/machines/\(Self.part(name))/\(verb)")
-  }
-
   /// One part of a path.
   static func part(_ text: String) -> String { PercentEncoding.encoded(text) }
 

@@ -1,6 +1,6 @@
 internal import Bytes
 internal import Catalog
-public import Operations
+internal import Operations
 internal import Replication
 internal import Vault
 
@@ -71,32 +71,4 @@ public struct AgentListDocument: Codable, Sendable {
   public let agents: [AgentDocument]
 
   init(_ agents: [AgentStatus]) { self.agents = agents.map { AgentDocument($0) } }
-}
-
-/// How protection of a machine is to be enabled, as JSON.
-public struct ProtectionDocument: Codable, Sendable {
-  /// Numbers of disks that are not replicated; none if nothing is said.
-  public var exclude: [Int]?
-  /// Seconds between the beginnings of two cycles; 300 if nothing is said.
-  public var cycleSeconds: Int?
-  /// Seconds between two app-consistent points, 0 for none; 3600 if nothing is said.
-  public var applicationSeconds: Int?
-  /// `linux` or `windows`; what the agent says if nothing is said.
-  public var operatingSystem: String?
-
-  /// Options as JSON.
-  public init(_ options: ProtectionOptions) {
-    exclude = options.excluded.sorted()
-    (cycleSeconds, applicationSeconds) = (options.cycleSeconds, options.applicationSeconds)
-    operatingSystem = options.operatingSystem?.name
-  }
-
-  var options: ProtectionOptions {
-    var options = ProtectionOptions()
-    options.excluded = Set(exclude ?? [])
-    options.cycleSeconds = cycleSeconds ?? options.cycleSeconds
-    options.applicationSeconds = applicationSeconds ?? options.applicationSeconds
-    options.operatingSystem = OperatingSystem.allCases.first { $0.name == operatingSystem }
-    return options
-  }
 }

@@ -9,6 +9,11 @@ public struct ErrorDocument: Codable, Sendable {
     /// What failed, on what, why, and what to do next.
     public let message: String
 
+    /// Describes an outcome.
+    public init(_ error: OperationError) { (code, message) = (error.code.rawValue, error.message) }
+
+    init(code: String, message: String) { (self.code, self.message) = (code, message) }
+
     /// The outcome this tells of; a code that is none means that the request itself was refused.
     public var outcome: OperationError {
       let refused = RequestError.Code(rawValue: code) == nil ? OperationError.Code.failed : .refused

@@ -1,4 +1,5 @@
 internal import Bytes
+internal import Catalog
 public import Operations
 internal import Vault
 
@@ -15,17 +16,19 @@ public struct MachineDocument: Codable, Sendable {
     /// `raw` or `vhd`.
     public let format: String
     /// Bytes, at the newest recovery point.
-    public let size: UInt64?
+    public var size: UInt64?
+    /// Whether it is not replicated; none if no agent tells of it.
+    public var isExcluded: Bool?
   }
 
   /// Its identifier.
   public let id: String
   /// Its name.
-  public let name: String
+  public internal(set) var name: String
   /// `linux` or `windows`.
   public let operatingSystem: String?
   /// Its disks.
-  public let disks: [Disk]
+  public internal(set) var disks: [Disk]
   /// How many recovery points it has.
   public let points: Int
   /// The id of the oldest.
@@ -36,8 +39,45 @@ public struct MachineDocument: Codable, Sendable {
   public let windowEnd: String?
   /// Bytes its files take in the vault.
   public let storedBytes: UInt64
+  /// The id of the newest crash-consistent one.
+  public let newestCrashPoint: String?
+  /// The id of the newest app-consistent one.
+  public let newestAppPoint: String?
   /// Why it can't be read.
   public let problem: String?
+  /// `unprotected`, `initialReplication`, `protected`, `paused`, or `manual` for one without an agent;
+  /// none where no service tells, as all that follows.
+  public internal(set) var state: String?
+  /// `healthy`, `warning` or `critical`; none for one that is not protected.
+  public internal(set) var health: String?
+  /// Why it is not healthy.
+  public internal(set) var reasons: [String]?
+  /// How old the newest moment is that it could be brought back to.
+  public internal(set) var rpoSeconds: Double?
+  /// How old that may be before there is a warning.
+  public internal(set) var rpoThresholdSeconds: Int?
+  /// Seconds between the beginnings of two cycles.
+  public internal(set) var cycleSeconds: Int?
+  /// Seconds between two app-consistent points; 0 for none.
+  public internal(set) var applicationSeconds: Int?
+  /// Its internal address.
+  public internal(set) var address: String?
+  /// What it calls itself.
+  public internal(set) var hostName: String?
+  /// The version of its agent.
+  public internal(set) var agentVersion: String?
+  /// When its agent was last heard of.
+  public internal(set) var lastContact: String?
+  /// Whether its agent is connected.
+  public internal(set) var isConnected: Bool?
+  /// What its agent does: `waiting`, `copying`, `cycling` or `resynchronising`.
+  public internal(set) var activity: String?
+  /// Bytes of its disks that the present cycle has looked at.
+  public internal(set) var examinedBytes: UInt64?
+  /// Bytes of its disks that the present cycle looks at in all.
+  public internal(set) var totalBytes: UInt64?
+  /// Why its newest cycle made no recovery point.
+  public internal(set) var failure: String?
 
   /// Describes a machine.
   public init(_ machine: MachineSummary) {
@@ -52,9 +92,21 @@ public struct MachineDocument: Codable, Sendable {
     points = machine.points.count
     oldestPoint = machine.points.first?.id
     newestPoint = machine.points.last?.id
+    newestCrashPoint = machine.points.last { $0.kind == .crash }?.id
+    newestAppPoint = machine.points.last { $0.kind == .application }?.id
     windowEnd = machine.windowEnd?.iso8601
     storedBytes = machine.stored
     problem = machine.problem?.message
+  }
+
+  /// Describes a machine that the vault holds nothing of.
+  init(unprotected machine: MachineOverview) {
+    (id, name) = (machine.id.description, machine.name)
+    operatingSystem = machine.agent?.agent.operatingSystem
+    disks = (machine.agent?.agent.disks ?? []).map { Disk($0, isExcluded: nil) }
+    (points, storedBytes) = (0, 0)
+    (oldestPoint, newestPoint, newestCrashPoint, newestAppPoint) = (nil, nil, nil, nil)
+    (windowEnd, problem) = (nil, nil)
   }
 }
 
@@ -62,6 +114,8 @@ public struct MachineDocument: Codable, Sendable {
 public struct MachineListDocument: Codable, Sendable {
   /// The machines, by name.
   public let machines: [MachineDocument]
+
+  init(_ machines: [MachineOverview]) { self.machines = machines.map { MachineDocument($0) } }
 
   /// Describes machines.
   public init(_ machines: [MachineSummary]) { self.machines = machines.map { MachineDocument($0) } }

@@ -16,6 +16,12 @@ extension Endpoint {
       try call.service.revoke(call.parameter("name"))
       return RemarksDocument()
     },
+    .post("/v1/agents/refresh", .operator, status: 202) { (call: Call, body: RefreshDocument) in
+      JobDocument(try call.service.refresh(body.machines ?? []))
+    },
+    .post("/v1/machines/{name}/plan", .administrator) { (call: Call, body: ProtectionDocument) in
+      ProtectionPlanDocument(try call.service.plan(call.parameter("name"), body.options))
+    },
     .post("/v1/machines/{name}/enable", .administrator, status: 202) {
       (call: Call, body: ProtectionDocument) in
       JobDocument(try call.service.enable(call.parameter("name"), body.options))

@@ -99,7 +99,7 @@ struct Endpoint: Sendable {
   /// Everything that is served.
   static let all =
     serviceEndpoints + machineEndpoints + pointEndpoints + jobEndpoints + tokenEndpoints
-    + keyEndpoints + agentEndpoints + settingsEndpoints
+    + keyEndpoints + agentEndpoints + settingsEndpoints + healthEndpoints
 }
 
 /// JSON as the API speaks it.

@@ -8,7 +8,7 @@ extension Endpoint {
   /// The machines of the vault, and what is done to them.
   static let machineEndpoints: [Endpoint] = [
     .get("/v1/machines", .reader) { call in
-      MachineListDocument(try MachineSummary.all(in: call.service.vault))
+      MachineListDocument(try call.service.overviews(at: .now()))
     },
     .post("/v1/machines", .administrator, status: 201) {
       (call: Call, body: NewMachineDocument) in
@@ -18,7 +18,7 @@ extension Endpoint {
       return MachineDocument(machine)
     },
     .get("/v1/machines/{name}", .reader) { call in
-      MachineDocument(try MachineSummary.named(call.parameter("name"), in: call.service.vault))
+      MachineDocument(try call.service.overview(of: call.parameter("name")))
     },
     .delete("/v1/machines/{name}", .administrator) { call in
       let name = call.parameter("name")

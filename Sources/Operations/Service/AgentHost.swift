@@ -17,6 +17,9 @@ public final class AgentHost: ReplicationHost {
   let state = Mutex(State())
   /// Held while an order is put together and sent, so that the last one is the one that holds.
   let orders = Mutex(())
+  /// What agents did since the service began.
+  public let activity = ActivityBook()
+  private let health: HealthBook
 
   struct State: Sendable {
     /// The connection of each machine's session.
@@ -26,7 +29,6 @@ public final class AgentHost: ReplicationHost {
     /// Machines whose agents were let in and have said nothing since: for these, whether there are
     /// orders they have to hear of then, and whether one of them is for a cycle at once.
     var newcomers: [Identifier: (isOrdered: Bool, isNow: Bool)] = [:]
-    var reports: [Identifier: (report: Report, time: Timestamp)] = [:]
     var contacts: [Identifier: Timestamp] = [:]
     var revoked: Set<String> = []
     /// Machines whose agents are kept out for a moment.
@@ -45,9 +47,11 @@ public final class AgentHost: ReplicationHost {
   /// Seconds between two notes in the catalog that an agent is alive.
   private static let contactInterval: Int64 = 10
 
-  init(_ writable: WritableVault, _ catalog: Catalog, _ authority: VaultAuthority) {
+  init(
+    _ writable: WritableVault, _ catalog: Catalog, _ authority: VaultAuthority, _ health: HealthBook
+  ) {
     (vault, self.writable, self.catalog) = (writable.vault, writable, catalog)
-    self.authority = authority
+    (self.authority, self.health) = (authority, health)
   }
 
   /// Listens for agents from now on; gives the port.
@@ -131,11 +135,6 @@ public final class AgentHost: ReplicationHost {
     return try body()
   }
 
-  /// What a machine's agent told last, and when.
-  public func report(of machine: Identifier) -> (report: Report, time: Timestamp)? {
-    state.withLock { $0.reports[machine] }
-  }
-
   /// Whether a machine's agent is connected.
   public func isConnected(_ machine: Identifier) -> Bool {
     state.withLock { $0.sessions[machine] != nil }
@@ -201,6 +200,7 @@ public final class AgentHost: ReplicationHost {
     guard !isBarred else {
       throw Rejection(.busy, "The protection of '\(agent.name)' is being changed.")
     }
+    try checkRoom { Vault.reserve(of: $0) }
     state.withLock { $0.sessions[id] }?.close()
     guard takeOver(id) else {
       throw Rejection(.busy, "The log of '\(agent.name)' is being written to by another session.")
@@ -239,6 +239,11 @@ public final class AgentHost: ReplicationHost {
         size: $0.size == 0 ? nil : $0.size, capture: $0.configuration.capture.name,
         format: $0.configuration.format.name)
     }
+    agent.findings = hello.findings.map {
+      AgentRecord.Finding(
+        subject: $0.subject, verdict: "\($0.verdict)", found: $0.found, advice: $0.advice)
+    }
+    activity.change(machine) { $0.hellos += 1 }
     let described = agent
     try Self.rejecting { () throws(OperationError) in
       try inCatalog { () throws(CatalogError) in try catalog.set(described) }
@@ -277,35 +282,28 @@ public final class AgentHost: ReplicationHost {
   public func reported(_ report: Report, by machine: Identifier) {
     contacted(machine)
     // After a restart nothing is known of what was told before, and what is kept may be out of date.
-    let before = state.withLock { state in
-      defer { state.reports[machine] = (report, .now()) }
-      return state.reports[machine]?.report
-    }
+    let before = activity.activity(of: machine).report
+    activity.change(machine) { $0.take(report) }
     if before?.failure != report.failure {
-      try? noteFailure("cycle-failed", report.failure, of: machine)
+      try? noteFailure(.cycleFailed, report.failure, of: machine)
     }
     if before?.applicationFailure != report.applicationFailure {
-      try? noteFailure("application-point-failed", report.applicationFailure, of: machine)
+      try? noteFailure(.applicationPointFailed, report.applicationFailure, of: machine)
     }
   }
 
   private func noteFailure(
-    _ code: String, _ failure: String, of machine: Identifier
+    _ code: HealthCode, _ failure: String, of machine: Identifier
   ) throws(CatalogError) {
     guard let name = try catalog.agent(of: machine)?.name else { return }
-    guard !failure.isEmpty else {
-      _ = try catalog.clearHealthError(subject: name, code: code)
-      return
-    }
-    try catalog.set(
-      HealthErrorRecord(
-        subject: name, code: code, severity: .warning, message: failure, since: .now()))
-    note(.warning, code, of: name, failure)
+    guard !failure.isEmpty else { return health.clear(name, code.rawValue, at: .now()) }
+    health.raise(HealthFinding(code, .warning, failure).record(of: name, .now()))
   }
 
   private func contacted(_ machine: Identifier) {
     welcomed(machine)
     let now = Timestamp.now()
+    activity.heard(of: machine, at: now)
     let isDue = state.withLock { state in
       if let last = state.contacts[machine], now.seconds - last.seconds < Self.contactInterval {
         return false
@@ -316,9 +314,29 @@ public final class AgentHost: ReplicationHost {
     if isDue { try? catalog.noteContact(with: machine, at: now) }
   }
 
-  /// Notes the contact.
+  /// Notes the contact, and what came.
   public func stored(_ bytes: Int, point: RecoveryPoint?, of machine: Identifier) {
     contacted(machine)
+    activity.stored(bytes, point: point, of: machine)
+  }
+
+  /// Counts the time.
+  public func spent(_ duration: Duration, storing machine: Identifier) {
+    activity.change(machine) { $0.sums.storing &+= duration.nanoseconds }
+  }
+
+  /// Refuses groups while the room is left only that mending a full vault takes.
+  public func checkRoom() throws(Rejection) { try checkRoom { Vault.reserve(of: $0) / 2 } }
+
+  private func checkRoom(_ reserve: (UInt64) -> UInt64) throws(Rejection) {
+    let space = try Self.rejecting { () throws(OperationError) in
+      try inVault { () throws(VaultError) in try vault.space() }
+    }
+    guard space.free <= reserve(space.total) else { return }
+    throw Rejection(
+      .full,
+      "The vault is full: \(space.free >> 20) MiB are free. Make room there; the agent goes on by "
+        + "itself, and nothing that was stored is lost.")
   }
 
   /// Lets go of the machine.

@@ -55,6 +55,12 @@ public final class Job: Sendable {
     }
   }
 
+  /// Tells how far a part is that nobody runs here; what it is already is not written again.
+  func advance(_ name: String, to state: JobState) throws(OperationError) {
+    guard record.tasks.first(where: { $0.name == name })?.state != state else { return }
+    try set(name, state)
+  }
+
   private func set(_ name: String, _ state: JobState) throws(OperationError) {
     let now = Timestamp.now()
     try change { record in

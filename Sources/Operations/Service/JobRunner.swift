@@ -15,7 +15,7 @@ public final class JobRunner: Sendable {
   /// The work of a job.
   public typealias Work = @Sendable (Job) throws(OperationError) -> Void
 
-  private let catalog: Catalog
+  let catalog: Catalog
   private let ended: @Sendable (JobRecord) -> Void
   private let state = Mutex(State())
   private let all = DispatchGroup()
@@ -23,6 +23,8 @@ public final class JobRunner: Sendable {
   private struct State {
     var waiting: [(job: Job, work: Work)] = []
     var running: [Int64: Job] = [:]
+    /// Jobs that nobody runs: each waits for what others do.
+    var expecting: [Int64: Job] = [:]
     var isStopping = false
   }
 
@@ -102,12 +104,27 @@ public final class JobRunner: Sendable {
     }
     live.cancel(because: nil)
     dropCancelled()
+    if state.withLock({ $0.expecting[id] }) != nil {
+      end(waiting: live, .failure(OperationError(.cancelled, "The job was cancelled.")))
+    }
     return live.record
+  }
+
+  /// The jobs that nobody runs.
+  var expected: [Job] { state.withLock { Array($0.expecting.values) } }
+
+  /// Counts a job that nobody runs among those that live.
+  func expect(_ job: Job) { state.withLock { $0.expecting[job.id] = job } }
+
+  /// Ends a job that nobody runs, unless somebody else did at the same time.
+  func end(waiting job: Job, _ outcome: Result<Void, OperationError>) {
+    guard state.withLock({ $0.expecting.removeValue(forKey: job.id) }) != nil else { return }
+    ended(job.end(outcome))
   }
 
   private func live(_ id: Int64) -> Job? {
     state.withLock { state in
-      state.running[id] ?? state.waiting.first { $0.job.id == id }?.job
+      state.running[id] ?? state.expecting[id] ?? state.waiting.first { $0.job.id == id }?.job
     }
   }
 

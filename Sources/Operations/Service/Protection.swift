@@ -2,22 +2,7 @@ internal import Bytes
 public import Catalog
 internal import FileIO
 public import Replication
-public import Vault
-
-/// What protection of a machine is enabled with.
-public struct ProtectionOptions: Sendable {
-  /// Numbers of disks that are not replicated.
-  public var excluded: Set<Int> = []
-  /// Seconds between the beginnings of two cycles.
-  public var cycleSeconds = 300
-  /// Seconds between two app-consistent points; 0 for none.
-  public var applicationSeconds = 3600
-  /// What runs on it, where the agent's word is not to count.
-  public var operatingSystem: OperatingSystem?
-
-  /// The usual options.
-  public init() {}
-}
+internal import Vault
 
 /// A machine that enrolled, and how it stands.
 public struct AgentStatus: Sendable {
@@ -56,7 +41,7 @@ extension VaultService {
           agent: agent,
           state: isProtected ? settings.isPaused ? .paused : .protected : .unprotected,
           isConnected: agentHost.isConnected(agent.machine),
-          report: agentHost.report(of: agent.machine)?.report))
+          report: agentHost.activity.activity(of: agent.machine).report))
     }
     return statuses
   }
@@ -76,63 +61,6 @@ extension VaultService {
       )
     }
     return agent
-  }
-
-  /// Starts the job that protects a machine: from its agent's next contact on, a cycle at each interval.
-  ///
-  /// - Throws: at once what is refused: `.unknown`, `.refused`.
-  public func enable(
-    _ name: String, _ options: ProtectionOptions
-  ) throws(OperationError) -> JobRecord {
-    let agent = try agent(named: name)
-    let configuration = try configuration(of: agent, options)
-    return try jobs.start(
-      "Enable protection", machine: name, tasks: ["Prerequisites check", "Add to the vault"]
-    ) { [self] job throws(OperationError) in
-      try job.task("Prerequisites check") { () throws(OperationError) in
-        _ = try self.configuration(of: agent, options)
-      }
-      try job.task("Add to the vault") { () throws(OperationError) in
-        var settings = MachineSettings(machine: agent.machine)
-        settings.cycleSeconds = options.cycleSeconds
-        settings.applicationSeconds = options.applicationSeconds
-        let kept = settings
-        try inCatalog { () throws(CatalogError) in try catalog.set(kept) }
-        try writable.changingList { () throws(OperationError) in
-          _ = try inVault { () throws(VaultError) in
-            try vault.addMachine(configuration, id: agent.machine, lock: writable.lock)
-          }
-        }
-      }
-      note(.info, "protection-enabled", machine: name, "Protection of '\(name)' was enabled.")
-    }
-  }
-
-  private func configuration(
-    of agent: AgentRecord, _ options: ProtectionOptions
-  ) throws(OperationError) -> MachineConfiguration {
-    let known = try inVault { () throws(VaultError) in try vault.machines() }
-    guard !known.contains(where: { $0.id == agent.machine }) else {
-      throw OperationError(.refused, "Protection of '\(agent.name)' is enabled already.")
-    }
-    guard (10...86400).contains(options.cycleSeconds) else {
-      throw OperationError(.refused, "A cycle is made every 10 seconds to every day.")
-    }
-    let disks = agent.disks.filter { !options.excluded.contains($0.number) }.compactMap { disk in
-      DiskConfiguration(
-        number: DiskNumber(truncatingIfNeeded: disk.number), path: disk.path,
-        capture: CaptureMode.allCases.first { $0.name == disk.capture } ?? .scan,
-        format: SourceFormat.allCases.first { $0.name == disk.format } ?? .raw)
-    }
-    guard !disks.isEmpty else {
-      throw OperationError(
-        .refused,
-        "The agent of '\(agent.name)' has told of no disk to replicate. Add one there with 'tidemark "
-          + "agent add-disk', let 'tidemark agent run' connect once, and try again.")
-    }
-    let system = OperatingSystem.allCases.first { $0.name == agent.operatingSystem }
-    return MachineConfiguration(
-      name: agent.name, operatingSystem: options.operatingSystem ?? system ?? .linux, disks: disks)
   }
 
   /// Lets the replication of a machine rest, or go on.
@@ -158,7 +86,12 @@ extension VaultService {
     let left = try agentHost.keepingOut(agent.machine) { () throws(OperationError) in
       try RemoveMachine(name: name).run(in: writable)
     }
-    try inCatalog { () throws(CatalogError) in try catalog.removeSettings(of: agent.machine) }
+    try inCatalog { () throws(CatalogError) in
+      try catalog.removeSettings(of: agent.machine)
+      try catalog.removeSamples(of: agent.machine)
+    }
+    agentHost.activity.forget(agent.machine)
+    health.clearAll(of: name, at: .now())
     note(.warning, "protection-disabled", machine: name, "Protection of '\(name)' was disabled.")
     return left
   }
@@ -176,6 +109,8 @@ extension VaultService {
       }
     }
     agentHost.revoke(serials)
+    agentHost.activity.forget(agent.machine)
+    health.clearAll(of: name, at: .now())
     note(.warning, "agent-revoked", machine: name, "The certificate of '\(name)' was revoked.")
   }
 }

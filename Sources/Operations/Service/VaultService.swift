@@ -21,6 +21,10 @@ public final class VaultService: Sendable {
   public let jobs: JobRunner
   /// What agents meet.
   public let agentHost: AgentHost
+  /// What is wrong now.
+  public let health: HealthBook
+  /// What finds that out.
+  public let monitor: HealthMonitor
   /// Since when it runs.
   public let started: Timestamp
   /// What issues certificates.
@@ -39,10 +43,13 @@ public final class VaultService: Sendable {
     started = .now()
     let catalog = try inCatalog { () throws(CatalogError) in try Catalog(in: vault.path) }
     self.catalog = catalog
+    health = HealthBook(catalog)
     certificates = VaultAuthority(vault, catalog)
-    agentHost = AgentHost(writable, catalog, certificates)
+    agentHost = AgentHost(writable, catalog, certificates, health)
     jobs = JobRunner(catalog: catalog) { Self.tell($0, in: catalog) }
+    monitor = HealthMonitor(vault, catalog, agentHost, health, jobs, started: started)
     try failUnended()
+    try jobs.resume(FinalizeProtection.kind)
   }
 
   private func failUnended() throws(OperationError) {
@@ -52,7 +59,8 @@ public final class VaultService: Sendable {
         "The process that ran it ended before it did. What was stored is kept: run it again, "
         + "and it goes on from there.")
     do throws(CatalogError) {
-      let ended = try catalog.failUnendedJobs(failure, now: started)
+      let ended = try catalog.failUnendedJobs(
+        failure, except: FinalizeProtection.kind, now: started)
       for job in ended { Self.tell(job, in: catalog) }
     } catch {
       // A full disk must not stand in the way of removing what fills it; the next start tries again.
@@ -72,6 +80,7 @@ public final class VaultService: Sendable {
   /// - Returns: whether all of them did. Where not, killing the process is safe, as any crash is.
   @discardableResult
   public func close(seconds: Int = 30) -> Bool {
+    monitor.stop()
     guard stopJobs(seconds: seconds) else { return false }
     try? catalog.close()
     return true

@@ -147,6 +147,7 @@ public final class AgentHandler: ConnectionHandler {
   private func store(
     _ group: Group, _ open: Open, _ connection: Connection
   ) throws(Rejection) {
+    try host.checkRoom()
     let start = ContinuousClock.now
     let point = try inLog { () throws(VaultError) in try open.log.store(group) }
     host.spent(ContinuousClock.now - start, storing: open.machine)

@@ -26,6 +26,9 @@ public protocol ReplicationHost: Sendable {
   /// A group is durable; `point` is the recovery point it made.
   func stored(_ bytes: Int, point: RecoveryPoint?, of machine: Identifier)
 
+  /// Whether there is room for another group; throws what the agent is told if there is not.
+  func checkRoom() throws(Rejection)
+
   /// Making a group of the machine durable took so long.
   func spent(_ duration: Duration, storing machine: Identifier)
 
@@ -34,6 +37,9 @@ public protocol ReplicationHost: Sendable {
 }
 
 extension ReplicationHost {
+  /// There is, unless a host says otherwise.
+  public func checkRoom() throws(Rejection) {}
+
   /// Of no interest, unless a host says otherwise.
   public func spent(_ duration: Duration, storing machine: Identifier) {}
 

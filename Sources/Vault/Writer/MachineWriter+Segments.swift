@@ -55,7 +55,7 @@ extension MachineWriter {
     let space = try translated { () throws(IOError) in
       try machine.system.space(at: machine.directory)
     }
-    let reserve = 2 * min(1 << 30, space.total / 64)
+    let reserve = Vault.reserve(of: space.total)
     guard space.free > reserve else {
       throw VaultError(
         .full,

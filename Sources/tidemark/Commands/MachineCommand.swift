@@ -8,6 +8,6 @@ struct MachineCommand: ParsableCommand {
       MachineAddCommand.self, MachineListCommand.self, MachineShowCommand.self,
       MachineRemoveCommand.self, MachineEnableCommand.self, MachineDisableCommand.self,
       MachinePauseCommand.self, MachineResumeCommand.self, MachineSetCommand.self,
-      MachineReplicateCommand.self, MachineRevokeCommand.self,
+      MachineReplicateCommand.self, MachineRevokeCommand.self, MachineRefreshCommand.self,
     ])
 }

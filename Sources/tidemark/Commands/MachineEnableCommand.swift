@@ -9,13 +9,17 @@ struct MachineEnableCommand: ParsableCommand {
     commandName: "enable", abstract: "Protect machines that have enrolled with an agent.",
     discussion: discussion(
       """
-      From its agent's next contact on, each machine makes a recovery point at every interval. The \
-      first cycle copies everything. Several machines get the same settings.
+      Shows what will apply, and asks on a terminal. From its agent's next contact on, each machine \
+      makes a recovery point at every interval; the first cycle copies everything, and the job \
+      'Finalize protection' tells how far it is. Several machines get the same settings; one that \
+      can't be protected does not keep the others from it.
       """,
       examples: [
-        "tidemark machine enable web01", "tidemark machine enable web01 db01 --interval 60",
-        "tidemark machine enable db01 --exclude 2",
-      ], ends: [.noVault, .locked, .unknown, .refused, .unwritable, .interrupted]))
+        "tidemark machine enable web01", "tidemark machine enable web01 db01 --interval 60 --yes",
+        "tidemark machine enable db01 --exclude 2 --address 10.0.0.12",
+        "tidemark machine enable db01 --dry-run --json",
+      ],
+      ends: [.incomplete, .noVault, .locked, .unknown, .refused, .unwritable, .interrupted]))
 
   @Argument(help: "The machines' names.")
   var names: [String]
@@ -24,104 +28,109 @@ struct MachineEnableCommand: ParsableCommand {
   var interval = 300
 
   @Option(
+    name: [.customLong("app-interval"), .customLong("application-interval")],
     help: ArgumentHelp(
       "Seconds between two app-consistent recovery points; 0 for none.", valueName: "seconds"))
   var applicationInterval = 3600
 
   @Option(
-    help: ArgumentHelp("A disk that is not replicated; may be repeated.", valueName: "number"))
+    help: ArgumentHelp(
+      "How old the newest recovery point may be before there is a warning, such as 15m; nothing else "
+        + "depends on it. Default: 15m, or three intervals if that is longer.",
+      valueName: "age"))
+  var rpoThreshold: String?
+
+  @Option(
+    help: ArgumentHelp("A data disk that is not replicated; may be repeated.", valueName: "number"))
   var exclude: [Int] = []
+
+  @Option(
+    help: ArgumentHelp(
+      "The internal address of the one machine; the first that its agent tells unless it is given.",
+      valueName: "ip"))
+  var address: String?
 
   @Option(help: "linux or windows; what the agent says unless it is given.")
   var os: Choice<OperatingSystem>?
 
-  @OptionGroup var vault: VaultOption
-  @OptionGroup var output: OutputOption
+  @Flag(help: "Enable it all the same if the agent's preflight found that it can't work.")
+  var skipPreflight = false
 
-  func run() throws {
-    Interruption.listen()
-    var options = ProtectionOptions()
-    options.excluded = Set(exclude)
-    (options.cycleSeconds, options.applicationSeconds) = (interval, applicationInterval)
-    options.operatingSystem = os?.value
-    let chosen = options
-    try ServiceAccess.with(try vault.opened()) { access in
-      var jobs: [JobDocument] = []
-      for name in names {
-        let job = try access.follow(try access.client.enable(name, chosen)) { _ in }
-        jobs.append(job)
-        if !output.json, job.error == nil { Console.note("Protection of '\(name)' is enabled.") }
-      }
-      if output.json { Console.out(JSONText.page(JobListDocument(jobs: jobs))) }
-      for job in jobs { if let error = job.error { throw error.outcome } }
-    }
-  }
-}
-
-/// `tidemark machine disable NAME`
-struct MachineDisableCommand: ParsableCommand {
-  static let configuration = CommandConfiguration(
-    commandName: "disable",
-    abstract: "End the protection of a machine, and remove its recovery points.",
-    discussion: discussion(
-      "The machine stays enrolled and can be enabled again, which copies everything anew.",
-      examples: ["tidemark machine disable old01 --yes"],
-      ends: [.noVault, .locked, .unknown, .refused, .unwritable]))
-
-  @Argument(help: "The machine's name.")
-  var name: String
+  @Flag(help: "Show what would apply, and change nothing.")
+  var dryRun = false
 
   @Flag(help: "Do not ask.")
   var yes = false
 
   @OptionGroup var vault: VaultOption
+  @OptionGroup var output: OutputOption
 
-  func run() throws {
-    guard yes else {
-      throw OperationError(
-        .refused, "This removes every recovery point of '\(name)'. If that is meant, add --yes.")
+  func validate() throws {
+    guard address == nil || names.count == 1 else {
+      throw ValidationError("--address is that of one machine; enable the others by themselves.")
     }
-    let left = try ServiceAccess.with(try vault.opened()) { try $0.client.disable(name) }
-    Console.note("Protection of '\(name)' is disabled.")
-    for remark in left { Console.note("tidemark: \(remark)") }
+    guard rpoThreshold == nil || Lifetime(rpoThreshold) != nil else {
+      throw ValidationError(
+        "--rpo-threshold takes a number and a unit of s, m, h, d or w, such as 15m.")
+    }
   }
-}
 
-/// `tidemark machine pause NAME`
-struct MachinePauseCommand: ParsableCommand {
-  static let configuration = CommandConfiguration(
-    commandName: "pause", abstract: "Let the replication of a machine rest.",
-    discussion: discussion(
-      "Its recovery points stay. 'tidemark machine resume' lets it go on.",
-      examples: ["tidemark machine pause web01"],
-      ends: [.noVault, .locked, .unknown, .refused, .unwritable]))
-
-  @Argument(help: "The machine's name.")
-  var name: String
-
-  @OptionGroup var vault: VaultOption
+  private var options: ProtectionOptions {
+    var options = ProtectionOptions()
+    options.excluded = Set(exclude)
+    (options.cycleSeconds, options.applicationSeconds) = (interval, applicationInterval)
+    options.rpoSeconds = Lifetime(rpoThreshold).map { Int(clamping: $0.seconds) }
+    (options.operatingSystem, options.address) = (os?.value, address)
+    options.skipsPreflight = skipPreflight
+    return options
+  }
 
   func run() throws {
-    try ServiceAccess.with(try vault.opened()) { try $0.client.setPaused(true, machine: name) }
-    Console.note("Replication of '\(name)' is paused.")
+    Interruption.listen()
+    try ServiceAccess.with(try vault.opened()) { access in
+      var report = ProtectionReport()
+      for name in names {
+        do throws(OperationError) {
+          report.add(try access.client.plan(name, options), of: name)
+        } catch { report.add(error, of: name) }
+      }
+      if !output.json { show(report) }
+      if dryRun {
+        if output.json { Console.out(JSONText.page(report.document)) }
+      } else if try isConfirmed(report) {
+        try enable(&report, access)
+      }
+      if let failure = report.failure { throw failure }
+    }
   }
-}
 
-/// `tidemark machine resume NAME`
-struct MachineResumeCommand: ParsableCommand {
-  static let configuration = CommandConfiguration(
-    commandName: "resume", abstract: "Let the replication of a machine go on.",
-    discussion: discussion(
-      examples: ["tidemark machine resume web01"],
-      ends: [.noVault, .locked, .unknown, .refused, .unwritable]))
+  private func show(_ report: ProtectionReport) {
+    if let table = report.table { Console.out(table) }
+    for remark in report.remarks { Console.note("tidemark: \(remark)") }
+  }
 
-  @Argument(help: "The machine's name.")
-  var name: String
+  /// Only a person at a terminal is asked, and only what can still be enabled.
+  private func isConfirmed(_ report: ProtectionReport) throws(OperationError) -> Bool {
+    guard !yes, !output.json, Console.canAsk, !report.planned.isEmpty else { return true }
+    let answer = Console.ask(
+      "Enable protection of \(Words.count(report.planned.count, "machine"))? [y/N]")
+    guard let answer, ["y", "yes"].contains(answer.lowercased()) else {
+      throw OperationError(.refused, "Nothing was enabled.")
+    }
+    return true
+  }
 
-  @OptionGroup var vault: VaultOption
-
-  func run() throws {
-    try ServiceAccess.with(try vault.opened()) { try $0.client.setPaused(false, machine: name) }
-    Console.note("Replication of '\(name)' goes on.")
+  private func enable(_ report: inout ProtectionReport, _ access: ServiceAccess) throws {
+    for name in report.planned {
+      do {
+        let job = try access.follow(try access.client.enable(name, options)) { _ in }
+        report.add(job, of: name)
+        if !output.json, job.error == nil { Console.note("Protection of '\(name)' is enabled.") }
+      } catch let error as OperationError {
+        report.add(error, of: name)
+        if !output.json { Console.note("tidemark: \(error.message)") }
+      }
+    }
+    if output.json { Console.out(JSONText.page(report.document)) }
   }
 }

@@ -1,4 +1,5 @@
 internal import ArgumentParser
+internal import ControlAPI
 internal import Operations
 
 /// `tidemark machine show NAME`
@@ -15,7 +16,10 @@ struct MachineShowCommand: ParsableCommand {
   @OptionGroup var output: OutputOption
 
   func run() throws {
-    let report = MachineReport(machine: try MachineSummary.named(name, in: try vault.opened()))
-    output.print(report.document, text: report.text)
+    let vault = try vault.opened()
+    let machine =
+      try ServiceAccess.running(for: vault)?.machine(named: name)
+      ?? MachineDocument(try MachineSummary.named(name, in: vault))
+    output.print(machine, text: MachineReport.text(machine))
   }
 }

@@ -1,5 +1,6 @@
 internal import ArgumentParser
 internal import Bytes
+internal import ControlAPI
 internal import FileIO
 internal import Operations
 
@@ -9,9 +10,11 @@ struct StatusCommand: ParsableCommand {
     commandName: "status", abstract: "Show how well each machine of a vault is protected.",
     discussion: discussion(
       "One row a machine. The RPO is the age of the newest moment the machine could be brought back "
-        + "to. With --rpo an older one is a warning, for use in monitoring.",
+        + "to. With --rpo an older one is a warning, for use in monitoring. Where a service runs, it tells "
+        + "of health and of machines that are not protected. Ends with 3 for warnings, with 4 if "
+        + "something is critical, with 12 if a machine can't be read.",
       examples: ["tidemark status", "tidemark status --rpo 15m --json"],
-      ends: [.incomplete, .noVault, .damaged]))
+      ends: [.incomplete, .critical, .noVault, .damaged]))
 
   @Option(
     help: ArgumentHelp("How old the newest moment may be, such as 90s, 15m, 4h.", valueName: "age"))
@@ -33,14 +36,11 @@ struct StatusCommand: ParsableCommand {
   }
 
   func run() throws {
-    let status = try VaultStatus(
-      of: try vault.opened(), now: Timestamp.now(), threshold: threshold)
-    let report = StatusReport(status: status)
+    let vault = try vault.opened()
+    let status = try VaultStatus(of: vault, now: Timestamp.now(), threshold: threshold)
+    let report = StatusReport(status, try ServiceAccess.running(for: vault)?.status())
     output.print(report.document, text: report.text)
-    switch status.health {
-    case .healthy: break
-    case .warning: throw ExitStatus.incomplete.code
-    case .critical: throw ExitStatus.damaged.code
-    }
+    if status.health == .critical { throw ExitStatus.damaged.code }
+    try ExitStatus.end(with: report.health.rawValue)
   }
 }

@@ -3,47 +3,108 @@ internal import ControlAPI
 internal import Operations
 internal import Vault
 
-/// A machine, as text and as JSON.
-struct MachineReport {
-  let machine: MachineSummary
-
-  var document: MachineDocument { MachineDocument(machine) }
-
-  var text: String {
-    var facts = [("Machine", machine.name), ("Id", machine.id.description)]
-    if let configuration = machine.configuration {
-      facts.append(("System", configuration.operatingSystem.name))
-      for disk in configuration.disks {
-        let size = machine.size(of: disk.number).map { ", " + Words.size($0) } ?? ""
-        facts.append(
-          ("Disk \(disk.number)", "\(disk.path) (\(disk.format.name), \(disk.capture.name)\(size))")
-        )
-      }
-    }
-    facts.append(("Recovery points", String(machine.points.count)))
-    if let oldest = machine.points.first, let newest = machine.points.last {
-      facts += [("Oldest", oldest.id), ("Newest", newest.id)]
-    }
-    facts.append(("Stored", Words.size(machine.stored)))
-    if let problem = machine.problem { facts.append(("Problem", problem.message)) }
+/// Machines, as text.
+enum MachineReport {
+  /// Everything that is known of one.
+  static func text(_ machine: MachineDocument) -> String {
+    var facts = [("Machine", machine.name), ("Id", machine.id)]
+    if let state = machine.state { facts.append(("State", words(of: state))) }
+    if let health = machine.health { facts.append(("Health", health)) }
+    if let system = machine.operatingSystem { facts.append(("System", system)) }
+    facts += agentFacts(machine) + machine.disks.map(fact)
+    facts.append(("Recovery points", String(machine.points)))
+    if let oldest = machine.oldestPoint { facts.append(("Oldest", oldest)) }
+    if let newest = machine.newestPoint { facts.append(("Newest", newest)) }
+    if let newest = machine.newestAppPoint { facts.append(("Newest app-consistent", newest)) }
+    facts += paceFacts(machine)
+    facts.append(("Stored", Words.size(machine.storedBytes)))
+    if let problem = machine.problem { facts.append(("Problem", problem)) }
+    facts += (machine.reasons ?? []).map { ("Error", $0) }
     return Words.facts(facts)
   }
-}
 
-/// The machines of a vault, as text and as JSON.
-struct MachineListReport {
-  let machines: [MachineSummary]
+  private static func fact(of disk: MachineDocument.Disk) -> (String, String) {
+    let size = disk.size.map { ", " + Words.size($0) } ?? ""
+    let excluded = disk.isExcluded == true ? ", excluded" : ""
+    return (
+      "Disk \(disk.number)", "\(disk.source) (\(disk.format), \(disk.capture)\(size)\(excluded))"
+    )
+  }
 
-  var document: MachineListDocument { MachineListDocument(machines) }
+  private static func agentFacts(_ machine: MachineDocument) -> [(String, String)] {
+    var facts: [(String, String)] = []
+    if let host = machine.hostName { facts.append(("Host name", host)) }
+    if let address = machine.address { facts.append(("Address", address)) }
+    if let version = machine.agentVersion { facts.append(("Agent", version)) }
+    if machine.hostName != nil {
+      let now = machine.isConnected == true ? ", connected" : ""
+      facts.append(("Last contact", (machine.lastContact ?? "never") + now))
+    }
+    return facts
+  }
 
-  var text: String {
+  private static func paceFacts(_ machine: MachineDocument) -> [(String, String)] {
+    var facts: [(String, String)] = []
+    if let rpo = machine.rpoSeconds {
+      let limit = machine.rpoThresholdSeconds.map {
+        " (threshold \(Words.time(seconds: Int64($0))))"
+      }
+      facts.append(("RPO", Words.time(seconds: Int64(rpo)) + (limit ?? "")))
+    }
+    if let cycle = machine.cycleSeconds {
+      facts.append(("Cycle", "every \(Words.time(seconds: Int64(cycle)))"))
+    }
+    if let activity = machine.activity {
+      facts.append(("Agent does", activity + (progress(machine).map { ": \($0)" } ?? "")))
+    }
+    if let failure = machine.failure { facts.append(("Last failure", failure)) }
+    return facts
+  }
+
+  /// How far a cycle that runs has come.
+  private static func progress(_ machine: MachineDocument) -> String? {
+    guard machine.activity != "waiting", let done = machine.examinedBytes,
+      let total = machine.totalBytes, total > 0
+    else { return nil }
+    let percent = Int(Double(done) / Double(total) * 100)
+    return "\(percent) %, \(Words.size(done)) of \(Words.size(total))"
+  }
+
+  private static func words(of state: String) -> String {
+    state == "initialReplication" ? "initial replication" : state
+  }
+
+  /// A row a machine; what only a service knows is shown where one told.
+  static func table(_ machines: [MachineDocument]) -> String {
     guard !machines.isEmpty else { return "The vault has no machines yet." }
+    guard machines.contains(where: { $0.state != nil }) else { return vaultTable(machines) }
     let rows = machines.map { machine in
-      let disks = machine.configuration.map { String($0.disks.count) } ?? "?"
-      let newest = machine.points.last?.id ?? (machine.problem == nil ? "none" : "unreadable")
-      return [
-        machine.name, machine.configuration?.operatingSystem.name ?? "?", disks,
-        String(machine.points.count), newest, Words.size(machine.stored),
+      [
+        machine.name, machine.operatingSystem ?? "?",
+        words(of: machine.state ?? "?")
+          + (progress(machine).map { " " + $0.prefix { $0 != "," } } ?? ""),
+        machine.health ?? "-", machine.rpoSeconds.map { Words.time(seconds: Int64($0)) } ?? "-",
+        machine.lastContact.flatMap { $0.split(separator: ".").first.map(String.init) } ?? "-",
+        String(machine.disks.count), newest(machine), Words.size(machine.storedBytes),
+      ]
+    }
+    return Words.table(
+      [
+        "MACHINE", "SYSTEM", "STATE", "HEALTH", "RPO", "LAST CONTACT", "DISKS", "NEWEST POINT",
+        "STORED",
+      ], rows)
+  }
+
+  private static func newest(_ machine: MachineDocument) -> String {
+    machine.newestPoint ?? (machine.problem == nil ? "none" : "unreadable")
+  }
+
+  private static func vaultTable(_ machines: [MachineDocument]) -> String {
+    let rows = machines.map { machine in
+      [
+        machine.name, machine.operatingSystem ?? "?",
+        machine.problem == nil ? String(machine.disks.count) : "?", String(machine.points),
+        newest(machine), Words.size(machine.storedBytes),
       ]
     }
     return Words.table(["MACHINE", "SYSTEM", "DISKS", "POINTS", "NEWEST POINT", "STORED"], rows)

@@ -17,20 +17,30 @@ struct ServiceAccess {
   ///
   /// - Throws: `.locked` if another process has the lock and is no service.
   init(to vault: Vault) throws(OperationError) {
-    if let notice = ServiceNotice(in: vault.path) {
-      let transport = try NetworkTransport(to: .socket(notice.socket))
-      if try transport.isReachable() {
-        let client = ControlClient(transport)
-        // A socket's path may have been taken over by the service of another vault.
-        if try client.service().vault.id == vault.description.id.description {
-          (self.client, own) = (client, nil)
-          return
-        }
-      }
+    if let client = try Self.service(of: vault) {
+      (self.client, own) = (client, nil)
+      return
     }
     let service = try VaultService(vault)
     own = service
     client = ControlClient(DirectTransport(Control(service, version: Tidemark.version)))
+  }
+
+  /// The API of the service that runs for a vault; nil if none does.
+  private static func service(of vault: Vault) throws(OperationError) -> ControlClient? {
+    guard let notice = ServiceNotice(in: vault.path) else { return nil }
+    let transport = try NetworkTransport(to: .socket(notice.socket))
+    guard try transport.isReachable() else { return nil }
+    let client = ControlClient(transport)
+    // A socket's path may have been taken over by the service of another vault.
+    let id = try client.service().vault.id
+    return id == vault.description.id.description ? client : nil
+  }
+
+  /// The API of the service that runs for a vault; nil if none does, or if this user may not ask it:
+  /// what only reads then makes do with the vault's files.
+  static func running(for vault: Vault) -> ControlClient? {
+    (try? service(of: vault)) ?? nil
   }
 
   /// Uses the way for as long as `body` takes.

@@ -64,6 +64,7 @@ final class VaultServer {
     try ServiceNotice(socket: socket, httpsPort: httpsPort, replicationPort: replicationPort)
       .post(in: vault.path, group: group)
     try mount()
+    service.monitor.start()
     service.note(.info, "service-started", "The service of the vault began.")
     logger.notice(
       "Serving",
@@ -152,6 +153,7 @@ final class VaultServer {
   /// - Returns: whether every job found a good place to stop.
   func end() -> Bool {
     ServiceNotice.remove(from: vault.path)
+    service.monitor.stop()
     service.note(.info, "service-stopped", "The service of the vault was asked to end.")
     service.agentHost.stop()
     let isQuiet = service.stopJobs()

@@ -1,0 +1,53 @@
+internal import Bytes
+internal import Catalog
+public import Operations
+internal import Replication
+internal import Vault
+
+extension MachineDocument {
+  /// Describes a machine as its service knows it.
+  public init(_ overview: MachineOverview) {
+    if let summary = overview.summary {
+      self.init(summary)
+    } else {
+      self.init(unprotected: overview)
+    }
+    name = overview.name
+    state = overview.state.rawValue
+    health = overview.health?.rawValue
+    reasons = overview.reasons.isEmpty ? nil : overview.reasons
+    rpoSeconds = overview.rpo.map { Double($0) / 1_000_000_000 }
+    if let settings = overview.settings, overview.agent != nil {
+      (rpoThresholdSeconds, cycleSeconds) = (settings.rpoSeconds, settings.cycleSeconds)
+      (applicationSeconds, address) = (settings.applicationSeconds, settings.address)
+    }
+    if let agent = overview.agent { add(agent) }
+  }
+
+  private mutating func add(_ status: AgentStatus) {
+    let agent = status.agent
+    (hostName, agentVersion) = (agent.hostName, agent.version)
+    (lastContact, isConnected) = (agent.lastContact?.iso8601, status.isConnected)
+    activity = status.report.map { String(describing: $0.activity) }
+    (examinedBytes, totalBytes) = (status.report?.examined, status.report?.total)
+    failure = status.report.flatMap { $0.failure.isEmpty ? nil : $0.failure }
+    let replicated = Set(disks.map(\.number))
+    guard state != MachineOverview.State.unprotected.rawValue else { return }
+    for index in disks.indices {
+      let told = agent.disks.first { $0.number == disks[index].number }
+      disks[index].isExcluded = false
+      disks[index].size = disks[index].size ?? told?.size
+    }
+    for disk in agent.disks where !replicated.contains(disk.number) {
+      disks.append(Disk(disk, isExcluded: true))
+    }
+  }
+}
+
+extension MachineDocument.Disk {
+  init(_ disk: AgentRecord.Disk, isExcluded: Bool?) {
+    self.init(
+      number: disk.number, source: disk.path, capture: disk.capture, format: disk.format,
+      size: disk.size, isExcluded: isExcluded)
+  }
+}
