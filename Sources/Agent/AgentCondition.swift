@@ -19,6 +19,8 @@ public struct AgentCondition: Codable, Hashable, Sendable {
     case resynchronising
     /// An operator has paused it.
     case paused
+    /// It sends nothing until somebody begins the resynchronisation that is required.
+    case resynchronisationRequired
     /// Nobody has enabled the machine yet.
     case unprotected
     /// The service does not let it in.
@@ -35,6 +37,8 @@ public struct AgentCondition: Codable, Hashable, Sendable {
     public var totalBytes: UInt64
     /// Bytes of pages that differ.
     public var changedBytes: UInt64
+    /// Bytes of the replica's digests that were asked for.
+    public var digestBytes: UInt64?
   }
 
   /// A recovery point it made.
@@ -81,6 +85,8 @@ public struct AgentCondition: Codable, Hashable, Sendable {
   public var certificateExpires: String?
   /// Why renewing it failed the last time; nil once it has worked.
   public var renewalError: Failure?
+  /// Why a resynchronisation is required, as far as this agent has found that; nil if none is.
+  public var resynchronisation: String?
   /// The newest number that is known to be durable, and of which machine.
   public var durable: Durable?
 

@@ -22,14 +22,14 @@ extension AgentLoop {
       try fail("No disk is to be replicated. Add one with 'tidemark agent add-disk PATH'.", session)
       return true
     }
+    guard let notes = try prepare(disks, session, target, configuration) else { return true }
     let watch = CycleWatch(self, session, target, activity(assignment, target))
     watch.begin()
     let hold = holdPlan(
       assignment.applicationInterval, configuration, disks, tick: { watch.wait() })
     let result: CaptureResult
     do throws(CaptureError) {
-      var options = CaptureOptions()
-      options.acceptSize = assignment.state == .resynchronising
+      var options = Self.options(assignment)
       options.holdExtent = hold?.extent ?? .clones
       result = try CaptureCycle(
         machine: configuration.machine, disks: disks, options: options, hold: hold?.hold,
@@ -40,6 +40,7 @@ extension AgentLoop {
       try settle(error, session, watch)
       return false
     }
+    try directory.save(notes)
     settle(hold, assignment.applicationInterval, result)
     try finish(result, hold?.hold, session, watch)
     // A tick that was missed is not made up. What a broken cycle had left is done; now the present.
@@ -48,6 +49,20 @@ extension AgentLoop {
     nextCycle = result.resumed ? nil : start + interval * (missed + 1)
     return true
   }
+
+  private static func options(_ assignment: Assignment) -> CaptureOptions {
+    var options = CaptureOptions()
+    if assignment.state == .resynchronising {
+      options.acceptSize = true
+    } else {
+      options.changeLimitPercent = changeLimitPercent
+    }
+    return options
+  }
+
+  /// More than this of a cloned disk does not change from one cycle to the next unless the disk was put
+  /// back or written anew; the original draws its line there too.
+  private static let changeLimitPercent = 50
 
   private func activity(_ assignment: Assignment, _ target: RemoteTarget) -> Report.Activity {
     if assignment.state == .resynchronising { return .resynchronising }
@@ -96,10 +111,23 @@ extension AgentLoop {
       nextCycle = nil
       return
     }
+    if let reason = Self.reason(error.code) {
+      let disk = session.assignment.disks.first ?? 0
+      try raise(Doubt([Doubt.Finding(reason, disk: disk, error.message)]), session)
+    }
     try fail(error.message, session)
   }
 
-  private func fail(_ message: String, _ session: ServiceSession) throws(AgentError) {
+  private static func reason(_ code: CaptureError.Code) -> Doubt.Reason? {
+    switch code {
+    case .sizeChanged: .size
+    case .rewritten: .rewritten
+    case .reverted: .reverted
+    default: nil
+    }
+  }
+
+  func fail(_ message: String, _ session: ServiceSession) throws(AgentError) {
     failure = message
     status.lastError = AgentCondition.Failure(time: now, message: message)
     note(.error, message)
@@ -115,7 +143,7 @@ final class CycleWatch {
   private let activity: Report.Activity
   private let state: Assignment.State
   private var assignment: Assignment
-  private let before: (waited: Duration, compressing: Duration)
+  private let before: (waited: Duration, compressing: Duration, digests: UInt64)
   private var next: ContinuousClock.Instant?
   /// How far the cycle has come.
   private var last: CaptureProgress?
@@ -132,7 +160,7 @@ final class CycleWatch {
   ) {
     (self.loop, self.session, self.target, self.activity) = (loop, session, target, activity)
     (assignment, state) = (session.assignment, session.assignment.state)
-    before = (session.waited, target.compressing)
+    before = (session.waited, target.compressing, session.digestBytes)
   }
 
   /// How the cycle is doing, and where its time went.
@@ -145,8 +173,12 @@ final class CycleWatch {
     report.compressing = (target.compressing - before.compressing).nanoseconds
     report.sending = (session.waited - before.waited).nanoseconds
     report.disks = disks
+    report.digests = digests
     return report
   }
+
+  /// Bytes of digests that the cycle has asked for.
+  private var digests: UInt64 { session.digestBytes - before.digests }
 
   /// Whether the cycle is to stop at the next good place: somebody wants that, or another one.
   var isOver: Bool {
@@ -167,7 +199,8 @@ final class CycleWatch {
   func look(_ progress: CaptureProgress) {
     count(progress)
     last = progress
-    if let next, loop.clock.now < next { return }
+    // The last one tells all that was found.
+    if let next, loop.clock.now < next, progress.examined < progress.total { return }
     tell()
   }
 
@@ -184,7 +217,8 @@ final class CycleWatch {
     next = loop.clock.now + loop.pace.report
     loop.status.progress = last.map {
       AgentCondition.Progress(
-        examinedBytes: $0.examined, totalBytes: $0.total, changedBytes: $0.changed)
+        examinedBytes: $0.examined, totalBytes: $0.total, changedBytes: $0.changed,
+        digestBytes: digests)
     }
     do throws(AgentError) {
       try session.report(report(activity))

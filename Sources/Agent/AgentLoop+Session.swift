@@ -61,6 +61,8 @@ extension AgentLoop {
   func obey(_ assignment: Assignment) {
     rate.bytesPerSecond = assignment.bandwidth == 0 ? nil : Int(clamping: assignment.bandwidth)
     status.intervalSeconds = Int(assignment.interval)
+    // Whatever made it required is over, or the service knows it.
+    if assignment.state != .required { status.resynchronisation = nil }
     // The new interval counts from the last cycle, and may be over.
     if let next = nextCycle {
       nextCycle = min(next, clock.now + .seconds(max(1, Int(assignment.interval))))
@@ -70,7 +72,7 @@ extension AgentLoop {
   /// How long there is nothing to do; zero if a cycle is due.
   private func pause(in session: ServiceSession) -> Duration {
     switch session.assignment.state {
-    case .unprotected, .paused: return .seconds(10)
+    case .unprotected, .paused, .required: return .seconds(10)
     case .protected, .resynchronising:
       guard let next = nextCycle, !session.isCycleOrdered else { return .zero }
       return max(.zero, next - clock.now)
@@ -83,6 +85,7 @@ extension AgentLoop {
       switch session.assignment.state {
       case .unprotected: .unprotected
       case .paused: .paused
+      case .required: .resynchronisationRequired
       case .protected, .resynchronising: .waiting
       }
     if failure.isEmpty { status.lastError = nil }

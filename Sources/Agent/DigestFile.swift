@@ -21,6 +21,16 @@ struct DigestDirectory: Sendable {
   }
 }
 
+extension DigestDirectory {
+  /// What pages of a disk held before; `salt` is that of its digests where there are any.
+  func former(_ disk: DiskNumber, salt: [UInt8]? = nil) throws(AgentError) -> FormerPages {
+    try inFile { () throws(IOError) in
+      if !system.exists(path) { try system.makeDirectory(path) }
+    }
+    return FormerPages("\(path)/disk\(disk).former", disk: disk, salt: salt, on: system)
+  }
+}
+
 /// Runs `body` and turns the failure of a system call into one of the agent.
 func inFile<Result>(_ body: () throws(IOError) -> Result) throws(AgentError) -> Result {
   do { return try body() } catch { throw AgentError(.state, error.description) }

@@ -6,31 +6,46 @@ internal import Vault
 
 /// A replica that is known by the digests of its blocks: the agent's own, where they are of the log's
 /// newest number, or else the service's. Which pages of an unequal block differ, the service is asked.
+///
+/// The service is asked for digests as the comparison comes to them, which goes up the disk, so that what
+/// was stored in between changes none that is still to be asked for. Blocks that are passed over stay
+/// unknown.
+///
+/// What that costs: 17 bytes for each block that is looked at, 1/3855 of it, and 272 for each unequal
+/// block, which is at most a fifteenth of the pages that are sent for it.
 final class DigestReplica: Replica {
   let disk: DiskNumber
   private let size: UInt64
   private let file: DigestFile
   private let session: ServiceSession
+  private let former: FormerPages
+  /// The service has been asked for the digests of the blocks before this one.
+  private var learned = UInt64.max
 
-  /// Uses what `directory` keeps of the disk if that is of `position`, else asks for all of it.
+  /// Uses what `file` keeps of the disk if that is of `position`, else asks for it.
   init(
-    disk: DiskNumber, size: UInt64, position: LogPosition, directory: DigestDirectory,
-    session: ServiceSession
+    disk: DiskNumber, size: UInt64, position: LogPosition, session: ServiceSession,
+    file: DigestFile, former: FormerPages
   ) throws(AgentError) {
     (self.disk, self.size, self.session) = (disk, size, session)
-    file = try directory.open(disk, size: size)
+    (self.file, self.former) = (file, former)
     let isDoubtful = session.assignment.state == .resynchronising
     guard !file.isOf(position.sequence) || isDoubtful else { return }
     try file.forget()
     // A log that holds nothing yet has a replica of zeros.
     guard position.sequence > .zero else { return }
-    try learn()
+    learned = 0
   }
 
-  private func learn() throws(AgentError) {
+  /// Asks for the digests of a range that nobody asked for yet, and of what follows it soon.
+  private func learn(_ range: Range<UInt64>) throws(AgentError) {
     let blocks = (size + UInt64(Layout.blockSize) - 1) / UInt64(Layout.blockSize)
-    var first: UInt64 = 0
-    while first < blocks {
+    if learned < range.lowerBound {
+      try file.fill(learned..<range.lowerBound, with: .unknown)
+      learned = range.lowerBound
+    }
+    while learned < min(range.upperBound, blocks) {
+      let first = learned
       let end = min(blocks, first + UInt64(BlockQuery.limit))
       let answer = try session.ask(
         BlockQuery(disk: disk, size: size, blocks: first..<end, salt: file.salt))
@@ -38,7 +53,7 @@ final class DigestReplica: Replica {
         throw AgentError(.protocolBroken, "The service answered a question with too few digests.")
       }
       try file.write(answer.digests.map { $0.map(file.entry) ?? .unknown }, at: first)
-      first = end
+      learned = end
     }
   }
 
@@ -46,7 +61,8 @@ final class DigestReplica: Replica {
     let block = UInt64(Layout.blockSize)
     let end = (range.upperBound + block - 1) / block
     let found = try inSession { () throws(AgentError) in
-      try file.firstOther(than: .zeros, in: range.lowerBound / block..<end)
+      try learn(range.lowerBound / block..<end)
+      return try file.firstOther(than: .zeros, in: range.lowerBound / block..<end)
     }
     return found.map { max(range.lowerBound, $0 * block) }
   }
@@ -54,6 +70,7 @@ final class DigestReplica: Replica {
   func differing(_ window: Window) throws(CaptureError) -> [UInt16] {
     try inSession { () throws(AgentError) in
       let first = window.base / UInt64(Layout.blockSize)
+      try learn(first..<first + UInt64(Window.blocks))
       let known = try file.read(first..<first + UInt64(Window.blocks))
       let found = digest(window)
       var masks = [UInt16](repeating: 0, count: Window.blocks)
@@ -92,7 +109,11 @@ final class DigestReplica: Replica {
         let ours = ContentDigest(
           of: UnsafeRawBufferPointer(rebasing: bytes[start..<start + Layout.pageSize]),
           salt: file.salt)
-        if ours != answer[place * Layout.pagesPerBlock + page] { masks[block] |= 1 << UInt16(page) }
+        let theirs = answer[place * Layout.pagesPerBlock + page]
+        guard ours != theirs else { continue }
+        masks[block] |= 1 << UInt16(page)
+        let number = window.start(of: block) / UInt64(Layout.pageSize) + UInt64(page)
+        former.note(page: number, from: theirs, to: ours)
       }
     }
   }
@@ -139,5 +160,9 @@ final class DigestReplica: Replica {
   }
 
   /// Notes that the digests are of `number`, the newest of the log, and makes them durable.
-  func settle(at number: SequenceNumber) throws(AgentError) { try file.settle(at: number) }
+  func settle(at number: SequenceNumber) throws(AgentError) {
+    let blocks = (size + UInt64(Layout.blockSize) - 1) / UInt64(Layout.blockSize)
+    if learned < blocks { try file.fill(learned..<blocks, with: .unknown) }
+    try file.settle(at: number)
+  }
 }

@@ -17,6 +17,7 @@ final class RemoteTarget: CaptureTarget {
   private let stream: RecordStream
   private let digests: DigestDirectory
   private var replicas: [DigestReplica] = []
+  private var formers: [FormerPages] = []
   private var records: [UInt8] = []
   /// The newest number in `records`.
   private var last = SequenceNumber.zero
@@ -58,19 +59,30 @@ final class RemoteTarget: CaptureTarget {
   /// How long compressing has taken so far.
   var compressing: Duration { stream.encodingTime }
 
+  /// Whether this agent has the digests of a disk's blocks as of the log's newest number.
+  func hasDigests(of disk: DiskNumber, size: UInt64) throws(AgentError) -> Bool {
+    try digests.open(disk, size: size).isOf(stream.position.sequence)
+  }
+
   func lastSize(of disk: DiskNumber) -> UInt64? { sizes[disk] }
 
   func replica(
     of disk: DiskNumber, size: UInt64, base: (any DiskContent)?
   ) throws(CaptureError) -> any Replica {
     if let base, session.assignment.state != .resynchronising {
-      return ContentReplica(disk: disk, content: base)
+      let former = try inSession { () throws(AgentError) in try digests.former(disk) }
+      formers.append(former)
+      return RecallingReplica(disk: disk, content: base, former: former)
     }
     // The clone will tell what changes from now on: digests would only cost time.
     if empty.remove(disk) != nil { return EmptyReplica() }
     let replica = try inSession { () throws(AgentError) in
-      try DigestReplica(
-        disk: disk, size: size, position: stream.position, directory: digests, session: session)
+      let file = try digests.open(disk, size: size)
+      let former = try digests.former(disk, salt: file.salt)
+      formers.append(former)
+      return try DigestReplica(
+        disk: disk, size: size, position: stream.position, session: session, file: file,
+        former: former)
     }
     replicas.append(replica)
     return replica
@@ -115,7 +127,8 @@ final class RemoteTarget: CaptureTarget {
   }
 
   func mark(_ new: NewPoint) throws(CaptureError) -> RecoveryPoint {
-    try inSession { () throws(AgentError) in
+    try checkReturned()
+    return try inSession { () throws(AgentError) in
       try drain()
       stream.passMark(at: new.time)
       last = stream.position.sequence
@@ -127,10 +140,23 @@ final class RemoteTarget: CaptureTarget {
       for replica in replicas { try replica.settle(at: last) }
       (settled, cycle, cursor) = (last, new.cycle, nil)
       for disk in new.disks { sizes[disk.number] = disk.size }
-      replicas = []
+      for former in formers { try former.settle() }
+      (replicas, formers) = ([], [])
       empty = []
       return RecoveryPoint(
         new, sequence: made.sequence, time: made.time, ordinal: made.ordinal)
+    }
+  }
+
+  /// A point of a disk that was put back is made once everything was compared.
+  private func checkReturned() throws(CaptureError) {
+    guard cycle != nil, session.assignment.state != .resynchronising else { return }
+    for former in formers {
+      guard let (returned, changed) = former.evidence else { continue }
+      throw CaptureError(
+        reverted:
+          "Disk \(former.disk) was put back to an older state: of \(changed) pages that changed "
+          + "since the last recovery point, \(returned) hold what they held before.")
     }
   }
 

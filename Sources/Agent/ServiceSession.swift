@@ -35,6 +35,8 @@ final class ServiceSession {
   private(set) var lastContact = Timestamp.now()
   /// How long it was waited for the link or the service, so far.
   private(set) var waited = Duration.zero
+  /// Bytes of digests that came, so far.
+  private(set) var digestBytes: UInt64 = 0
   /// Why the session is over; nil while it lives.
   private(set) var failure: AgentError?
 
@@ -91,6 +93,9 @@ final class ServiceSession {
 
   /// Tells the service how the agent is doing.
   func report(_ report: Report) throws(AgentError) { try send(report.frame()) }
+
+  /// Tells the service why the replica is doubtful.
+  func raise(_ doubt: Doubt) throws(AgentError) { try send(doubt.frame()) }
 
   /// Takes what came, and says that the agent is alive if it was silent for a while; gives whether
   /// something came.
@@ -165,7 +170,9 @@ final class ServiceSession {
     switch event {
     case .refused(let refusal): throw AgentError(refusal)
     case .stored(let stored): if let made = stored.point { point = made }
-    case .digests(let digests): answers.append(digests)
+    case .digests(let digests):
+      answers.append(digests)
+      digestBytes += UInt64(digests.cost)
     case .ordered(let order): isCycleOrdered = isCycleOrdered || order.isNow
     case .alive, .welcomed: break
     }

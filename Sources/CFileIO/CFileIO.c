@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 #include <sys/vfs.h>
 #include <unistd.h>
@@ -139,4 +140,17 @@ int tidemark_spawn(
   posix_spawnattr_destroy(&attributes);
   posix_spawn_file_actions_destroy(&actions);
   return result;
+}
+
+int tidemark_file_origin(const char *path, int64_t *born, int64_t *generation) {
+  struct statx facts;
+  if (statx(AT_FDCWD, path, 0, STATX_BTIME, &facts) != 0) return -1;
+  if (facts.stx_mask & STATX_BTIME)
+    *born = facts.stx_btime.tv_sec * 1000000000LL + facts.stx_btime.tv_nsec;
+  int file = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+  if (file < 0) return 0;
+  int version = 0;
+  if (ioctl(file, FS_IOC_GETVERSION, &version) == 0) *generation = (uint32_t)version;
+  close(file);
+  return 0;
 }

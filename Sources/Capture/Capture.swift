@@ -21,6 +21,9 @@ public struct CaptureOptions: Sendable {
   public var label: String?
   /// Whether a disk may have another size than at the last recovery point.
   public var acceptSize = false
+  /// The share of a cloned disk, in percent, that may have changed since the last cycle; more than that
+  /// is `.rewritten`. Nil for no limit.
+  public var changeLimitPercent: Int?
   /// The share of a file system, in percent, that must be free for clones to be kept on it.
   ///
   /// A clone makes every overwrite of the image need new space, so a full file system would stop the

@@ -100,10 +100,21 @@ public struct CaptureCycle {
         source = try DiskSource(scanning: disk)
       }
       try checkSize(source.content.size, of: disk, target)
+      try checkChange(source)
       sources.append(source)
     }
     if clones?.resumed == true, let cursor = target.cursor { skipStored(cursor, &sources) }
     return sources
+  }
+
+  private func checkChange(_ source: DiskSource) throws(CaptureError) {
+    guard let limit = options.changeLimitPercent, source.whole == nil,
+      source.total / 100 * 100 > source.content.size / 100 * UInt64(limit)
+    else { return }
+    throw CaptureError(
+      .rewritten,
+      "Of disk \(source.disk.number), '\(source.disk.path)', more than \(limit) % changed since the "
+        + "last recovery point.")
   }
 
   /// Leaves out what the interrupted cycle has stored of the same clones: it went from disk to disk, and

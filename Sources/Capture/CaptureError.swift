@@ -15,6 +15,10 @@ public struct CaptureError: Error, Sendable, CustomStringConvertible {
     case sourceChanged
     /// The source has another size than at the last recovery point.
     case sizeChanged
+    /// The source was put back to an older content.
+    case reverted
+    /// More of the source changed than was allowed.
+    case rewritten
     /// The source's size is none a disk can have.
     case sizeInvalid
     /// The source can't be cloned where it lies.
@@ -47,6 +51,9 @@ public struct CaptureError: Error, Sendable, CustomStringConvertible {
 
   /// The session with the service ended, and why.
   public init(session message: String) { self.init(.session, message) }
+
+  /// The source was put back to an older content, and by what that is known.
+  public init(reverted message: String) { self.init(.reverted, message) }
 
   init(_ error: VaultError) {
     code = error.code == .cancelled ? .cancelled : .vault

@@ -21,6 +21,14 @@ public enum SourceCheck {
     _ = try CloneStore(machine: Identifier(high: 0, low: 0), disk: disk)
   }
 
+  /// Whether the clone is there that a disk's newest recovery point was made from; `cycle` is that of the
+  /// point.
+  public static func hasClone(
+    of disk: DiskConfiguration, machine: Identifier, cycle: UInt64
+  ) throws(CaptureError) -> Bool {
+    try CloneStore(machine: machine, disk: disk).names().contains { $0.cycle == cycle }
+  }
+
   /// Removes the clones kept for a machine's disk, which nothing else would ever do.
   public static func forgetClones(
     of disk: DiskConfiguration, machine: Identifier

@@ -91,7 +91,12 @@ enum Schema {
     CREATE TABLE machineSettings (
       machine TEXT NOT NULL PRIMARY KEY, isPaused INTEGER NOT NULL, cycleSeconds INTEGER NOT NULL,
       applicationSeconds INTEGER NOT NULL, processServer TEXT, bandwidth INTEGER,
-      rpoSeconds INTEGER NOT NULL, address TEXT, enabled INTEGER
+      rpoSeconds INTEGER NOT NULL, address TEXT, enabled INTEGER,
+      resyncWindow TEXT
+    ) STRICT;
+    CREATE TABLE resynchronisation (
+      machine TEXT NOT NULL PRIMARY KEY, state TEXT NOT NULL, reason TEXT NOT NULL,
+      since INTEGER NOT NULL, isHeld INTEGER NOT NULL, job INTEGER
     ) STRICT;
     """
 }

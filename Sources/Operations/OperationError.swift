@@ -65,7 +65,7 @@ extension OperationError {
   init(_ error: CaptureError) {
     switch error.code {
     case .sourceMissing, .sourceUnreadable, .sourceChanged, .sizeChanged, .sizeInvalid,
-      .notClonable, .cloneSpace:
+      .notClonable, .cloneSpace, .reverted, .rewritten:
       self.init(.source, error.message)
     case .cancelled: self.init(.cancelled, error.message)
     case .session: self.init(.failed, error.message)

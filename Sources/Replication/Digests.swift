@@ -137,6 +137,9 @@ public struct Digests: Message, Hashable {
     (self.sequence, self.digests) = (sequence, digests)
   }
 
+  /// Bytes that the digests take on their way.
+  public var cost: Int { digests.reduce(0) { $0 + ($1 == nil ? 1 : 1 + ContentDigest.size) } }
+
   /// Reads the payload.
   public init(from reader: inout ByteReader) throws(ByteReader.ShortInput) {
     sequence = SequenceNumber(rawValue: try reader.integer())

@@ -33,6 +33,8 @@ public enum MessageType: UInt8, Sendable, CaseIterable {
   case heartbeat = 6
   /// Asks for a new certificate.
   case renewal = 7
+  /// Why the replica may not be what the agent takes it for.
+  case doubt = 8
   /// Where the log goes on, and what the agent is to do.
   case welcome = 65
   /// Why there is no session, or no longer one.

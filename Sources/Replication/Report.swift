@@ -53,6 +53,8 @@ public struct Report: Message, Hashable {
   public var disks: [Disk]
   /// Why the newest point that was to be app-consistent is not, or writers were not held; empty if all is well.
   public var applicationFailure: String
+  /// Bytes of the replica's digests that were asked for in this cycle.
+  public var digests: UInt64 = 0
 
   /// Puts the message together.
   public init(
@@ -85,6 +87,7 @@ public struct Report: Message, Hashable {
         changed: try reader.integer())
     }
     applicationFailure = try reader.shortText()
+    digests = try reader.integer()
   }
 
   /// Writes the payload.
@@ -98,5 +101,6 @@ public struct Report: Message, Hashable {
       writer.integer(disk.changed)
     }
     writer.text(applicationFailure)
+    writer.integer(digests)
   }
 }

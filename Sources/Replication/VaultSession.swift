@@ -18,6 +18,8 @@ public struct VaultSession: Sendable {
     case pages(PageQuery)
     /// Take note of how the agent is doing.
     case report(Report)
+    /// Take note of why the replica may be another than the agent takes it for.
+    case doubt(Doubt)
     /// Take note that it is alive.
     case alive(Heartbeat)
     /// Issue a new certificate, if who asks may have one, and end the connection.
@@ -67,6 +69,7 @@ public struct VaultSession: Sendable {
       return .renew(renewal)
     case (.heartbeat, .greeted), (.heartbeat, .open): return .alive(try Heartbeat(frame))
     case (.report, .open): return .report(try Report(frame))
+    case (.doubt, .open): return .doubt(try Doubt(frame))
     case (.blockQuery, .open): return .blocks(try BlockQuery(frame))
     case (.pageQuery, .open): return .pages(try PageQuery(frame))
     case (.group, .open(let welcome)):

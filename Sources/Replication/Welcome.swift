@@ -14,6 +14,8 @@ public struct Assignment: Hashable, Sendable {
     case paused = 2
     /// The replica is doubtful: everything is compared with it before the next recovery point.
     case resynchronising = 3
+    /// The replica is doubtful, and nobody has begun to compare: the agent waits.
+    case required = 4
   }
 
   /// What to do.

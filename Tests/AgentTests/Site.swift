@@ -161,6 +161,7 @@ final class SiteHost: ReplicationHost {
     var reasons: [String] = []
     var bytes = 0
     var points: [String] = []
+    var doubts: [Doubt] = []
   }
 
   init(_ vault: Vault, _ machine: Machine, _ lock: VaultLock, _ disks: [DiskConfiguration]) {
@@ -219,6 +220,9 @@ final class SiteHost: ReplicationHost {
   func isAlive(_ machine: Identifier, clock: Timestamp) {}
   func reported(_ report: Report, by machine: Identifier) {
     state.withLock { $0.reports.append(report) }
+  }
+  func doubted(_ doubt: Doubt, by machine: Identifier) {
+    state.withLock { $0.doubts.append(doubt) }
   }
   func stored(_ bytes: Int, point: RecoveryPoint?, of machine: Identifier) {
     state.withLock {

@@ -34,7 +34,7 @@ import Vault
       "enableMachine": #"{"exclude":[7],"cycleSeconds":60,"address":"10.0.0.7"}"#,
       "planMachine": #"{"exclude":[7],"rpoSeconds":900,"skipPreflight":true}"#,
       "refreshAgents": #"{"machines":["refreshAgents"]}"#,
-      "changeSettings": #"{"cycleSeconds":60,"bandwidth":1048576}"#,
+      "changeSettings": #"{"cycleSeconds":60,"bandwidth":1048576,"resyncWindow":"22:00-06:00"}"#,
       "addMachine": #"{"name":"new","disks":["\#(site.directory.file("spare.img"))"]}"#,
       "replicate": #"{"label":"by the API"}"#,
       "makeKey": #"{"label":"rack","validSeconds":60,"uses":2}"#,
@@ -56,6 +56,7 @@ import Vault
   private static let agentOperations = [
     "enableMachine", "disableMachine", "pauseMachine", "resumeMachine", "revokeAgent", "settings",
     "changeSettings", "orderCycle", "planMachine", "refreshAgents", "machineHealth",
+    "resynchronisation", "resynchronise", "cancelResynchronisation",
   ]
 
   private static func addAgents(to site: Site) throws {
@@ -70,9 +71,13 @@ import Vault
             number: 7, path: "/dev/vdb", size: 1 << 20, capture: "scan", format: "raw"),
         ], enrolled: .now(), lastContact: .now())
       try site.service.catalog.set(agent)
-      guard ["disableMachine", "orderCycle", "machineHealth"].contains(name) else { continue }
+      let enabled = [
+        "disableMachine", "orderCycle", "machineHealth", "resynchronise", "cancelResynchronisation",
+      ]
+      guard enabled.contains(name) else { continue }
       let job = try site.service.enable(name, ProtectionOptions())
       _ = Program.poll(seconds: 20) { (try? site.service.jobs.job(job.id))?.state.isFinal == true }
+      if name == "cancelResynchronisation" { _ = try site.service.resynchronise(name) }
     }
   }
 
@@ -145,6 +150,7 @@ import Vault
       ("POST", "/v1/tokens", #"{"name":"x","role":"king"}"#, 400, "badRequest"),
       ("POST", "/v1/machines/none/cycle", "", 404, "unknown"),
       ("POST", "/v1/machines/none/settings", "{}", 404, "unknown"),
+      ("POST", "/v1/machines/none/resynchronise", "", 404, "unknown"),
       ("DELETE", "/v1/tokens/none", "", 404, "unknown"),
       ("DELETE", "/v1/keys/none", "", 404, "unknown"),
       ("POST", "/v1/keys", #"{"uses":0}"#, 422, "refused"),

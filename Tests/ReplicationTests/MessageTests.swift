@@ -94,6 +94,7 @@ struct MessageTests {
       PageQuery(disk: 1, size: 9, blocks: [7], salt: random.bytes(16)).frame(),
       Digests(sequence: .zero, digests: [nil]).frame(), Report(activity: .waiting).frame(),
       Renewal(certificate: "one", request: "two").frame(),
+      Doubt([Doubt.Finding(.reverted, disk: 3, "why")]).frame(),
     ]
     for _ in 0..<Count.of("TIDEMARK_FUZZ", normally: 3000) {
       var frame = frames[random.number(0..<frames.count)]
@@ -117,6 +118,7 @@ struct MessageTests {
     _ = try? Digests(frame)
     _ = try? Report(frame)
     _ = try? Order(frame)
+    _ = try? Doubt(frame)
     _ = try? Stored(frame)
     _ = try? Refusal(frame)
     _ = try? Renewal(frame)

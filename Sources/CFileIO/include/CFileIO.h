@@ -38,6 +38,10 @@ int tidemark_lock_byte(int file, int64_t offset, int type);
 /// sets `first` to the start of the lock in the way, 0 if there is none, -1 on error.
 int tidemark_find_lock(int file, int64_t offset, int64_t length, int64_t *first);
 
+/// statx(2) and FS_IOC_GETVERSION (ioctl(2)): when the file at `path` was made, in nanoseconds since
+/// 1970, and its generation; `born` and `generation` stay as they are where that is not told.
+int tidemark_file_origin(const char *path, int64_t *born, int64_t *generation);
+
 /// statfs(2), which Swift's Glibc lacks: the `f_type` of where `path` lies.
 int tidemark_file_system_type(const char *path, uint64_t *type);
 

@@ -28,10 +28,15 @@ public struct JobProgress: Codable, Hashable, Sendable {
   public var total: UInt64
   /// Bytes found changed, where that is counted.
   public var changed: UInt64?
+  /// Bytes of digests that were sent, where that is counted.
+  public var digests: UInt64?
 
   /// Progress of these numbers.
-  public init(step: String, done: UInt64, total: UInt64, changed: UInt64? = nil) {
-    (self.step, self.done, self.total, self.changed) = (step, done, total, changed)
+  public init(
+    step: String, done: UInt64, total: UInt64, changed: UInt64? = nil, digests: UInt64? = nil
+  ) {
+    (self.step, self.done, self.total) = (step, done, total)
+    (self.changed, self.digests) = (changed, digests)
   }
 }
 
@@ -129,13 +134,16 @@ extension Catalog {
     try all(JobRecord.self, where: "ended IS NULL AND kind = ?", by: "id", [kind])
   }
 
-  /// Ends every job that has not ended, as whoever ran it is gone; `kind` names jobs that nobody runs.
+  /// Ends every job that has not ended, as whoever ran it is gone; `kind` names jobs that nobody
+  /// runs, `others` those that go on.
   ///
   /// - Returns: the jobs as they are now.
   public func failUnendedJobs(
-    _ failure: JobFailure, except kind: String = "", now: Timestamp
+    _ failure: JobFailure, except kind: String = "", and others: Set<Int64> = [],
+    now: Timestamp
   ) throws(CatalogError) -> [JobRecord] {
     var ended = try all(JobRecord.self, where: "ended IS NULL AND kind <> ?", by: "id", [kind])
+    ended.removeAll { others.contains($0.id) }
     for index in ended.indices {
       ended[index].state = .failed
       ended[index].error = failure

@@ -21,6 +21,8 @@ public struct MachineSettings: Codable, Hashable, Sendable {
   public var address: String?
   /// When protection was enabled.
   public var enabled: Timestamp?
+  /// When a resynchronisation that is required may begin; nil for at once.
+  public var resyncWindow: String?
 
   /// The usual settings.
   public init(machine: Identifier) { self.machine = machine }

@@ -14,6 +14,24 @@ extension ControlClient {
     try post("/v1/machines/\(Self.part(name))/settings", SettingsDocument(changes))
   }
 
+  /// How a machine stands with its replica.
+  public func resynchronisation(
+    of name: String
+  ) throws(OperationError) -> ResynchronisationDocument {
+    try get("/v1/machines/\(Self.part(name))/resynchronisation")
+  }
+
+  /// Begins the resynchronisation of a machine.
+  public func resynchronise(_ name: String) throws(OperationError) -> JobDocument {
+    try call("POST", "/v1/machines/\(Self.part(name))/resynchronise")
+  }
+
+  /// Cancels the resynchronisation of a machine; it stays required.
+  public func cancelResynchronisation(of name: String) throws(OperationError) {
+    let _: RemarksDocument = try call(
+      "POST", "/v1/machines/\(Self.part(name))/resynchronise/cancel")
+  }
+
   /// Lets a machine's agent begin a cycle at once; gives what there is to say to that.
   public func orderCycle(of name: String) throws(OperationError) -> [String] {
     let answer: RemarksDocument = try call("POST", "/v1/machines/\(Self.part(name))/cycle")

@@ -26,6 +26,8 @@ public struct JobDocument: Codable, Sendable {
     public let totalBytes: UInt64
     /// Bytes found changed, where that is counted.
     public let changedBytes: UInt64?
+    /// Bytes of digests that were sent, where that is counted.
+    public let digestBytes: UInt64?
   }
 
   /// Its number.
@@ -62,7 +64,7 @@ public struct JobDocument: Codable, Sendable {
     progress = job.progress.map { progress in
       Progress(
         step: progress.step, doneBytes: progress.done, totalBytes: progress.total,
-        changedBytes: progress.changed)
+        changedBytes: progress.changed, digestBytes: progress.digests)
     }
     error = job.error.map { ErrorDocument.Content(code: $0.code, message: $0.message) }
     replication = job.result.flatMap { result in

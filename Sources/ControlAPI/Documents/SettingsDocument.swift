@@ -9,22 +9,37 @@ public struct SettingsDocument: Codable, Sendable {
   public var applicationSeconds: Int?
   /// Bytes a second that its agent may send; 0 for no limit.
   public var bandwidth: Int64?
+  /// When a resynchronisation that is required begins by itself: `automatic`, `manual`, or hours such
+  /// as `22:00-06:00` of UTC or `22:00-06:00+02:00`.
+  public var resyncWindow: String?
 
   init(_ settings: MachineSettings) {
     (cycleSeconds, applicationSeconds) = (settings.cycleSeconds, settings.applicationSeconds)
     bandwidth = settings.bandwidth ?? 0
+    resyncWindow = settings.resyncWindow ?? ResynchronisationWindow.automatic.description
   }
 
   /// Changes as JSON.
   public init(_ changes: MachineChanges) {
     (cycleSeconds, applicationSeconds) = (changes.cycleSeconds, changes.applicationSeconds)
     bandwidth = changes.bandwidth
+    resyncWindow = changes.resyncWindow?.description
   }
 
-  var changes: MachineChanges {
+  /// - Throws: `.refused` for a window that is none.
+  func changes() throws(OperationError) -> MachineChanges {
     var changes = MachineChanges()
     (changes.cycleSeconds, changes.applicationSeconds) = (cycleSeconds, applicationSeconds)
     changes.bandwidth = bandwidth
+    if let resyncWindow {
+      guard let window = ResynchronisationWindow(resyncWindow) else {
+        throw OperationError(
+          .refused,
+          "resyncWindow is 'automatic', 'manual', or hours such as '22:00-06:00' of UTC or "
+            + "'22:00-06:00+02:00', not '\(resyncWindow)'.")
+      }
+      changes.resyncWindow = window
+    }
     return changes
   }
 }

@@ -8,10 +8,20 @@ extension Endpoint {
       SettingsDocument(try call.service.settings(of: call.parameter("name")))
     },
     .post("/v1/machines/{name}/settings", .administrator) { (call: Call, body: SettingsDocument) in
-      SettingsDocument(try call.service.change(call.parameter("name"), body.changes))
+      SettingsDocument(try call.service.change(call.parameter("name"), try body.changes()))
     },
     .post("/v1/machines/{name}/cycle", .operator, status: 202) { call in
       RemarksDocument(try call.service.orderCycle(of: call.parameter("name")))
+    },
+    .get("/v1/machines/{name}/resynchronisation", .reader) { call in
+      ResynchronisationDocument(try call.service.resynchronisation(of: call.parameter("name")))
+    },
+    .post("/v1/machines/{name}/resynchronise", .operator, status: 202) { call in
+      JobDocument(try call.service.resynchronise(call.parameter("name")))
+    },
+    .post("/v1/machines/{name}/resynchronise/cancel", .operator) { call in
+      try call.service.cancelResynchronisation(of: call.parameter("name"))
+      return RemarksDocument()
     },
   ]
 }

@@ -15,8 +15,16 @@ extension AgentHost {
     of machine: Identifier, _ disks: [DiskNumber]
   ) throws(OperationError) -> Assignment {
     let settings = try inCatalog { () throws(CatalogError) in try catalog.settings(of: machine) }
+    let doubt = try resynchronisation(of: machine)
+    let state: Assignment.State =
+      switch doubt?.state {
+      case _ where settings.isPaused: .paused
+      case .running: .resynchronising
+      case .required: .required
+      case nil: .protected
+      }
     return Assignment(
-      state: settings.isPaused ? .paused : .protected,
+      state: state,
       interval: UInt32(clamping: settings.cycleSeconds),
       applicationInterval: UInt32(clamping: settings.applicationSeconds),
       bandwidth: UInt64(clamping: settings.bandwidth ?? 0), disks: disks)

@@ -20,6 +20,13 @@ public final class AgentHost: ReplicationHost {
   /// What agents did since the service began.
   public let activity = ActivityBook()
   private let health: HealthBook
+  let jobs: JobRunner
+  /// The resynchronisations that run.
+  let live = Mutex<[Identifier: LiveResynchronisation]>([:])
+  /// Held while one begins, so that no machine gets two.
+  let deciding = Mutex(())
+  /// The clock that opens windows.
+  let clock: @Sendable () -> Timestamp
 
   struct State: Sendable {
     /// The connection of each machine's session.
@@ -48,10 +55,12 @@ public final class AgentHost: ReplicationHost {
   private static let contactInterval: Int64 = 10
 
   init(
-    _ writable: WritableVault, _ catalog: Catalog, _ authority: VaultAuthority, _ health: HealthBook
+    _ writable: WritableVault, _ catalog: Catalog, _ authority: VaultAuthority,
+    _ health: HealthBook, _ jobs: JobRunner, clock: @escaping @Sendable () -> Timestamp
   ) {
     (vault, self.writable, self.catalog) = (writable.vault, writable, catalog)
     (self.authority, self.health) = (authority, health)
+    (self.jobs, self.clock) = (jobs, clock)
   }
 
   /// Listens for agents from now on; gives the port.
@@ -74,7 +83,7 @@ public final class AgentHost: ReplicationHost {
     } catch { throw OperationError(.failed, error.message) }
   }
 
-  private func note(
+  func note(
     _ severity: Severity, _ code: String, of machine: String?, _ message: String
   ) {
     _ = try? catalog.addEvent(severity, code, machine: machine, message, now: .now())
@@ -290,6 +299,7 @@ public final class AgentHost: ReplicationHost {
     if before?.applicationFailure != report.applicationFailure {
       try? noteFailure(.applicationPointFailed, report.applicationFailure, of: machine)
     }
+    count(report, by: machine)
   }
 
   private func noteFailure(
@@ -311,13 +321,17 @@ public final class AgentHost: ReplicationHost {
       state.contacts[machine] = now
       return true
     }
-    if isDue { try? catalog.noteContact(with: machine, at: now) }
+    guard isDue else { return }
+    try? catalog.noteContact(with: machine, at: now)
+    _ = try? beginIfDue(machine)
   }
 
   /// Notes the contact, and what came.
   public func stored(_ bytes: Int, point: RecoveryPoint?, of machine: Identifier) {
     contacted(machine)
     activity.stored(bytes, point: point, of: machine)
+    // Before the agent hears of its point, so that what it does next is a cycle like any other.
+    if let point { completed(machine, with: point) }
   }
 
   /// Counts the time.
@@ -345,6 +359,17 @@ public final class AgentHost: ReplicationHost {
       state.sessions[machine] = nil
       state.newcomers[machine] = nil
     }
+    paused(machine)
     writable.end(machine)
+  }
+
+  /// Gives up what a machine's log holds since its newest recovery point; its agent is kept out.
+  func abandon(_ machine: Identifier) throws(OperationError) {
+    try inVault { () throws(VaultError) in
+      guard let found = try vault.machines().first(where: { $0.id == machine }) else { return }
+      let log = try MachineWriter(machine: found, in: vault, lock: writable.lock)
+      try log.abandonUnmarked()
+      try log.close()
+    }
   }
 }

@@ -61,6 +61,12 @@ public final class Job: Sendable {
     try set(name, state)
   }
 
+  /// Notes how far a part of work is that is done elsewhere.
+  func tell(_ task: String, _ state: JobState) { try? set(task, state) }
+
+  /// Makes durable how far it is.
+  func keep() throws(OperationError) { try change { _ in } }
+
   private func set(_ name: String, _ state: JobState) throws(OperationError) {
     let now = Timestamp.now()
     try change { record in

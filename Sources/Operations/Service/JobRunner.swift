@@ -16,9 +16,11 @@ public final class JobRunner: Sendable {
   public typealias Work = @Sendable (Job) throws(OperationError) -> Void
 
   let catalog: Catalog
-  private let ended: @Sendable (JobRecord) -> Void
+  let ended: @Sendable (JobRecord) -> Void
   private let state = Mutex(State())
   private let all = DispatchGroup()
+  /// Jobs that others work on.
+  let opened = Mutex<[Int64: OpenJob]>([:])
 
   private struct State {
     var waiting: [(job: Job, work: Work)] = []
@@ -103,6 +105,8 @@ public final class JobRunner: Sendable {
       throw OperationError(.refused, "Job \(job.id) has ended already: \(job.state.rawValue).")
     }
     live.cancel(because: nil)
+    // Called with nothing held: it closes the job.
+    opened.withLock { $0[id] }?.cancel()
     dropCancelled()
     if state.withLock({ $0.expecting[id] }) != nil {
       end(waiting: live, .failure(OperationError(.cancelled, "The job was cancelled.")))
@@ -123,7 +127,8 @@ public final class JobRunner: Sendable {
   }
 
   private func live(_ id: Int64) -> Job? {
-    state.withLock { state in
+    if let open = opened.withLock({ $0[id] }) { return open.job }
+    return state.withLock { state in
       state.running[id] ?? state.expecting[id] ?? state.waiting.first { $0.job.id == id }?.job
     }
   }

@@ -10,6 +10,8 @@ public struct MachineChanges: Hashable, Sendable {
   public var applicationSeconds: Int?
   /// Bytes a second that its agent may send; 0 for no limit.
   public var bandwidth: Int64?
+  /// When a resynchronisation that is required begins by itself.
+  public var resyncWindow: ResynchronisationWindow?
 
   /// No change.
   public init() {}
@@ -36,6 +38,9 @@ public struct MachineChanges: Hashable, Sendable {
       }
       settings.bandwidth = bandwidth == 0 ? nil : bandwidth
     }
+    if let resyncWindow {
+      settings.resyncWindow = resyncWindow == .automatic ? nil : resyncWindow.description
+    }
   }
 }
 
@@ -59,7 +64,7 @@ extension VaultService {
     try changes.apply(to: &settings)
     let changed = settings
     try inCatalog { () throws(CatalogError) in try catalog.set(changed) }
-    agentHost.order(agent.machine)
+    if try !agentHost.beginIfDue(agent.machine) { agentHost.order(agent.machine) }
     note(.info, "settings-changed", machine: name, "The settings of '\(name)' were changed.")
     return changed
   }

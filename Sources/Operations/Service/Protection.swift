@@ -92,6 +92,7 @@ extension VaultService {
     }
     agentHost.activity.forget(agent.machine)
     health.clearAll(of: name, at: .now())
+    agentHost.forgetResynchronisation(of: agent.machine)
     note(.warning, "protection-disabled", machine: name, "Protection of '\(name)' was disabled.")
     return left
   }

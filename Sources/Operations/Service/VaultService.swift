@@ -37,7 +37,12 @@ public final class VaultService: Sendable {
   ///
   /// - Throws: `.locked` if another process has the lock; `.damaged`, `.noVault` or `.unwritable` if
   ///   the catalog can't be used.
-  public init(_ vault: Vault) throws(OperationError) {
+  public convenience init(_ vault: Vault) throws(OperationError) {
+    try self.init(vault, clock: { .now() })
+  }
+
+  /// Takes it with another clock than usual to open windows of resynchronisation; for tests.
+  init(_ vault: Vault, clock: @escaping @Sendable () -> Timestamp) throws(OperationError) {
     self.vault = vault
     writable = try WritableVault(vault)
     started = .now()
@@ -45,8 +50,8 @@ public final class VaultService: Sendable {
     self.catalog = catalog
     health = HealthBook(catalog)
     certificates = VaultAuthority(vault, catalog)
-    agentHost = AgentHost(writable, catalog, certificates, health)
     jobs = JobRunner(catalog: catalog) { Self.tell($0, in: catalog) }
+    agentHost = AgentHost(writable, catalog, certificates, health, jobs, clock: clock)
     monitor = HealthMonitor(vault, catalog, agentHost, health, jobs, started: started)
     try failUnended()
     try jobs.resume(FinalizeProtection.kind)
@@ -58,9 +63,10 @@ public final class VaultService: Sendable {
       message:
         "The process that ran it ended before it did. What was stored is kept: run it again, "
         + "and it goes on from there.")
+    let resumed = agentHost.resumeResynchronisations()
     do throws(CatalogError) {
       let ended = try catalog.failUnendedJobs(
-        failure, except: FinalizeProtection.kind, now: started)
+        failure, except: FinalizeProtection.kind, and: resumed, now: started)
       for job in ended { Self.tell(job, in: catalog) }
     } catch {
       // A full disk must not stand in the way of removing what fills it; the next start tries again.

@@ -110,17 +110,28 @@ public final class AgentHandler: ConnectionHandler {
     case .store(let group): try store(group, open, connection)
     case .blocks(let query):
       let answer = try inLog { () throws(VaultError) in try open.answers.answer(query) }
-      try reply(answer.frame(), connection)
+      try answered(answer, query.disk, open, connection)
     case .pages(let query):
       let answer = try inLog { () throws(VaultError) in try open.answers.answer(query) }
-      try reply(answer.frame(), connection)
+      try answered(answer, query.disk, open, connection)
     case .report(let report): host.reported(report, by: open.machine)
+    case .doubt(let doubt): host.doubted(doubt, by: open.machine)
     case .alive(let heartbeat):
       host.isAlive(open.machine, clock: heartbeat.clock)
       // Idle: one more sync vouches for what was acknowledged last.
       try inLog { () throws(VaultError) in try open.log.close() }
       try reply(Heartbeat(clock: .now()).frame(), connection)
     }
+  }
+
+  private func answered(
+    _ answer: Digests, _ disk: DiskNumber, _ open: Open, _ connection: Connection
+  ) throws(Rejection) {
+    if answer.digests.contains(nil) {
+      let text = "The vault can't read all it has stored of disk \(disk): it is damaged."
+      host.doubted(Doubt([Doubt.Finding(.damaged, disk: disk, text)]), by: open.machine)
+    }
+    try reply(answer.frame(), connection)
   }
 
   private func greet(_ hello: Hello, _ connection: Connection) throws(Rejection) {

@@ -23,6 +23,10 @@ public protocol ReplicationHost: Sendable {
   /// The agent told how it is doing.
   func reported(_ report: Report, by machine: Identifier)
 
+  /// The replica may not be what the agent takes it for: the agent found that, or this service, which
+  /// could not read what it has stored.
+  func doubted(_ doubt: Doubt, by machine: Identifier)
+
   /// A group is durable; `point` is the recovery point it made.
   func stored(_ bytes: Int, point: RecoveryPoint?, of machine: Identifier)
 

@@ -9,5 +9,6 @@ struct MachineCommand: ParsableCommand {
       MachineRemoveCommand.self, MachineEnableCommand.self, MachineDisableCommand.self,
       MachinePauseCommand.self, MachineResumeCommand.self, MachineSetCommand.self,
       MachineReplicateCommand.self, MachineRevokeCommand.self, MachineRefreshCommand.self,
+      MachineResynchroniseCommand.self,
     ])
 }

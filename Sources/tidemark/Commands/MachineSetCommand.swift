@@ -11,6 +11,7 @@ struct MachineSetCommand: ParsableCommand {
       examples: [
         "tidemark machine set web01", "tidemark machine set web01 --interval 60",
         "tidemark machine set web01 --bandwidth 10M",
+        "tidemark machine set web01 --resync-window 22:00-06:00+02:00",
       ], ends: [.noVault, .locked, .unknown, .refused, .unwritable]))
 
   @Argument(help: "The machine's name.")
@@ -30,13 +31,28 @@ struct MachineSetCommand: ParsableCommand {
       valueName: "bytes"))
   var bandwidth: ByteRate?
 
+  @Option(
+    help: ArgumentHelp(
+      "When a resynchronisation that is required begins: 'automatic' (at once), 'manual', or hours "
+        + "of UTC, such as 22:00-06:00, or of another clock, such as 22:00-06:00+02:00.",
+      valueName: "window"), transform: Self.window)
+  var resyncWindow: ResynchronisationWindow?
+
   @OptionGroup var vault: VaultOption
   @OptionGroup var output: OutputOption
+
+  private static func window(_ text: String) throws -> ResynchronisationWindow {
+    guard let window = ResynchronisationWindow(text) else {
+      throw ValidationError("'\(text)' is no window: see 'tidemark machine set --help'.")
+    }
+    return window
+  }
 
   func run() throws {
     var changes = MachineChanges()
     (changes.cycleSeconds, changes.applicationSeconds) = (interval, appInterval)
     changes.bandwidth = bandwidth?.bytesPerSecond
+    changes.resyncWindow = resyncWindow
     let (name, chosen) = (name, changes)
     let settings = try ServiceAccess.with(try vault.opened()) { access in
       chosen == MachineChanges()

@@ -93,6 +93,9 @@ struct AgentReport {
     if let failure = status.renewalError {
       facts.append(("Not renewed", "\(failure.time): \(failure.message)"))
     }
+    if let reason = status.resynchronisation {
+      facts.append(("Resynchronisation", "required: \(reason)"))
+    }
     if let failure = status.lastError {
       facts.append(("Last error", "\(failure.time): \(failure.message)"))
     }

@@ -13,6 +13,9 @@ enum SettingsReport {
     if let bytes = settings.bandwidth {
       facts.append(("Bandwidth", bytes <= 0 ? "no limit" : Words.size(UInt64(bytes)) + " a second"))
     }
+    if let window = settings.resyncWindow {
+      facts.append(("Resynchronisation", window))
+    }
     return Words.facts(facts)
   }
 }
