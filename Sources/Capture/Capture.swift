@@ -19,6 +19,8 @@ public struct CaptureOptions: Sendable {
   public var kind: PointKind = .crash
   /// The operator's name for the recovery point.
   public var label: String?
+  /// Whether everything is compared with the replica, whatever is known of what changed.
+  public var resynchronises = false
   /// Whether a disk may have another size than at the last recovery point.
   public var acceptSize = false
   /// The share of a cloned disk, in percent, that may have changed since the last cycle; more than that

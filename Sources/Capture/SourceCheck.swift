@@ -22,11 +22,13 @@ public enum SourceCheck {
   }
 
   /// Whether the clone is there that a disk's newest recovery point was made from; `cycle` is that of the
-  /// point.
+  /// point, nil for any.
   public static func hasClone(
-    of disk: DiskConfiguration, machine: Identifier, cycle: UInt64
+    of disk: DiskConfiguration, machine: Identifier, cycle: UInt64?
   ) throws(CaptureError) -> Bool {
-    try CloneStore(machine: machine, disk: disk).names().contains { $0.cycle == cycle }
+    try CloneStore(machine: machine, disk: disk).names().contains {
+      cycle == nil || $0.cycle == cycle
+    }
   }
 
   /// Removes the clones kept for a machine's disk, which nothing else would ever do.

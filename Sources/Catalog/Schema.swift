@@ -94,6 +94,7 @@ enum Schema {
       rpoSeconds INTEGER NOT NULL, address TEXT, enabled INTEGER,
       resyncWindow TEXT
     ) STRICT;
+    CREATE TABLE sourceNotes (machine TEXT NOT NULL PRIMARY KEY, notes TEXT NOT NULL) STRICT;
     CREATE TABLE resynchronisation (
       machine TEXT NOT NULL PRIMARY KEY, state TEXT NOT NULL, reason TEXT NOT NULL,
       since INTEGER NOT NULL, isHeld INTEGER NOT NULL, job INTEGER

@@ -181,6 +181,63 @@ import Testing
     #expect(service.stop().status == 0)
   }
 
+  @Test("a disk that was put back stops replication, says so, and is mended on demand")
+  func resynchronisation() throws {
+    let tool = try Tool.withVault("put-back")
+    let service = try RunningService(tool, "--https-port", "0", "--replication-port", "0")
+    let port = try #require(try service.notice()["httpsPort"] as? Int)
+    let image = try tool.image("web01.img", size: 8 << 20)
+    var random = SeededGenerator(for: "disks put back")
+    try File(image, .writing).write(random.bytes(3 << 20), at: 1 << 20)
+    try Program.require("cp", "-p", image, tool.file("old"))
+    let key = try #require(try tool.json("key", "create")["key"] as? String)
+    let agent = Agent(tool: tool, state: tool.file("state"))
+    try agent.require(
+      "enrol", "--service", "127.0.0.1:\(port)", "--key", key, "--name", "web01")
+    try agent.require("add-disk", image)
+    try agent.work {
+      let status = try agent.json("status")["status"] as? [String: Any]
+      return status?["state"] as? String == "unprotected"
+    }
+    try File(image, .writing).write(random.bytes(40_960), at: 2 << 20)
+    try tool.require("machine", "enable", "web01", "--interval", "10")
+    try tool.require("machine", "set", "web01", "--resync-window", "manual")
+    try agent.work { try !tool.points(of: "web01").isEmpty }
+    try Program.require("cp", "-p", tool.file("old"), image)
+    func isRequired() throws -> Bool {
+      let reasons = try tool.json("machine", "show", "web01")["reasons"] as? [String]
+      return reasons?.contains { $0.hasPrefix("Resynchronisation is required") } == true
+    }
+    try agent.work { try isRequired() }
+    let before = try tool.points(of: "web01").count
+    try tool.require("machine", "resynchronise", "web01", "--no-wait")
+    try agent.work { try !isRequired() }
+    #expect(try tool.points(of: "web01").count > before)
+    let out = tool.file("out.img")
+    try tool.require("export", "web01", "--point", "latest", "--format", "raw", out)
+    try Program.require("cmp", image, out)
+    #expect(
+      try tool.start(["machine", "resynchronise", "web01", "--cancel"]).wait(seconds: 20).status
+        == 14)
+    #expect(try tool.start(["replicate", "web01"]).wait(seconds: 20).status == 14)
+    #expect(service.stop().status == 0)
+  }
+
+  @Test("a disk of this host that was replaced is refused until everything is to be compared")
+  func localResynchronisation() throws {
+    let tool = try Tool.withVault("replaced")
+    let image = try tool.image("a.img", size: 4 << 20)
+    try tool.require("machine", "add", "a", "--disk", image)
+    try tool.require("replicate", "a")
+    try Program.require("cp", image, image + ".new")
+    try Program.require("mv", image + ".new", image)
+    let refused = try tool.start(["replicate", "a"]).wait(seconds: 30)
+    #expect(refused.status == 14 && refused.errors.contains("--resynchronise"), "\(refused.report)")
+    try tool.require("replicate", "a", "--resynchronise")
+    try tool.require("replicate", "a")
+    #expect(try tool.points(of: "a").count == 3)
+  }
+
   @Test("a key of another vault is not shown to a service")
   func stranger() throws {
     let tool = try Tool.withVault("stranger")

@@ -72,6 +72,8 @@ public struct ReplicationOptionsDocument: Codable, Sendable {
   public var label: String?
   /// Whether a disk may have another size than at the last recovery point; no if nothing is said.
   public var acceptSize: Bool?
+  /// Whether everything is compared with the replica; no if nothing is said.
+  public var resynchronise: Bool?
   /// Percent of a file system that must be free for clones to be kept there, 0 to 90.
   public var cloneFloor: Int?
 
@@ -79,6 +81,7 @@ public struct ReplicationOptionsDocument: Codable, Sendable {
   public init(_ options: CaptureOptions) {
     label = options.label
     acceptSize = options.acceptSize
+    resynchronise = options.resynchronises
     cloneFloor = options.cloneFloorPercent
   }
 
@@ -86,6 +89,7 @@ public struct ReplicationOptionsDocument: Codable, Sendable {
     var options = CaptureOptions()
     options.label = label
     options.acceptSize = acceptSize ?? false
+    options.resynchronises = resynchronise ?? false
     options.cloneFloorPercent = cloneFloor ?? options.cloneFloorPercent
     return options
   }

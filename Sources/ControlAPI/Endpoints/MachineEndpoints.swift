@@ -42,12 +42,11 @@ extension Endpoint {
       throw OperationError(.refused, "cloneFloor is a number from 0 to 90.")
     }
     try MachineSummary.check(name, in: service.vault)
-    let operation = Replicate(machine: name, options: options)
     return try service.jobs.start("Replicate", machine: name) { job throws(OperationError) in
       var document = ReplicationDocument(machine: name)
       var failure: OperationError?
-      try operation.run(
-        in: service.writable,
+      try service.replicate(
+        name, options,
         progress: { progress in
           job.report(
             JobProgress(

@@ -72,7 +72,9 @@ extension AgentHost {
       try catalog.set(
         HealthErrorRecord(
           subject: agent.name, code: Self.resynchronisationRequired, severity: .critical,
-          message: "Resynchronisation is required: \(reason)", since: kept.since))
+          message: "Resynchronisation is required: \(reason)",
+          advice: "It begins by itself in its window, or with 'tidemark machine resynchronise \(agent.name)'.",
+          since: kept.since))
     }
     note(
       .critical, Self.resynchronisationRequired, of: agent.name,

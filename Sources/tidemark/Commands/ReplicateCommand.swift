@@ -16,12 +16,15 @@ struct ReplicateCommand: ParsableCommand {
       copied, afterwards only the pages that changed. If it is interrupted, what was copied is kept, \
       and the next run goes on from there.
 
+      A disk that was put back, replaced, or whose last clone is gone is refused until --resynchronise \
+      is given, which compares all of it with the replica.
+
       Clones of --capture reflink are kept only while enough of their file system is free, since \
       every overwrite of a cloned image takes new space.
       """,
       examples: [
         "tidemark replicate web01", "tidemark replicate web01 --label before-upgrade",
-        "tidemark replicate web01 --accept-size",
+        "tidemark replicate web01 --accept-size", "tidemark replicate web01 --resynchronise",
       ],
       ends: [
         .incomplete, .noVault, .locked, .damaged, .unknown, .refused, .source, .unwritable,
@@ -36,6 +39,11 @@ struct ReplicateCommand: ParsableCommand {
 
   @Flag(help: "Go on although a disk has another size than at the last recovery point.")
   var acceptSize = false
+
+  @Flag(
+    help:
+      "Compare everything with the replica, also of a disk that was put back or has another size.")
+  var resynchronise = false
 
   @Option(
     help: ArgumentHelp(
@@ -56,6 +64,7 @@ struct ReplicateCommand: ParsableCommand {
     var options = CaptureOptions()
     options.label = label
     options.acceptSize = acceptSize
+    options.resynchronises = resynchronise
     options.cloneFloorPercent = cloneFloor
     Interruption.listen()
     let job = try ServiceAccess.with(try vault.opened()) { access in
