@@ -73,7 +73,8 @@ extension AgentHost {
         HealthErrorRecord(
           subject: agent.name, code: Self.resynchronisationRequired, severity: .critical,
           message: "Resynchronisation is required: \(reason)",
-          advice: "It begins by itself in its window, or with 'tidemark machine resynchronise \(agent.name)'.",
+          advice:
+            "It begins by itself in its window, or with 'tidemark machine resynchronise \(agent.name)'.",
           since: kept.since))
     }
     note(
