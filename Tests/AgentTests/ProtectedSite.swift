@@ -104,6 +104,19 @@ final class ProtectedSite {
     running = nil
   }
 
+  /// Ends the agent between two cycles: one that is broken off may have reasons of its own for what is
+  /// missing afterwards.
+  func endAgentBetweenCycles() throws {
+    endAgent()
+    for _ in 0..<50 where agent.sourceNotes(of: machine).isCycling {
+      let count = try points.count
+      try startAgent()
+      #expect(try hasPoints(count + 1))
+      endAgent()
+    }
+    #expect(!agent.sourceNotes(of: machine).isCycling)
+  }
+
   /// Ends the service, and starts another one on the same vault.
   func restartService() throws {
     service.agentHost.stop()

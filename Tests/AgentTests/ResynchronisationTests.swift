@@ -45,7 +45,7 @@ import Vault
     }
     let count = try site.points.count
     #expect(try site.hasPoints(count + 2))
-    site.endAgent()
+    try site.endAgentBetweenCycles()
     let before = try site.points
     let newest = try #require(before.last)
     let kept = try site.content(at: newest)

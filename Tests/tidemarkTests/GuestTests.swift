@@ -49,7 +49,7 @@ import Testing
     let running = try agent("run")
     #expect(Program.poll(seconds: 60) { running.outputSoFar.errors.contains("not enabled") })
     try tool.require(
-      "machine", "enable", "web01", "--interval", "10", "--application-interval", "20")
+      "machine", "enable", "web01", "--interval", "10", "--app-interval", "20")
     #expect(
       try Program.poll(seconds: 240) {
         let points = try tool.points(of: "web01")

@@ -59,7 +59,7 @@ import Testing
       first.signal(SIGTERM)
       #expect(first.wait(seconds: 20).succeeded)
       try tool.require(
-        "machine", "enable", "web01", "--interval", "10", "--application-interval", "2")
+        "machine", "enable", "web01", "--interval", "10", "--app-interval", "2")
     }
 
     /// Starts the agent, and gives it with its guard as soon as the guest is frozen.

@@ -134,15 +134,13 @@ extension Catalog {
     try all(JobRecord.self, where: "ended IS NULL AND kind = ?", by: "id", [kind])
   }
 
-  /// Ends every job that has not ended, as whoever ran it is gone; `kind` names jobs that nobody
-  /// runs, `others` those that go on.
+  /// Ends every job that has not ended, as whoever ran it is gone; `others` are those that go on.
   ///
   /// - Returns: the jobs as they are now.
   public func failUnendedJobs(
-    _ failure: JobFailure, except kind: String = "", and others: Set<Int64> = [],
-    now: Timestamp
+    _ failure: JobFailure, except others: Set<Int64> = [], now: Timestamp
   ) throws(CatalogError) -> [JobRecord] {
-    var ended = try all(JobRecord.self, where: "ended IS NULL AND kind <> ?", by: "id", [kind])
+    var ended = try all(JobRecord.self, where: "ended IS NULL", by: "id", [])
     ended.removeAll { others.contains($0.id) }
     for index in ended.indices {
       ended[index].state = .failed

@@ -96,14 +96,8 @@ extension VaultService {
   }
 
   private static func check(_ options: ProtectionOptions) throws(OperationError) {
-    guard (10...86400).contains(options.cycleSeconds) else {
-      throw OperationError(.refused, "A cycle is made every 10 seconds to every day.")
-    }
-    guard options.applicationSeconds == 0 || (1...86400).contains(options.applicationSeconds)
-    else {
-      throw OperationError(
-        .refused, "An app-consistent point is made every second to every day, or never: 0.")
-    }
+    try ReplicationPace.checkCycle(seconds: options.cycleSeconds)
+    try ReplicationPace.checkApplication(seconds: options.applicationSeconds)
     guard (60...7 * 86400).contains(options.threshold) else {
       throw OperationError(.refused, "An RPO threshold is a minute to a week.")
     }
@@ -206,7 +200,7 @@ extension VaultService {
         note(.warning, "protection-warning", machine: name, warning)
       }
       try job.task("Start of the initial replication") { () throws(OperationError) in
-        _ = try jobs.wait(
+        _ = try jobs.open(
           FinalizeProtection.kind, machine: name,
           tasks: [FinalizeProtection.contact, FinalizeProtection.copy, FinalizeProtection.point])
       }

@@ -15,15 +15,15 @@ enum FinalizeProtection {
 extension HealthMonitor {
   /// Brings the jobs that wait for agents up to date.
   func followFinalizing(_ known: [AgentRecord], _ now: Timestamp) {
-    for job in jobs.waiting(FinalizeProtection.kind) {
+    for job in jobs.opened(FinalizeProtection.kind) {
       guard let agent = known.first(where: { $0.name == job.record.machine }) else {
         let reason = OperationError(.cancelled, "The machine is not protected any more.")
-        jobs.end(waiting: job, .failure(reason))
+        jobs.close(job, .failure(reason))
         continue
       }
       do throws(OperationError) {
         guard try follow(job, agents.activity.activity(of: agent.machine)) else { continue }
-        jobs.end(waiting: job, .success(()))
+        jobs.close(job, .success(()))
         _ = try? catalog.addEvent(
           .info, "protection-finalized", machine: agent.name,
           "'\(agent.name)' has its first recovery point, and is ready for failover.", now: now)

@@ -155,12 +155,9 @@ extension AgentHost {
 
   /// Goes on with what ran when the process before this one ended; what can't be gone on with now is
   /// when its agent is heard of.
-  ///
-  /// - Returns: the jobs that have not ended for that reason.
-  func resumeResynchronisations() -> Set<Int64> {
+  func resumeResynchronisations() {
     let records = (try? catalog.resynchronisations()) ?? []
     for record in records where record.state == .running { try? resume(record) }
-    return Set(live.withLock { $0.values.map(\.job.id) })
   }
 
   private func resume(_ record: ResynchronisationRecord) throws(OperationError) {

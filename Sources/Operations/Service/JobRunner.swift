@@ -25,8 +25,6 @@ public final class JobRunner: Sendable {
   private struct State {
     var waiting: [(job: Job, work: Work)] = []
     var running: [Int64: Job] = [:]
-    /// Jobs that nobody runs: each waits for what others do.
-    var expecting: [Int64: Job] = [:]
     var isStopping = false
   }
 
@@ -108,28 +106,13 @@ public final class JobRunner: Sendable {
     // Called with nothing held: it closes the job.
     opened.withLock { $0[id] }?.cancel()
     dropCancelled()
-    if state.withLock({ $0.expecting[id] }) != nil {
-      end(waiting: live, .failure(OperationError(.cancelled, "The job was cancelled.")))
-    }
     return live.record
-  }
-
-  /// The jobs that nobody runs.
-  var expected: [Job] { state.withLock { Array($0.expecting.values) } }
-
-  /// Counts a job that nobody runs among those that live.
-  func expect(_ job: Job) { state.withLock { $0.expecting[job.id] = job } }
-
-  /// Ends a job that nobody runs, unless somebody else did at the same time.
-  func end(waiting job: Job, _ outcome: Result<Void, OperationError>) {
-    guard state.withLock({ $0.expecting.removeValue(forKey: job.id) }) != nil else { return }
-    ended(job.end(outcome))
   }
 
   private func live(_ id: Int64) -> Job? {
     if let open = opened.withLock({ $0[id] }) { return open.job }
     return state.withLock { state in
-      state.running[id] ?? state.expecting[id] ?? state.waiting.first { $0.job.id == id }?.job
+      state.running[id] ?? state.waiting.first { $0.job.id == id }?.job
     }
   }
 

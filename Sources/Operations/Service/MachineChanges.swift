@@ -18,17 +18,11 @@ public struct MachineChanges: Hashable, Sendable {
 
   func apply(to settings: inout MachineSettings) throws(OperationError) {
     if let cycleSeconds {
-      guard (10...86400).contains(cycleSeconds) else {
-        throw OperationError(.refused, "A cycle is made every 10 seconds to every day.")
-      }
+      try ReplicationPace.checkCycle(seconds: cycleSeconds)
       settings.cycleSeconds = cycleSeconds
     }
     if let applicationSeconds {
-      guard applicationSeconds == 0 || (60...86400).contains(applicationSeconds) else {
-        throw OperationError(
-          .refused,
-          "App-consistent recovery points are made every minute to every day, or never: 0.")
-      }
+      try ReplicationPace.checkApplication(seconds: applicationSeconds)
       settings.applicationSeconds = applicationSeconds
     }
     if let bandwidth {

@@ -53,8 +53,9 @@ public final class VaultService: Sendable {
     jobs = JobRunner(catalog: catalog) { Self.tell($0, in: catalog) }
     agentHost = AgentHost(writable, catalog, certificates, health, jobs, clock: clock)
     monitor = HealthMonitor(vault, catalog, agentHost, health, jobs, started: started)
+    try jobs.reopen(FinalizeProtection.kind)
+    agentHost.resumeResynchronisations()
     try failUnended()
-    try jobs.resume(FinalizeProtection.kind)
   }
 
   private func failUnended() throws(OperationError) {
@@ -63,10 +64,9 @@ public final class VaultService: Sendable {
       message:
         "The process that ran it ended before it did. What was stored is kept: run it again, "
         + "and it goes on from there.")
-    let resumed = agentHost.resumeResynchronisations()
     do throws(CatalogError) {
       let ended = try catalog.failUnendedJobs(
-        failure, except: FinalizeProtection.kind, and: resumed, now: started)
+        failure, except: Set(jobs.opened.withLock { $0.keys }), now: started)
       for job in ended { Self.tell(job, in: catalog) }
     } catch {
       // A full disk must not stand in the way of removing what fills it; the next start tries again.

@@ -28,7 +28,7 @@ struct MachineEnableCommand: ParsableCommand {
   var interval = 300
 
   @Option(
-    name: [.customLong("app-interval"), .customLong("application-interval")],
+    name: .customLong("app-interval"),
     help: ArgumentHelp(
       "Seconds between two app-consistent recovery points; 0 for none.", valueName: "seconds"))
   var applicationInterval = 3600
