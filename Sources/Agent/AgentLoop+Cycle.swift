@@ -74,9 +74,7 @@ extension AgentLoop {
   ) throws(AgentError) {
     failure = ""
     recovered()
-    held = max(held, session.durable)
-    status.durable = AgentCondition.Durable(
-      machine: session.welcome.machine.description, sequence: held.rawValue)
+    noteDurable(of: session)
     status.lastPoint = AgentCondition.Point(id: result.point.id, time: result.point.time.iso8601)
     let changed = result.disks.reduce(0) { $0 + $1.changed }
     scanTime = result.disks.contains { $0.mode == .scan } ? result.scanTime : nil
@@ -231,6 +229,7 @@ final class CycleWatch {
       loop.obey(assignment)
     }
     loop.status.lastContact = session.lastContact.iso8601
+    loop.noteDurable(of: session)
     loop.show(activity.state)
   }
 }

@@ -167,7 +167,11 @@ public final class AgentLoop {
     try cancellation.during({ connection.close() }) { () throws(AgentError) in
       let session = try ServiceSession(
         connection, hello: hello(configuration), sign: credentials.signingKey.signGroup)
-      defer { held = max(held, session.durable) }
+      defer {
+        noteDurable(of: session)
+        // It did some work, so the next attempt does not repeat one that was of no use.
+        if session.durable > session.welcome.position.sequence { backoff.reset() }
+      }
       try converse(session, configuration)
     }
   }
@@ -212,6 +216,13 @@ public final class AgentLoop {
     }
     status.lastError = AgentCondition.Failure(time: now, message: error.message)
     show(error.code == .refused || error.code == .expired ? .refused : .connecting)
+  }
+
+  /// Remembers how much the service has said is durable.
+  func noteDurable(of session: ServiceSession) {
+    held = max(held, session.durable)
+    status.durable = AgentCondition.Durable(
+      machine: session.welcome.machine.description, sequence: held.rawValue)
   }
 
   /// Forgets what went wrong: it works again.
