@@ -14,6 +14,7 @@ public final class AgentHost: ReplicationHost {
   private let writable: WritableVault
   let catalog: Catalog
   private let authority: VaultAuthority
+  let refusals: RefusalLog
   let state = Mutex(State())
   /// Held while an order is put together and sent, so that the last one is the one that holds.
   let orders = Mutex(())
@@ -61,6 +62,7 @@ public final class AgentHost: ReplicationHost {
     (vault, self.writable, self.catalog) = (writable.vault, writable, catalog)
     (self.authority, self.health) = (authority, health)
     (self.jobs, self.clock) = (jobs, clock)
+    refusals = RefusalLog(catalog)
   }
 
   /// Listens for agents from now on; gives the port.

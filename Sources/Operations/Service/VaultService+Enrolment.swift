@@ -25,8 +25,21 @@ extension VaultService {
   ///   that is taken or breaks the rules, or an earlier identity that was revoked; `.failed`,
   ///   `.unwritable`.
   public func enrol(_ enrolment: Enrolment) throws(OperationError) -> Enrolment.Result {
-    // One after the other, so that no two get one name.
-    try writable.changingList { () throws(OperationError) in try enrolNext(enrolment) }
+    do throws(OperationError) {
+      // One after the other, so that no two get one name.
+      return try writable.changingList { () throws(OperationError) in try enrolNext(enrolment) }
+    } catch {
+      if error.code == .refused { noteRefusal(of: enrolment, error) }
+      throw error
+    }
+  }
+
+  private func noteRefusal(of enrolment: Enrolment, _ error: OperationError) {
+    // Anybody can ask, as often and by whatever name: neither names nor numbers make it something else.
+    let kind = String(error.message.filter { !$0.isNumber }.prefix(24))
+    agentHost.refusals.note(
+      "enrolment-refused", kind: kind,
+      "'\(enrolment.hostName.prefix(100))' tried to enrol and was refused: \(error.message)")
   }
 
   private func enrolNext(_ enrolment: Enrolment) throws(OperationError) -> Enrolment.Result {
@@ -37,13 +50,13 @@ extension VaultService {
       try catalog.goodRegistrationKey(digest: digest, now: now)
     }
     guard let found, enrolment.key.fingerprint == authority.fingerprint else {
-      throw badKey(enrolment)
+      throw Self.badKey
     }
     let claim = try claim(of: enrolment, found, authority.trust)
     let used = try inCatalog { () throws(CatalogError) in
       try catalog.useRegistrationKey(digest: digest, now: now)
     }
-    guard used != nil else { throw badKey(enrolment) }
+    guard used != nil else { throw Self.badKey }
     let (revoked, issued) = try certificates.exclusively { () throws(OperationError) in
       let revoked = try inCatalog { () throws(CatalogError) in
         claim.isReplaced
@@ -58,11 +71,8 @@ extension VaultService {
       authority: authority.certificatePEM)
   }
 
-  private func badKey(_ enrolment: Enrolment) -> OperationError {
-    note(
-      .warning, "enrolment-refused",
-      "'\(enrolment.hostName)' tried to enrol with a key that is not good.")
-    return OperationError(
+  private static var badKey: OperationError {
+    OperationError(
       .refused,
       "The registration key is not known here, was used already, or has expired. Make another one "
         + "with 'tidemark key create' at the service.")

@@ -70,6 +70,7 @@ public final class AgentHandler: ConnectionHandler {
   /// Runs `body`; where it is rejected the session ends, and the agent is told why.
   private func refusing(on connection: Connection, _ body: () throws(Rejection) -> Void) {
     do throws(Rejection) { try body() } catch {
+      host.refused(connection.peer, error.refusal)
       let frame = state.withLock { $0.session.refuse(error.refusal) }
       // The log is free at once, however long a peer takes that does not read.
       end(error.refusal.text)
@@ -85,7 +86,12 @@ public final class AgentHandler: ConnectionHandler {
   }
 
   /// Gives the log back.
-  public func closed(_ connection: Connection, error: TransportError?) { end(error?.message) }
+  public func closed(_ connection: Connection, error: TransportError?) {
+    if let error, error.code == .malformed {
+      host.refused(connection.peer, Refusal(.protocolBroken, error.message))
+    }
+    end(error?.message)
+  }
 
   private func end(_ reason: String?) {
     let open = state.withLock { state in

@@ -36,6 +36,9 @@ public protocol ReplicationHost: Sendable {
   /// Making a group of the machine durable took so long.
   func spent(_ duration: Duration, storing machine: Identifier)
 
+  /// The peer was turned away, or sent what is no frame, and its connection ends.
+  func refused(_ peer: PeerIdentity, _ refusal: Refusal)
+
   /// The session is over, for `reason` if it did not just end; the log may be given to the next one.
   func ended(_ machine: Identifier, reason: String?)
 }
@@ -46,6 +49,9 @@ extension ReplicationHost {
 
   /// Of no interest, unless a host says otherwise.
   public func spent(_ duration: Duration, storing machine: Identifier) {}
+
+  /// Of no interest, unless a host says otherwise.
+  public func refused(_ peer: PeerIdentity, _ refusal: Refusal) {}
 
   /// Where no authority is, nothing is issued.
   public func renew(
