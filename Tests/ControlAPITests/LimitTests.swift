@@ -121,4 +121,52 @@ import Testing
     #expect(try site.local().service().version == "1.2.3")
     #expect(try site.overSocket().isReachable())
   }
+
+  /// Fields of the documents that callers send, and values that nobody should.
+  private static let fields = [
+    "name", "disks", "capture", "format", "label", "role", "validSeconds", "uses", "machine",
+    "cycleSeconds", "applicationSeconds", "bandwidth", "exclude", "cloneFloor", "operatingSystem",
+    "names", "key", "clock", "request", "hostName", "addresses", "version",
+  ]
+  private static let values = [
+    "null", "true", "-1", "0", "1", "1e300", "9223372036854775807", "-9223372036854775808",
+    "18446744073709551616", "[]", "{}", "[[]]", "[-1]", "[65536]", "[\"/none\"]", "\"\"",
+    "\"web01\"", "\"../x\"", "\"\\u0000\"", "\"\(String(repeating: "a", count: 5000))\"",
+  ]
+
+  @Test("whatever somebody asks who may do everything, the answer is one, and no failure of ours")
+  func trustedFuzz() throws {
+    let site = try Site("trusted-fuzz")
+    var random = SeededGenerator(for: "control API fuzz by the trusted")
+    let names = ["web01", "", "..", "%2e%2e", "%00", "a%2Fb", "7", "-1", "99999999999999999999"]
+    var slowest = (time: Duration.zero, request: "")
+    // Each writes to the catalog, so there are fewer of them.
+    for _ in 0..<Count.of("TIDEMARK_FUZZ", normally: 3000) / 10 {
+      guard let endpoint = Endpoint.all.randomElement(using: &random) else { return }
+      var target = endpoint.path
+      for parameter in ["{name}", "{id}", "{point}"] {
+        target = target.replacing(parameter, with: names.randomElement(using: &random) ?? "")
+      }
+      if random.once(in: 4) {
+        target += "?limit=" + (Self.values.randomElement(using: &random) ?? "")
+      }
+      let fields = (0..<random.number(0..<5)).map { _ in
+        "\"\(Self.fields.randomElement(using: &random) ?? "")\":"
+          + (Self.values.randomElement(using: &random) ?? "")
+      }
+      var body = Array("{\(fields.joined(separator: ","))}".utf8)
+      if random.once(in: 8) { body[random.number(0..<body.count)] = UInt8(random.number(0..<256)) }
+      let start = ContinuousClock.now
+      let answer = site.control.answer(
+        ControlRequest(
+          method: endpoint.method.rawValue, target: target, body: body, caller: .trusted))
+      let time = ContinuousClock.now - start
+      if time > slowest.time { slowest = (time, "\(endpoint.method) \(target)") }
+      #expect(
+        (200..<500).contains(answer.status),
+        "\(endpoint.method) \(target) \(String(decoding: body, as: UTF8.self)): \(answer.status)")
+    }
+    print("the slowest answer, to \(slowest.request), took \(slowest.time)")
+    #expect(try site.local().service().version == "1.2.3")
+  }
 }

@@ -93,9 +93,15 @@ struct MessageTests {
       BlockQuery(disk: 1, size: 9, blocks: 0..<7, salt: random.bytes(16)).frame(),
       PageQuery(disk: 1, size: 9, blocks: [7], salt: random.bytes(16)).frame(),
       Digests(sequence: .zero, digests: [nil]).frame(), Report(activity: .waiting).frame(),
-      Renewal(certificate: "one", request: "two").frame(),
       Doubt([Doubt.Finding(.reverted, disk: 3, "why")]).frame(),
+      Renewal(certificate: "one", request: "two").frame(), Renewed(certificate: "three").frame(),
+      Order(assignment: Self.assignment(&random), isNow: true).frame(),
+      Stored(through: .zero, point: nil).frame(), Refusal(.full, "The vault is full.").frame(),
+      Heartbeat(clock: Self.time(&random)).frame(),
     ]
+    // A message that is added is read here too.
+    let sent = Set(frames.map(\.type))
+    #expect(MessageType.allCases.allSatisfy { sent.contains($0.rawValue) })
     for _ in 0..<Count.of("TIDEMARK_FUZZ", normally: 3000) {
       var frame = frames[random.number(0..<frames.count)]
       switch random.number(0..<3) {
@@ -123,5 +129,6 @@ struct MessageTests {
     _ = try? Refusal(frame)
     _ = try? Renewal(frame)
     _ = try? Renewed(frame)
+    _ = try? Heartbeat(frame)
   }
 }
