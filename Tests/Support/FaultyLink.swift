@@ -48,18 +48,26 @@ public final class FaultyLink: Sendable {
     var version = 0
   }
 
-  /// The port to connect to, on 127.0.0.1.
+  /// The port to connect to.
   public let port: Int
   private let faults: Mutex<Faults>
   private let counts = Mutex(Counts())
 
-  /// Opens a link to `target`, a port on 127.0.0.1, without any fault yet.
-  public init(to target: Int) throws {
-    let listener = try FaultyLinkLoop.listen()
+  /// Opens a link to `target`, a port of this machine, without any fault yet.
+  ///
+  /// - Parameters:
+  ///   - target: the port that connections are carried to.
+  ///   - host: the IPv4 address it is on; another than loopback is a network namespace's.
+  ///   - address: the IPv4 address of this machine to listen on.
+  /// - Throws: `IOError` if it can't listen there.
+  public init(
+    to target: Int, at host: String = "127.0.0.1", listeningOn address: String = "127.0.0.1"
+  ) throws {
+    let listener = try FaultyLinkLoop.listen(on: address)
     port = listener.port
     faults = Mutex(Faults(target: target))
     let loop = FaultyLinkLoop(
-      listener: listener.descriptor,
+      listener: listener.descriptor, host: host,
       // The loop ends when the link goes, so it does not hold on to it.
       faults: { [weak self] in
         self?.faults.withLock { faults in

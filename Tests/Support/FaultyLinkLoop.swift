@@ -4,6 +4,7 @@ internal import Glibc
 /// The one thread of a `FaultyLink`: moves bytes between pairs of sockets with poll(2).
 final class FaultyLinkLoop: Sendable {
   private let listener: Int32
+  private let host: String
   private let faults: @Sendable () -> FaultyLink.Faults?
   private let count: @Sendable ((inout FaultyLink.Counts) -> Void) -> Void
 
@@ -11,10 +12,10 @@ final class FaultyLinkLoop: Sendable {
   private static let capacity = 256 << 10
 
   init(
-    listener: Int32, faults: @escaping @Sendable () -> FaultyLink.Faults?,
+    listener: Int32, host: String, faults: @escaping @Sendable () -> FaultyLink.Faults?,
     count: @escaping @Sendable ((inout FaultyLink.Counts) -> Void) -> Void
   ) {
-    (self.listener, self.faults, self.count) = (listener, faults, count)
+    (self.listener, self.host, self.faults, self.count) = (listener, host, faults, count)
   }
 
   /// One direction of one connection.
@@ -42,10 +43,10 @@ final class FaultyLinkLoop: Sendable {
     var isOver: Bool { pipes.allSatisfy(\.sinkEnded) }
   }
 
-  static func listen() throws -> (descriptor: Int32, port: Int) {
+  static func listen(on place: String) throws -> (descriptor: Int32, port: Int) {
     let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue), 0)
     guard descriptor >= 0 else { throw IOError("open", "a socket", code: errno) }
-    var (name, size) = (address(0), socklen_t(MemoryLayout<sockaddr_in>.size))
+    var (name, size) = (address(place, 0), socklen_t(MemoryLayout<sockaddr_in>.size))
     let isBound = withUnsafeMutablePointer(to: &name) { pointer in
       pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
         bind(descriptor, $0, size) == 0 && Glibc.listen(descriptor, 256) == 0
@@ -54,7 +55,7 @@ final class FaultyLinkLoop: Sendable {
     }
     guard isBound else {
       defer { close(descriptor) }
-      throw IOError("listen on", "127.0.0.1", code: errno)
+      throw IOError("listen on", place, code: errno)
     }
     prepare(descriptor)
     return (descriptor, Int(UInt16(bigEndian: name.sin_port)))
@@ -66,11 +67,11 @@ final class FaultyLinkLoop: Sendable {
     _ = fcntl(descriptor, F_SETFD, FD_CLOEXEC)
   }
 
-  private static func address(_ port: Int) -> sockaddr_in {
+  private static func address(_ host: String, _ port: Int) -> sockaddr_in {
     var name = sockaddr_in()
     name.sin_family = sa_family_t(AF_INET)
     name.sin_port = UInt16(port).bigEndian
-    name.sin_addr.s_addr = UInt32(0x7F00_0001).bigEndian
+    inet_pton(AF_INET, host, &name.sin_addr)
     return name
   }
 
@@ -129,7 +130,7 @@ final class FaultyLinkLoop: Sendable {
 
   private func connect(to port: Int) -> Int32 {
     let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue), 0)
-    var name = Self.address(port)
+    var name = Self.address(host, port)
     let isConnected = withUnsafePointer(to: &name) { pointer in
       pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
         Glibc.connect(descriptor, $0, socklen_t(MemoryLayout<sockaddr_in>.size)) == 0
