@@ -97,10 +97,9 @@ final class RunningService {
     #expect(!FileSystem.system.exists(tool.vault + "/service.json"))
     #expect(!FileSystem.system.exists(tool.file("s/api.sock")))
     let codes = try tool.json("events")["events"] as? [[String: Any]] ?? []
-    #expect(
-      codes.compactMap { $0["code"] as? String }.prefix(2) == [
-        "service-stopped", "service-started",
-      ])
+    // What there is to say of the host comes between.
+    let ownCodes = codes.compactMap { $0["code"] as? String }.filter { $0.hasPrefix("service-") }
+    #expect(ownCodes == ["service-stopped", "service-started"])
     #expect(try tool.require("jobs").contains("Succeeded"))
   }
 
