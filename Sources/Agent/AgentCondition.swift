@@ -63,6 +63,8 @@ public struct AgentCondition: Codable, Hashable, Sendable {
   public var updated = ""
   /// The release of the service, once it has answered.
   public var serviceVersion: String?
+  /// The relay that its sessions go through; nil if they go to the service itself.
+  public var processServer: String?
   /// When something came from the service last.
   public var lastContact: String?
   /// Seconds from one cycle to the next.

@@ -1,10 +1,12 @@
 internal import Bytes
 public import FileIO
 public import Identity
+internal import Replication
 
 /// The directory of an agent, 0700, with everything it keeps: `agent.json` (whom it serves and which
 /// disks), `identity/` (its key and certificate), `digests/` (of its disks' blocks), `status.json` (how
-/// it is doing), `frozen.json` (while writers are held by hooks), and three files that are only locked.
+/// it is doing), `server.json` (the process server it was sent to), `frozen.json` (while writers are held by
+/// hooks), and three files that are only locked.
 public struct AgentDirectory: Sendable {
   /// Where it is unless another is named.
   public static let usual = "/var/lib/tidemark-agent"
@@ -21,6 +23,7 @@ public struct AgentDirectory: Sendable {
   private static let sizeLimit = 1 << 20
   private var configurationPath: String { path + "/agent.json" }
   private var statusPath: String { path + "/status.json" }
+  private var placePath: String { path + "/server.json" }
   var digestsPath: String { path + "/digests" }
 
   /// Makes the directory if it is not there; durable when it returns.
@@ -109,6 +112,20 @@ public struct AgentDirectory: Sendable {
     } catch {
       if error.isLocked { throw AgentError(.locked, busy) }
       throw AgentError(error.isMissing ? .missing : .state, error.description)
+    }
+  }
+
+  /// Where the service has sent the agent: a relay, or itself, which it is too where nothing is known.
+  func place() -> ServerPlace {
+    // What can't be read is asked for again.
+    let bytes = try? system.readFile(placePath, limit: Self.sizeLimit)
+    return bytes.flatMap { ServerPlace(json: $0) } ?? .service
+  }
+
+  /// Keeps where the service has sent the agent.
+  func save(_ place: ServerPlace) throws(AgentError) {
+    try inFile { () throws(IOError) in
+      try system.replaceFile(placePath, with: place.json, permissions: 0o600)
     }
   }
 

@@ -38,14 +38,17 @@ public struct AgentError: Error, Sendable, CustomStringConvertible {
   public let message: String
   /// Why the service refused, where it did.
   public let refusal: Refusal.Code?
+  /// Where to go instead, where the service said so.
+  let place: ServerPlace?
 
   /// Describes a failure.
   public init(_ code: Code, _ message: String) {
-    (self.code, self.message, refusal) = (code, message, nil)
+    (self.code, self.message, refusal, place) = (code, message, nil, nil)
   }
 
   init(_ refusal: Refusal) {
-    (code, message, self.refusal) = (.refused, refusal.text, refusal.code)
+    (code, message) = (.refused, refusal.text)
+    (self.refusal, place) = (refusal.code, refusal.place)
   }
 
   init(_ error: TransportError) {

@@ -78,6 +78,8 @@ public final class AgentLoop {
   /// How long reading took of the disks that are scanned, in the newest cycle.
   var scanTime: Duration?
   private var lastTold = ""
+  /// Where sessions are held, and how often that failed.
+  private var route = Route()
 
   /// Prepares to run in a directory whose lock is held.
   ///
@@ -119,6 +121,7 @@ public final class AgentLoop {
     while !cancellation.isCancelled {
       do throws(AgentError) { try attend() } catch {
         if cancellation.isCancelled { break }
+        if try route.follow(error, directory) { continue }
         let pause = try pause(after: error)
         complain(error, pause)
         _ = cancellation.wait(for: pause)
@@ -130,6 +133,7 @@ public final class AgentLoop {
   /// Takes over what the last run knew.
   private func recall() throws(AgentError) {
     let configuration = try directory.configuration()
+    route.place = directory.place()
     guard let old = directory.status() else { return }
     (status.lastPoint, status.lastContact) = (old.lastPoint, old.lastContact)
     status.lastApplicationPoint = old.lastApplicationPoint
@@ -148,17 +152,20 @@ public final class AgentLoop {
     renewIfDue()
     let credentials = try credentials()
     hasNewCertificate = false
+    let stop = route.next(configuration)
+    status.processServer = stop.peer == .service ? nil : "\(stop.host), port \(stop.port)"
     let client = try onLink { () throws(TransportError) in
-      try Client(credentials: credentials, rate: rate, now: { .now() })
+      try Client(credentials: credentials, to: stop.peer, rate: rate, now: { .now() })
     }
     // What the service said last stays shown until it says something else.
     if status.state != .refused, status.state != .unprotected { show(.connecting) }
     let connection = try onLink { () throws(TransportError) in
       try client.connectPersistently(
-        to: configuration.host, port: configuration.replicationPort, attempt: pace.attempt,
+        to: stop.host, port: stop.port, attempt: pace.attempt,
         backoff: &backoff, cancellation: cancellation,
         failed: { error, pause in
           complain(AgentError(error), pause)
+          if !route.isDirect { return false }
           // With another configuration this attempt is of no use any more.
           return (try? directory.configuration()) == configuration
         })
@@ -166,7 +173,9 @@ public final class AgentLoop {
     defer { connection.close() }
     try cancellation.during({ connection.close() }) { () throws(AgentError) in
       let session = try ServiceSession(
-        connection, hello: hello(configuration), sign: credentials.signingKey.signGroup)
+        connection, hello: hello(configuration), sign: credentials.signingKey.signGroup,
+        through: stop.peer == .service ? nil : Route.judge(credentials.trust))
+      route.arrived()
       defer {
         noteDurable(of: session)
         // It did some work, so the next attempt does not repeat one that was of no use.
@@ -197,6 +206,7 @@ public final class AgentLoop {
       case .unknown: return pace.unknown
       case .unprotected: return pace.unprotected
       case .epoch, .clock, nil: return pace.rare
+      case .moved: return backoff.next()
       case .busy, .full, .unavailable, .stopping, .protocolBroken: return backoff.next()
       }
     }

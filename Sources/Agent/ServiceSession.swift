@@ -18,13 +18,13 @@ extension ClientConnection: FrameLink {}
 final class ServiceSession {
   /// How long the service may be silent while something is awaited from it.
   static let patience = Duration.seconds(120)
-  /// The longest this end is silent.
+  /// Between two signs of life of this end.
   static let heartbeat = Duration.seconds(10)
 
   private let link: any FrameLink
   private var session: SourceSession
   private let clock = ContinuousClock()
-  private var lastSent: ContinuousClock.Instant
+  private var lastHeartbeat: ContinuousClock.Instant
   private var answers: [Digests] = []
   private var point: Stored.MadePoint?
   /// What the service said when it opened the session.
@@ -40,25 +40,36 @@ final class ServiceSession {
   /// Why the session is over; nil while it lives.
   private(set) var failure: AgentError?
 
-  /// Opens a session; `sign` signs digests with the machine's key.
+  /// Opens a session; `sign` signs digests with the machine's key, and `judge` knows the service's
+  /// certificate, if a relay is between.
   ///
   /// - Throws: `.refused`, `.protocolBroken`, `.link`.
   init(
-    _ link: any FrameLink, hello: Hello,
-    sign: @escaping @Sendable ([UInt8]) throws(ProtocolError) -> [UInt8]
+    _ link: any FrameLink, hello: Hello, sign: @escaping Signing,
+    through judge: SourceSession.Judge? = nil
   ) throws(AgentError) {
-    var session = SourceSession(hello: hello, sign: sign)
-    let frame = try onLink { () throws(TransportError) in
+    var session = SourceSession(hello: hello, sign: sign, through: judge)
+    try onLink { () throws(TransportError) in
       try link.send(session.start(), within: Self.patience)
-      return try link.receive(within: Self.patience)
     }
-    switch try inProtocol({ () throws(ProtocolError) in try session.receive(frame) }) {
-    case .welcomed(let welcome): self.welcome = welcome
-    case .refused(let refusal): throw AgentError(refusal)
-    default:
-      throw AgentError(.protocolBroken, "The service answered a hello with something else.")
+    welcome = try Self.greet(&session, link)
+    (self.link, self.session, lastHeartbeat) = (link, session, clock.now)
+  }
+
+  /// Waits for the welcome; a relay that brings older groups to the service first says that it is alive.
+  private static func greet(
+    _ session: inout SourceSession, _ link: any FrameLink
+  ) throws(AgentError) -> Welcome {
+    while true {
+      let frame = try onLink { () throws(TransportError) in try link.receive(within: patience) }
+      switch try inProtocol({ () throws(ProtocolError) in try session.receive(frame) }) {
+      case .welcomed(let welcome): return welcome
+      case .refused(let refusal): throw AgentError(refusal)
+      case .introduced, .alive: continue
+      default:
+        throw AgentError(.protocolBroken, "The service answered a hello with something else.")
+      }
     }
-    (self.link, self.session, lastSent) = (link, session, clock.now)
   }
 
   /// What the agent is to do now.
@@ -97,12 +108,15 @@ final class ServiceSession {
   /// Tells the service why the replica is doubtful.
   func raise(_ doubt: Doubt) throws(AgentError) { try send(doubt.frame()) }
 
-  /// Takes what came, and says that the agent is alive if it was silent for a while; gives whether
-  /// something came.
+  /// Takes what came, and says now and then that the agent is alive, which the service answers: through a
+  /// long cycle without changes nothing else comes from there. Gives whether something came.
   @discardableResult
   func keepAlive() throws(AgentError) -> Bool {
     let hasNews = try takeWhatCame()
-    if clock.now - lastSent >= Self.heartbeat { try send(Heartbeat(clock: .now()).frame()) }
+    if clock.now - lastHeartbeat >= Self.heartbeat {
+      try send(Heartbeat(clock: .now()).frame())
+      lastHeartbeat = clock.now
+    }
     return hasNews
   }
 
@@ -118,9 +132,9 @@ final class ServiceSession {
 
   private func send(_ frame: Frame) throws(AgentError) {
     try remembering { () throws(AgentError) in
-      try onLink { () throws(TransportError) in try link.send(frame, within: Self.patience) }
+      let sealed = try inProtocol { () throws(ProtocolError) in try session.outgoing(frame) }
+      try onLink { () throws(TransportError) in try link.send(sealed, within: Self.patience) }
     }
-    lastSent = clock.now
   }
 
   /// Runs `body`, measures it, and keeps why it failed: the cycle above only knows that the session is over.
@@ -174,7 +188,7 @@ final class ServiceSession {
       answers.append(digests)
       digestBytes += UInt64(digests.cost)
     case .ordered(let order): isCycleOrdered = isCycleOrdered || order.isNow
-    case .alive, .welcomed: break
+    case .alive, .welcomed, .introduced, .relayed: break
     }
     return true
   }

@@ -86,7 +86,11 @@ enum Schema {
     ) STRICT;
     CREATE TABLE server (
       id TEXT NOT NULL PRIMARY KEY, name TEXT NOT NULL UNIQUE, version TEXT NOT NULL,
-      addresses TEXT NOT NULL, enrolled INTEGER NOT NULL, lastContact INTEGER
+      addresses TEXT NOT NULL, port INTEGER NOT NULL, enrolled INTEGER NOT NULL,
+      lastContact INTEGER
+    ) STRICT;
+    CREATE TABLE relayedSession (
+      machine TEXT NOT NULL PRIMARY KEY, session TEXT NOT NULL, relay TEXT NOT NULL
     ) STRICT;
     CREATE TABLE machineSettings (
       machine TEXT NOT NULL PRIMARY KEY, isPaused INTEGER NOT NULL, cycleSeconds INTEGER NOT NULL,

@@ -126,7 +126,7 @@ public final class CertificateAuthority: Sendable {
   ) throws -> Certificate.Extensions {
     let own = SubjectKeyIdentifier(hash: Certificate.PublicKey(key))
     let issuer = SubjectKeyIdentifier(hash: certificate.publicKey)
-    let purposes = try ExtendedKeyUsage([role.purpose])
+    let purposes = try ExtendedKeyUsage(role.purposes)
     return try Certificate.Extensions {
       Critical(BasicConstraints.notCertificateAuthority)
       Critical(KeyUsage(digitalSignature: true))

@@ -1,5 +1,6 @@
 public import Bytes
 internal import Crypto
+internal import SwiftASN1
 internal import X509
 
 /// Who is at the other end, by the certificate it showed.
@@ -16,6 +17,8 @@ public struct PeerIdentity: Hashable, Sendable, CustomStringConvertible {
   public let notAfter: Timestamp
   /// What checks the holder's signatures.
   public let verifyingKey: VerifyingKey
+  /// The certificate itself, in DER.
+  public let certificateDER: [UInt8]
 
   /// Reads a certificate in DER, without asking who made it: that is for ``Trust`` to tell.
   ///
@@ -35,6 +38,7 @@ public struct PeerIdentity: Hashable, Sendable, CustomStringConvertible {
     verifyingKey = VerifyingKey(try certificate.signingKey(of: name))
     serial = hexadecimal(certificate.serialNumber.bytes)
     (notBefore, notAfter) = (certificate.notBefore, certificate.notAfter)
+    certificateDER = try certificate.encoded().derBytes
   }
 
   /// Whether two thirds of the certificate's life are over, so that it should be replaced.

@@ -117,7 +117,7 @@ extension Certificate {
       case .notCertificateAuthority = constraints, let usage = try? extensions.keyUsage,
       usage.digitalSignature, !usage.keyCertSign, let purposes = try? extensions.extendedKeyUsage
     else { return false }
-    return Array(purposes) == [role.purpose]
+    return Array(purposes) == role.purposes
   }
 
   /// Whether every extension marked critical is one that is looked at here (RFC 5280 §4.2).
@@ -131,6 +131,12 @@ extension Certificate {
 }
 
 extension Role {
-  /// The end of a TLS connection the role is at.
-  var purpose: ExtendedKeyUsage.Usage { self == .service ? .serverAuth : .clientAuth }
+  /// The ends of TLS connections the role is at; a relay is at both.
+  var purposes: [ExtendedKeyUsage.Usage] {
+    switch self {
+    case .service: [.serverAuth]
+    case .agent: [.clientAuth]
+    case .relay: [.serverAuth, .clientAuth]
+    }
+  }
 }

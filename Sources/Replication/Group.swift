@@ -4,9 +4,10 @@ public import Vault
 
 /// One group commit: records that follow each other, what they end with, and the machine's signature.
 ///
-/// The signature covers the vault, the machine, the epoch, the newest number and all the rest, so that
-/// whoever stands between agent and service can delay a group but neither change nor invent one; and
-/// since the log takes each number once and in order, an old group sent again is refused.
+/// The signature covers the vault, the machine, the epoch, the session, the newest number and all the
+/// rest, so that whoever stands between agent and service can delay a group but neither change nor
+/// invent one, nor bring it into another session than the one it was made in; and since the log takes each
+/// number once and in order, an old group sent again is refused.
 public struct Group: Message, Hashable {
   /// What a group ends with.
   public enum End: Hashable, Sendable {
@@ -31,7 +32,7 @@ public struct Group: Message, Hashable {
   public var end: End
   /// The records, one behind the other.
   public var records: [UInt8]
-  /// The machine's ECDSA signature of ``digest(vault:machine:epoch:)``.
+  /// The machine's ECDSA signature of ``digest(vault:machine:epoch:session:)``.
   public var signature: [UInt8] = []
 
   /// A group that is still to be signed.
@@ -45,12 +46,15 @@ public struct Group: Message, Hashable {
   public static let overhead = 1024
 
   /// What is signed: a SHA-256 digest.
-  public func digest(vault: Identifier, machine: Identifier, epoch: UInt32) -> [UInt8] {
+  public func digest(
+    vault: Identifier, machine: Identifier, epoch: UInt32, session: Identifier
+  ) -> [UInt8] {
     var writer = ByteWriter(capacity: 256)
     writer.append(contentsOf: "tidemark group 1\n".utf8)
     writer.identifier(vault)
     writer.identifier(machine)
     writer.integer(epoch)
+    writer.identifier(session)
     encodeHead(into: &writer)
     var hash = SHA256()
     hash.update(data: writer.bytes)

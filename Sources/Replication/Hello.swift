@@ -1,4 +1,5 @@
 public import Bytes
+internal import Crypto
 public import Vault
 
 /// What an agent says first.
@@ -41,6 +42,10 @@ public struct Hello: Message, Hashable {
   public var disks: [Disk]
   /// What the agent found when it looked whether it can do its work.
   public var findings: [Finding]
+  /// Random, new for each session: what is said through a relay is bound to it.
+  public var nonce: [UInt8]
+  /// The machine's ECDSA signature of ``digest()``; looked at where the hello came through a relay.
+  public var signature: [UInt8] = []
 
   /// Puts the message together.
   public init(
@@ -50,6 +55,7 @@ public struct Hello: Message, Hashable {
     (self.release, self.hostName, self.system) = (release, hostName, system)
     (self.addresses, self.clock, self.held, self.disks) = (addresses, clock, held, disks)
     self.findings = findings
+    nonce = (0..<Seal.nonceSize).map { _ in .random(in: 0...255) }
   }
 
   /// Reads the payload.
@@ -75,10 +81,25 @@ public struct Hello: Message, Hashable {
       reader throws(ByteReader.ShortInput) in
       try Finding(from: &reader)
     }
+    nonce = Array(try reader.bytes(Seal.nonceSize))
+    signature = try reader.blob(limit: 128)
+  }
+
+  /// What is signed: the SHA-256 of "tidemark hello 1\n" and the payload up to the signature.
+  public func digest() -> [UInt8] {
+    var writer = ByteWriter(capacity: 512)
+    writer.append(contentsOf: "tidemark hello 1\n".utf8)
+    encodeSigned(into: &writer)
+    return Array(SHA256.hash(data: writer.bytes))
   }
 
   /// Writes the payload.
   public func encode(into writer: inout ByteWriter) {
+    encodeSigned(into: &writer)
+    writer.blob(signature)
+  }
+
+  private func encodeSigned(into writer: inout ByteWriter) {
     writer.integer(versions.lowerBound)
     writer.integer(versions.upperBound)
     writer.text(release)
@@ -89,6 +110,7 @@ public struct Hello: Message, Hashable {
     writer.integer(held.rawValue)
     writer.list(disks) { $1.encode(into: &$0) }
     writer.list(findings) { $1.encode(into: &$0) }
+    writer.append(contentsOf: nonce)
   }
 }
 

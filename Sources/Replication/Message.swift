@@ -17,7 +17,8 @@ public protocol Message: Sendable {
   func encode(into writer: inout ByteWriter)
 }
 
-/// The types of frames. Those below 64 come from the agent, the others from the service.
+/// The types of frames. Those below 64 come from the agent or a relay, the others from the service; but
+/// `relayed`, which a relay says to an agent.
 public enum MessageType: UInt8, Sendable, CaseIterable {
   /// Who the agent is and what it has.
   case hello = 1
@@ -35,6 +36,10 @@ public enum MessageType: UInt8, Sendable, CaseIterable {
   case renewal = 7
   /// Why the replica may not be what the agent takes it for.
   case doubt = 8
+  /// Whose session a relay is about to carry.
+  case relayHello = 9
+  /// How a relay is doing.
+  case relayStatus = 10
   /// Where the log goes on, and what the agent is to do.
   case welcome = 65
   /// Why there is no session, or no longer one.
@@ -47,6 +52,12 @@ public enum MessageType: UInt8, Sendable, CaseIterable {
   case order = 69
   /// The new certificate.
   case renewed = 70
+  /// The service's certificate, for an agent behind a relay.
+  case introduction = 71
+  /// What a relay has to know.
+  case relayOrders = 72
+  /// How far groups are durable in a relay's cache.
+  case relayed = 73
 }
 
 /// Why a session can't go on: what the other end sent breaks the protocol.

@@ -78,6 +78,8 @@ public struct Welcome: Message, Hashable {
   public var codec: Codec
   /// The epoch; everything the agent sends belongs to it.
   public var epoch: UInt32
+  /// Names the session; random. Groups are signed for one session, and no other takes them.
+  public var session: Identifier
   /// Where the log goes on.
   public var position: LogPosition
   /// The cycle that made the newest recovery point; nil if there is none.
@@ -96,11 +98,13 @@ public struct Welcome: Message, Hashable {
   /// Puts the message together.
   public init(
     version: UInt16, release: String, clock: Timestamp, vault: Identifier, machine: Identifier,
-    codec: Codec, epoch: UInt32, position: LogPosition, cycle: UInt64?, hasUnmarkedWrites: Bool,
-    hasCursor: Bool, disks: [PointDisk], window: UInt32, assignment: Assignment
+    codec: Codec, epoch: UInt32, session: Identifier = .random(), position: LogPosition,
+    cycle: UInt64?, hasUnmarkedWrites: Bool, hasCursor: Bool, disks: [PointDisk], window: UInt32,
+    assignment: Assignment
   ) {
     (self.version, self.release, self.clock) = (version, release, clock)
     (self.vault, self.machine, self.codec, self.epoch) = (vault, machine, codec, epoch)
+    self.session = session
     (self.position, self.cycle, self.hasUnmarkedWrites) = (position, cycle, hasUnmarkedWrites)
     (self.hasCursor, self.disks, self.window) = (hasCursor, disks, window)
     self.assignment = assignment
@@ -116,6 +120,7 @@ public struct Welcome: Message, Hashable {
     guard let codec = Codec(rawValue: try reader.integer()) else { throw ByteReader.ShortInput() }
     self.codec = codec
     epoch = try reader.integer()
+    session = try reader.identifier()
     position = try LogPosition(from: &reader)
     let cycle = try reader.integer(UInt64.self)
     self.cycle = try reader.flag() ? cycle : nil
@@ -137,6 +142,7 @@ public struct Welcome: Message, Hashable {
     writer.identifier(machine)
     writer.integer(codec.rawValue)
     writer.integer(epoch)
+    writer.identifier(session)
     position.encode(into: &writer)
     writer.integer(cycle ?? 0)
     writer.flag(cycle != nil)
@@ -209,6 +215,8 @@ public struct Refusal: Message, Error, Hashable {
     case stopping = 8
     /// The machine is enrolled, and nobody has enabled its protection: ask again from time to time.
     case unprotected = 9
+    /// The machine's process server is another one, which is named: go there.
+    case moved = 10
   }
 
   /// Travels in a frame of this type.
@@ -218,21 +226,28 @@ public struct Refusal: Message, Error, Hashable {
   public var code: Code
   /// What is wrong and what to do, for a person.
   public var text: String
+  /// Where to go, with `.moved`.
+  public var place: ServerPlace?
 
   /// Puts the message together.
-  public init(_ code: Code, _ text: String) { (self.code, self.text) = (code, text) }
+  public init(_ code: Code, _ text: String, place: ServerPlace? = nil) {
+    (self.code, self.text, self.place) = (code, text, place)
+  }
 
   /// Reads the payload.
   public init(from reader: inout ByteReader) throws(ByteReader.ShortInput) {
     guard let code = Code(rawValue: try reader.integer()) else { throw ByteReader.ShortInput() }
     self.code = code
     text = try reader.shortText()
+    place = try reader.flag() ? try ServerPlace(from: &reader) : nil
   }
 
   /// Writes the payload.
   public func encode(into writer: inout ByteWriter) {
     writer.integer(code.rawValue)
     writer.text(text)
+    writer.flag(place != nil)
+    place?.encode(into: &writer)
   }
 }
 

@@ -8,6 +8,7 @@ internal import NIOSSL
 /// call that waits has a limit.
 public final class Client: Sendable {
   private let credentials: Credentials
+  private let peer: Role
   private let settings: ClientSettings
   private let context: NIOSSLContext
   private let rate: RateLimit?
@@ -17,19 +18,21 @@ public final class Client: Sendable {
   ///
   /// - Parameters:
   ///   - credentials: key, certificate and authority of this end.
+  ///   - peer: who must be at the other end: the service, or a relay.
   ///   - settings: limits of each connection.
   ///   - rate: what all connections of this client together may send; shared with whoever else has it.
   ///   - now: the clock that certificates are judged by.
   /// - Throws: `.credentials` if they can't be used for TLS.
   public init(
-    credentials: Credentials, settings: ClientSettings = ClientSettings(), rate: RateLimit? = nil,
-    now: @escaping @Sendable () -> Timestamp
+    credentials: Credentials, to peer: Role = .service, settings: ClientSettings = ClientSettings(),
+    rate: RateLimit? = nil, now: @escaping @Sendable () -> Timestamp
   ) throws(TransportError) {
+    self.peer = peer
     (self.credentials, self.settings, self.rate, self.now) = (credentials, settings, rate, now)
     context = try TLS.context(credentials, isServer: false)
   }
 
-  /// Connects, and checks that the peer is the vault's service.
+  /// Connects, and checks that the peer is who it must be.
   ///
   /// TLS 1.3 lets the client finish before the service has judged it: whether this end is accepted
   /// shows only when the service answers the first frame. If it is not, `receive` throws `.rejected`.
@@ -100,7 +103,7 @@ public final class Client: Sendable {
   private func prepare(
     _ channel: any Channel, _ attempt: Attempt, _ target: String, _ duration: Duration
   ) -> EventLoopFuture<Void> {
-    let check = PeerCheck(credentials.trust, .service, now: now)
+    let check = PeerCheck(credentials.trust, .server(peer), now: now)
     let events = FrameHandler.Events(
       established: { [settings, rate] channel, peer in
         let connection = Connection(

@@ -22,6 +22,8 @@ public final class Connection: Sendable {
     var failure: TransportError?
     /// Whether this end ended the connection.
     var isEndedHere = false
+    /// What is done to each frame when its turn has come.
+    var sealing: (@Sendable (Frame) -> Frame)?
   }
 
   /// Bytes of a frame that are handed over at once while a rate is kept.
@@ -50,13 +52,15 @@ public final class Connection: Sendable {
   /// - Throws: `.timedOut` if there is no room within `duration`. If a part of the frame was sent by
   ///   then the connection is ended. Else why the connection has ended.
   public func send(_ frame: Frame, within duration: Duration) throws(TransportError) {
+    let deadline = ContinuousClock.now + .seconds(duration.seconds)
+    try take(until: deadline)
+    defer { outbound.change { $0.isSending = false } }
+    let seal = outbound.withLock { $0.sealing }
+    let frame = seal?(frame) ?? frame
     let header: [UInt8]
     do throws(FrameError) { header = try frame.header() } catch {
       throw TransportError(.malformed, "A frame can't be sent: \(error).")
     }
-    let deadline = ContinuousClock.now + .seconds(duration.seconds)
-    try take(until: deadline)
-    defer { outbound.change { $0.isSending = false } }
     let size = rate?.bytesPerSecond == nil ? frame.encodedSize : Self.slice
     var place = 0
     repeat {
@@ -71,6 +75,13 @@ public final class Connection: Sendable {
       write(place == 0 ? header : [], frame.payload[place..<end])
       place = end
     } while place < frame.payload.count
+  }
+
+  /// Has every frame that is sent from now on go through `sealing`, one after another, in the order in
+  /// which they are sent. A frame that could not be sent after that ends what is sealed: the connection
+  /// is of no more use then.
+  func seal(_ sealing: @escaping @Sendable (Frame) -> Frame) {
+    outbound.withLock { $0.sealing = sealing }
   }
 
   /// Blocks until all that was handed over has left this process.

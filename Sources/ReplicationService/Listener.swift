@@ -6,7 +6,8 @@ internal import NIOPosix
 internal import NIOSSL
 internal import Synchronization
 
-/// The service's end: takes connections of the vault's agents and relays, and gives each to a handler.
+/// The end of a service or relay: takes connections of the vault's agents and relays, and gives each to a
+/// handler.
 ///
 /// It listens until it is told to ``stop(within:)``, even if nobody holds it any more. Safe from any
 /// thread. `ReplicationService.docc` tells what is checked and what is bounded.
@@ -31,7 +32,7 @@ public final class Listener: Sendable {
   /// Listens, and takes connections from now on. Blocks until the port is bound.
   ///
   /// - Parameters:
-  ///   - credentials: key, certificate and authority of the service.
+  ///   - credentials: key, certificate and authority of the service or relay.
   ///   - settings: address, port and limits.
   ///   - now: the clock that certificates are judged by.
   ///   - isRevoked: whether a certificate's number is on the list. Called on event loops, so it must
@@ -164,9 +165,11 @@ public final class Listener: Sendable {
   private static func context(
     _ credentials: Credentials, at now: Timestamp
   ) throws(TransportError) -> NIOSSLContext {
-    guard credentials.identity.role == .service else {
+    switch credentials.identity.role {
+    case .service, .relay: break
+    case .agent:
       throw TransportError(
-        .credentials, "A service can't show the certificate of \(credentials.identity.role).")
+        .credentials, "Nobody listens with the certificate of \(credentials.identity.role).")
     }
     do throws(IdentityError) { try credentials.checkValidity(at: now) } catch {
       throw TransportError(.credentials, error.message)

@@ -44,7 +44,7 @@ enum TLS {
 final class PeerCheck: Sendable {
   /// Whom this end talks to.
   enum Expectation: Sendable {
-    case service
+    case server(Role)
     case agentOrRelay(isRevoked: @Sendable (PeerIdentity) -> Bool)
   }
 
@@ -81,10 +81,10 @@ final class PeerCheck: Sendable {
       throw TransportError(.handshake, "\(error.message)")
     }
     switch (expectation, peer.role) {
-    case (.service, .service): return peer
-    case (.service, _):
+    case (.server(let role), _) where role == peer.role: return peer
+    case (.server(let role), _):
       throw TransportError(
-        .handshake, "The peer is \(peer.role), not the service. Check the address.")
+        .handshake, "The peer is \(peer.role), not \(role). Check the address.")
     case (.agentOrRelay, .service):
       throw TransportError(.handshake, "The peer is a service, neither agent nor relay.")
     case (.agentOrRelay(let isRevoked), _):

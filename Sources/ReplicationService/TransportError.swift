@@ -24,6 +24,8 @@ public struct TransportError: Error, Sendable, CustomStringConvertible {
     case cancelled
     /// The address can't be listened on.
     case address
+    /// A relay's cache can't be used.
+    case cache
   }
 
   /// What kind of failure it was.

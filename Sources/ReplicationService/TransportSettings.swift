@@ -6,8 +6,8 @@ public struct ListenerSettings: Sendable {
   public var port = Self.defaultPort
   /// Connections in all, those still in their handshake included.
   public var maximumConnections = 2000
-  /// Connections from one address.
-  public var maximumPerAddress = 200
+  /// Connections from one address; a relay has one for each of its machines.
+  public var maximumPerAddress = 500
   /// From accepting a connection to the end of its TLS handshake.
   public var handshakeTime = Duration.seconds(10)
   /// From the end of the handshake to the end of the first frame.

@@ -78,7 +78,8 @@ import Testing
       var group = group
       group.signature = try key.sign(
         group.digest(
-          vault: welcome.vault, machine: welcome.machine, epoch: epoch ?? welcome.epoch))
+          vault: welcome.vault, machine: welcome.machine, epoch: epoch ?? welcome.epoch,
+          session: welcome.session))
       return group.frame()
     }
 
@@ -214,7 +215,7 @@ import Testing
     let second = try bench.open()
     try second.store(try second.record())
     try second.send(kept)
-    #expect(try second.refusal().text.contains("does not follow"))
+    #expect(try second.refusal().text.contains("not for this session"))
   }
 
   @Test("a frame longer than any, and bytes that are no frame, end a session and are told of once")

@@ -51,7 +51,7 @@ import Testing
       enrolled: Self.now)
     let server = ServerRecord(
       id: .random(), name: "relay1", version: "0.1.0", addresses: ["10.0.0.2"],
-      enrolled: Self.now, lastContact: Self.later(1))
+      port: 9443, enrolled: Self.now, lastContact: Self.later(1))
     var settings = MachineSettings(machine: machine)
     settings.isPaused = true
     settings.processServer = "relay1"

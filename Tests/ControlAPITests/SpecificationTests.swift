@@ -29,7 +29,9 @@ import Vault
   private static func request(
     _ operation: Specification.Operation, _ site: Site, _ job: Int64
   ) throws -> (target: String, body: [UInt8]) {
-    if operation.id == "enrol" { return (operation.path, try JSON.encode(try enrolment(site))) }
+    if operation.id.hasPrefix("enrol") {
+      return (operation.path, try JSON.encode(try enrolment(site)))
+    }
     let bodies = [
       "enableMachine": #"{"exclude":[7],"cycleSeconds":60,"address":"10.0.0.7"}"#,
       "planMachine": #"{"exclude":[7],"rpoSeconds":900,"skipPreflight":true}"#,
@@ -46,7 +48,10 @@ import Vault
     }
     var machine = operation.id == "removeMachine" ? "spare" : Site.machine
     if agentOperations.contains(operation.id) { machine = operation.id }
-    let name = operation.path.hasPrefix("/v1/tokens") ? "spare" : machine
+    var name = operation.path.hasPrefix("/v1/tokens") ? "spare" : machine
+    if operation.path.hasPrefix("/v1/servers") {
+      name = operation.id == "removeServer" ? operation.id : VaultService.ownServer
+    }
     let target = operation.path.replacing("{name}", with: name)
       .replacing("{point}", with: "0s-ago").replacing("{id}", with: String(job))
     return (target, Array((bodies[operation.id] ?? "").utf8))
@@ -60,6 +65,10 @@ import Vault
   ]
 
   private static func addAgents(to site: Site) throws {
+    try site.service.catalog.set(
+      ServerRecord(
+        id: .random(), name: "removeServer", version: "1", addresses: ["10.0.0.9"], port: 9443,
+        enrolled: .now()))
     for name in agentOperations {
       let agent = AgentRecord(
         machine: .random(), name: name, hostName: "h", operatingSystem: "linux", version: "1",

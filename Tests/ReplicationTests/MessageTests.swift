@@ -84,21 +84,59 @@ struct MessageTests {
     }
   }
 
+  private static func relayHello(_ random: inout SeededGenerator) -> RelayHello {
+    RelayHello(
+      random.once(in: 2) ? .session : .drain, certificate: random.bytes(90), session: .random())
+  }
+
+  private static func relayStatus(_ random: inout SeededGenerator) -> RelayStatus {
+    RelayStatus(
+      release: "0.3", clock: time(&random), addresses: ["10.0.0.9", "relay01"], port: 9443,
+      load: ServerLoad(
+        processor: 170, memory: 301, cacheFree: random.next(), cacheSize: random.next(),
+        pendingBytes: 7, pendingSeconds: 9, machines: 3))
+  }
+
+  private static func relayFrames(_ random: inout SeededGenerator) -> [Frame] {
+    [
+      relayHello(&random).frame(), relayStatus(&random).frame(),
+      RelayOrders(clock: time(&random), isStatusWanted: true, revoked: ["0a1b", "2c"]).frame(),
+      Relayed(through: SequenceNumber(rawValue: 8)).frame(),
+      Introduction(certificate: random.bytes(90)).frame(),
+    ]
+  }
+
+  @Test("every message of relays is read as it was written")
+  func relays() throws {
+    var random = SeededGenerator(for: "messages of relays")
+    for _ in 0..<20 {
+      try check(Self.relayHello(&random))
+      try check(Self.relayStatus(&random))
+      try check(RelayOrders(clock: Self.time(&random), revoked: ["0a1b", "2c"]))
+      try check(Relayed(through: SequenceNumber(rawValue: random.next())))
+      try check(Introduction(certificate: random.bytes(90)))
+      try check(Refusal(.moved, "Elsewhere.", place: .service))
+      try check(
+        Refusal(.moved, "", place: ServerPlace(relay: .random(), hosts: ["a", "b"], port: 9443)))
+    }
+  }
+
   @Test("payloads that are cut, changed or noise are errors, and never a trap")
   func hostile() throws {
     var random = SeededGenerator(for: "hostile messages")
-    let frames = [
-      Self.hello(&random).frame(), Self.welcome(&random).frame(),
-      Group(last: .zero, end: .mark(Self.point(&random)), records: [1, 2, 3]).frame(),
-      BlockQuery(disk: 1, size: 9, blocks: 0..<7, salt: random.bytes(16)).frame(),
-      PageQuery(disk: 1, size: 9, blocks: [7], salt: random.bytes(16)).frame(),
-      Digests(sequence: .zero, digests: [nil]).frame(), Report(activity: .waiting).frame(),
-      Doubt([Doubt.Finding(.reverted, disk: 3, "why")]).frame(),
-      Renewal(certificate: "one", request: "two").frame(), Renewed(certificate: "three").frame(),
-      Order(assignment: Self.assignment(&random), isNow: true).frame(),
-      Stored(through: .zero, point: nil).frame(), Refusal(.full, "The vault is full.").frame(),
-      Heartbeat(clock: Self.time(&random)).frame(),
-    ]
+    let frames =
+      [
+        Self.hello(&random).frame(), Self.welcome(&random).frame(),
+        Group(last: .zero, end: .mark(Self.point(&random)), records: [1, 2, 3]).frame(),
+        BlockQuery(disk: 1, size: 9, blocks: 0..<7, salt: random.bytes(16)).frame(),
+        PageQuery(disk: 1, size: 9, blocks: [7], salt: random.bytes(16)).frame(),
+        Digests(sequence: .zero, digests: [nil]).frame(), Report(activity: .waiting).frame(),
+        Doubt([Doubt.Finding(.reverted, disk: 3, "why")]).frame(),
+        Renewal(certificate: "one", request: "two").frame(), Renewed(certificate: "three").frame(),
+        Order(assignment: Self.assignment(&random), isNow: true).frame(),
+        Stored(through: .zero, point: nil).frame(), Refusal(.full, "The vault is full.").frame(),
+        Heartbeat(clock: Self.time(&random)).frame(),
+      ] + Self.relayFrames(&random)
     // A message that is added is read here too.
     let sent = Set(frames.map(\.type))
     #expect(MessageType.allCases.allSatisfy { sent.contains($0.rawValue) })
@@ -127,6 +165,11 @@ struct MessageTests {
     _ = try? Doubt(frame)
     _ = try? Stored(frame)
     _ = try? Refusal(frame)
+    _ = try? RelayHello(frame)
+    _ = try? RelayStatus(frame)
+    _ = try? RelayOrders(frame)
+    _ = try? Relayed(frame)
+    _ = try? Introduction(frame)
     _ = try? Renewal(frame)
     _ = try? Renewed(frame)
     _ = try? Heartbeat(frame)

@@ -45,5 +45,6 @@ extension Catalog {
   /// Forgets a machine's settings.
   public func removeSettings(of machine: Identifier) throws(CatalogError) {
     try change("DELETE FROM machineSettings WHERE machine = ?", [machine.description])
+    try removeRelayedSession(of: machine)
   }
 }

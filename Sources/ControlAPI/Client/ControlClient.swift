@@ -93,6 +93,29 @@ public struct ControlClient: Sendable {
     try post("/v1/enrol", machine)
   }
 
+  /// Trades a registration key for the certificate of a relay.
+  public func enrolRelay(_ relay: NewAgentDocument) throws(OperationError) -> EnrolmentDocument {
+    try post("/v1/enrol-relay", relay)
+  }
+
+  /// The process servers: the service first, then relays by name.
+  public func servers() throws(OperationError) -> ServerListDocument { try get("/v1/servers") }
+
+  /// A process server.
+  public func server(named name: String) throws(OperationError) -> ServerDocument {
+    try get("/v1/servers/\(Self.part(name))")
+  }
+
+  /// A process server, asked just now.
+  public func refreshServer(named name: String) throws(OperationError) -> ServerDocument {
+    try call("POST", "/v1/servers/\(Self.part(name))/refresh")
+  }
+
+  /// Revokes the certificates of a relay and forgets it.
+  public func removeServer(named name: String) throws(OperationError) {
+    let _: RemarksDocument = try call("DELETE", "/v1/servers/\(Self.part(name))")
+  }
+
   /// One part of a path.
   static func part(_ text: String) -> String { PercentEncoding.encoded(text) }
 

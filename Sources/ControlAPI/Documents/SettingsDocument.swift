@@ -12,17 +12,20 @@ public struct SettingsDocument: Codable, Sendable {
   /// When a resynchronisation that is required begins by itself: `automatic`, `manual`, or hours such
   /// as `22:00-06:00` of UTC or `22:00-06:00+02:00`.
   public var resyncWindow: String?
+  /// The process server that its agent sends to; `service` is the service itself.
+  public var processServer: String?
 
   init(_ settings: MachineSettings) {
     (cycleSeconds, applicationSeconds) = (settings.cycleSeconds, settings.applicationSeconds)
     bandwidth = settings.bandwidth ?? 0
     resyncWindow = settings.resyncWindow ?? ResynchronisationWindow.automatic.description
+    processServer = settings.processServer ?? VaultService.ownServer
   }
 
   /// Changes as JSON.
   public init(_ changes: MachineChanges) {
     (cycleSeconds, applicationSeconds) = (changes.cycleSeconds, changes.applicationSeconds)
-    bandwidth = changes.bandwidth
+    (bandwidth, processServer) = (changes.bandwidth, changes.processServer)
     resyncWindow = changes.resyncWindow?.description
   }
 
@@ -30,7 +33,7 @@ public struct SettingsDocument: Codable, Sendable {
   func changes() throws(OperationError) -> MachineChanges {
     var changes = MachineChanges()
     (changes.cycleSeconds, changes.applicationSeconds) = (cycleSeconds, applicationSeconds)
-    changes.bandwidth = bandwidth
+    (changes.bandwidth, changes.processServer) = (bandwidth, processServer)
     if let resyncWindow {
       guard let window = ResynchronisationWindow(resyncWindow) else {
         throw OperationError(

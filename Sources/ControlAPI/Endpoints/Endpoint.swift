@@ -99,7 +99,7 @@ struct Endpoint: Sendable {
   /// Everything that is served.
   static let all =
     serviceEndpoints + machineEndpoints + pointEndpoints + jobEndpoints + tokenEndpoints
-    + keyEndpoints + agentEndpoints + settingsEndpoints + healthEndpoints
+    + keyEndpoints + agentEndpoints + settingsEndpoints + healthEndpoints + serverEndpoints
 }
 
 /// JSON as the API speaks it.

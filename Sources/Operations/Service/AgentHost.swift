@@ -15,6 +15,8 @@ public final class AgentHost: ReplicationHost {
   let catalog: Catalog
   private let authority: VaultAuthority
   let refusals: RefusalLog
+  /// What is known of relays.
+  let relays: RelayDesk
   let state = Mutex(State())
   /// Held while an order is put together and sent, so that the last one is the one that holds.
   let orders = Mutex(())
@@ -39,6 +41,10 @@ public final class AgentHost: ReplicationHost {
     var newcomers: [Identifier: (isOrdered: Bool, isNow: Bool)] = [:]
     var contacts: [Identifier: Timestamp] = [:]
     var revoked: Set<String> = []
+    /// The certificate that each machine's agent showed last, itself or through a relay.
+    var serials: [Identifier: String] = [:]
+    var credentials: Credentials?
+    var load = HostLoadWindow()
     /// Machines whose agents are kept out for a moment.
     var barred: Set<Identifier> = []
     var listener: Listener?
@@ -63,6 +69,7 @@ public final class AgentHost: ReplicationHost {
     (self.authority, self.health) = (authority, health)
     (self.jobs, self.clock) = (jobs, clock)
     refusals = RefusalLog(catalog)
+    relays = RelayDesk(catalog)
   }
 
   /// Listens for agents from now on; gives the port.
@@ -73,13 +80,13 @@ public final class AgentHost: ReplicationHost {
   ) throws(OperationError) -> Int {
     let known = try inCatalog { () throws(CatalogError) in try catalog.certificates() }
     let revoked = Set(known.filter { $0.revoked != nil }.map(\.serial))
-    state.withLock { $0.revoked = revoked }
+    state.withLock { ($0.revoked, $0.credentials) = (revoked, credentials) }
     do throws(TransportError) {
       let listener = try Listener(
         credentials: credentials, settings: settings, now: { .now() },
         isRevoked: { [self] peer in state.withLock { $0.revoked.contains(peer.serial) } },
         report: { [self] in refused($0) },
-        makeHandler: { [self] in AgentHandler(peer: $0, host: self, release: release) })
+        makeHandler: { [self] in PeerHandler(peer: $0, host: self, release: release) })
       state.withLock { $0.listener = listener }
       return listener.port
     } catch { throw OperationError(.failed, error.message) }
@@ -116,17 +123,12 @@ public final class AgentHost: ReplicationHost {
     do throws(TransportError) {
       try state.withLock({ $0.listener })?.replace(credentials: credentials)
     } catch { throw OperationError(.failed, error.message) }
+    state.withLock { $0.credentials = credentials }
   }
 
   /// Cuts the connections whose certificates' time is over, which can only be judged when they begin.
   func cutExpired(at now: Timestamp) {
     state.withLock { $0.listener }?.cut(because: "expired") { $0.notAfter < now }
-  }
-
-  /// Refuses certificates from now on, and cuts the connections that were made with them.
-  func revoke(_ serials: [String]) {
-    state.withLock { $0.revoked.formUnion(serials) }
-    state.withLock { $0.listener }?.cut { serials.contains($0.serial) }
   }
 
   /// Runs `body` with the machine's session ended, its log free, and its agent kept out.
@@ -199,25 +201,36 @@ public final class AgentHost: ReplicationHost {
     guard case .agent(let id) = peer.role else {
       throw Rejection(.unknown, "Only an agent can speak for a machine.")
     }
-    let agent = try remember(hello, of: id)
+    _ = try remember(hello, of: id)
+    try checkPlace(of: id, on: connection)
+    state.withLock { $0.serials[id] = peer.serial }
+    return try claim(id) { machine throws(OperationError) in
+      try open(machine, connection, session: try beginSession(of: machine, on: connection))
+    }
+  }
+
+  /// Becomes the only writer of a machine's log, whose older session is ended, and opens it.
+  func claim(
+    _ id: Identifier, _ open: (Machine) throws(OperationError) -> OpenLog
+  ) throws(Rejection) -> OpenLog {
     let machines = try Self.rejecting { () throws(OperationError) in
       try inVault { () throws(VaultError) in try vault.machines() }
     }
     guard let machine = machines.first(where: { $0.id == id }) else {
       throw Rejection(
-        .unprotected, "Protection of '\(agent.name)' is not enabled. The agent waits for it.")
+        .unprotected, "Protection of the machine is not enabled. The agent waits for it.")
     }
     let isBarred = state.withLock { $0.barred.contains(id) }
     guard !isBarred else {
-      throw Rejection(.busy, "The protection of '\(agent.name)' is being changed.")
+      throw Rejection(.busy, "The protection of the machine is being changed.")
     }
     try checkRoom { Vault.reserve(of: $0) }
     state.withLock { $0.sessions[id] }?.close()
     guard takeOver(id) else {
-      throw Rejection(.busy, "The log of '\(agent.name)' is being written to by another session.")
+      throw Rejection(.busy, "The machine's log is being written to by another session.")
     }
     do throws(Rejection) {
-      return try Self.rejecting { () throws(OperationError) in try open(machine, connection) }
+      return try Self.rejecting { () throws(OperationError) in try open(machine) }
     } catch {
       writable.end(id)
       throw error
@@ -225,7 +238,7 @@ public final class AgentHost: ReplicationHost {
   }
 
   /// Runs `body`, and refuses the agent for as long as it fails.
-  private static func rejecting<Result>(
+  static func rejecting<Result>(
     _ body: () throws(OperationError) -> Result
   ) throws(Rejection) -> Result {
     do { return try body() } catch { throw Rejection(.unavailable, error.message) }
@@ -269,8 +282,8 @@ public final class AgentHost: ReplicationHost {
     return agent
   }
 
-  private func open(
-    _ machine: Machine, _ connection: Connection
+  func open(
+    _ machine: Machine, _ connection: Connection, session: Identifier
   ) throws(OperationError) -> OpenLog {
     let log = try inVault { () throws(VaultError) in
       try MachineWriter(machine: machine, in: vault, lock: writable.lock)
@@ -283,7 +296,7 @@ public final class AgentHost: ReplicationHost {
     }
     return OpenLog(
       log: log, vault: vault.description.id, epoch: 0,
-      assignment: try assignment(of: machine.id, disks))
+      assignment: try assignment(of: machine.id, disks), session: session)
   }
 
   /// Notes the contact, every few seconds.

@@ -12,6 +12,8 @@ public struct MachineChanges: Hashable, Sendable {
   public var bandwidth: Int64?
   /// When a resynchronisation that is required begins by itself.
   public var resyncWindow: ResynchronisationWindow?
+  /// The process server that its agent sends to: a relay's name, or ``VaultService/ownServer``.
+  public var processServer: String?
 
   /// No change.
   public init() {}
@@ -35,6 +37,9 @@ public struct MachineChanges: Hashable, Sendable {
     if let resyncWindow {
       settings.resyncWindow = resyncWindow == .automatic ? nil : resyncWindow.description
     }
+    if let processServer {
+      settings.processServer = processServer == VaultService.ownServer ? nil : processServer
+    }
   }
 }
 
@@ -49,16 +54,24 @@ extension VaultService {
 
   /// Changes how a machine that enrolled is replicated; its agent learns of it at once.
   ///
-  /// - Throws: `.unknown`, or `.refused` for a value that is out of its range: nothing is changed then.
+  /// - Throws: `.unknown`, or `.refused` for a value that is out of its range, or a process server that is
+  ///   critical: nothing is changed then.
   public func change(
     _ name: String, _ changes: MachineChanges
   ) throws(OperationError) -> MachineSettings {
     let agent = try agent(named: name)
     var settings = try settings(of: name)
+    let before = settings.processServer
     try changes.apply(to: &settings)
     let changed = settings
+    let isMoved = changed.processServer != before
+    if isMoved { try checkServer(changed.processServer ?? Self.ownServer) }
     try inCatalog { () throws(CatalogError) in try catalog.set(changed) }
-    if try !agentHost.beginIfDue(agent.machine) { agentHost.order(agent.machine) }
+    if isMoved {
+      try agentHost.redirect(agent.machine)
+    } else if try !agentHost.beginIfDue(agent.machine) {
+      agentHost.order(agent.machine)
+    }
     note(.info, "settings-changed", machine: name, "The settings of '\(name)' were changed.")
     return changed
   }

@@ -34,7 +34,7 @@ extension VaultService {
     }
   }
 
-  private func noteRefusal(of enrolment: Enrolment, _ error: OperationError) {
+  func noteRefusal(of enrolment: Enrolment, _ error: OperationError) {
     // Anybody can ask, as often and by whatever name: neither names nor numbers make it something else.
     let kind = String(error.message.filter { !$0.isNumber }.prefix(24))
     agentHost.refusals.note(
@@ -71,7 +71,7 @@ extension VaultService {
       authority: authority.certificatePEM)
   }
 
-  private static var badKey: OperationError {
+  static var badKey: OperationError {
     OperationError(
       .refused,
       "The registration key is not known here, was used already, or has expired. Make another one "
@@ -95,7 +95,7 @@ extension VaultService {
       "'\(enrolment.hostName)' enrolled \(claim.isKnown ? "again " : "")as '\(claim.name)'.")
   }
 
-  private func checkClock(_ clock: Timestamp, _ now: Timestamp) throws(OperationError) {
+  func checkClock(_ clock: Timestamp, _ now: Timestamp) throws(OperationError) {
     let apart = abs(clock.seconds - now.seconds)
     guard apart > Enrolment.clockLimit else { return }
     throw OperationError(

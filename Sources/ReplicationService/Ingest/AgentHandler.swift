@@ -15,6 +15,7 @@ public final class AgentHandler: ConnectionHandler {
   /// Bytes of groups an agent may send ahead.
   public static let window: UInt32 = 12 << 20
 
+  private let peer: PeerIdentity
   private let host: any ReplicationHost
   private let release: String
   private let replyTime: Duration
@@ -39,16 +40,16 @@ public final class AgentHandler: ConnectionHandler {
     var open: Open?
   }
 
-  /// Handles the connection of `peer`; `release` is the service's.
+  /// Handles the session of `peer`, an agent; `release` is the service's.
   ///
-  /// `replyTime` is how long an answer may wait for a peer that does not read.
+  /// `seal` is what the service seals with, if the connection is that of a relay. `replyTime` is how long
+  /// an answer may wait for a peer that does not read.
   public init(
-    peer: PeerIdentity, host: any ReplicationHost, release: String,
+    peer: PeerIdentity, host: any ReplicationHost, release: String, seal: ServiceSeal? = nil,
     replyTime: Duration = .seconds(60)
   ) {
-    (self.host, self.release, self.replyTime) = (host, release, replyTime)
-    let key = peer.verifyingKey
-    state = Mutex(State(session: VaultSession(isSigned: { key.isValid($1, for: $0) })))
+    (self.peer, self.host, self.release, self.replyTime) = (peer, host, release, replyTime)
+    state = Mutex(State(session: VaultSession(isSigned: peer.isSigned, seal: seal)))
   }
 
   /// Waits for the hello.
@@ -67,10 +68,35 @@ public final class AgentHandler: ConnectionHandler {
     }
   }
 
+  /// Has everything that is sent sealed: the connection is that of a relay.
+  func seal(_ connection: Connection) {
+    connection.seal { [self] frame in state.withLock { $0.session.outgoing(frame) } }
+  }
+
+  /// Takes what a relay has left of a session that is over; tells it first how far the log is.
+  func drain(_ session: Identifier, on connection: Connection) {
+    refusing(on: connection) { () throws(Rejection) in
+      guard case .agent(let machine) = peer.role else {
+        throw Rejection(.unknown, "Only an agent can speak for a machine.")
+      }
+      let admitted = try host.resume(session, of: peer, on: connection)
+      let open = Open(machine, admitted.log)
+      state.withLock { state in
+        state.open = open
+        state.session = VaultSession(
+          draining: VaultSession.Terms(
+            vault: admitted.vault, machine: machine, epoch: admitted.epoch, session: session,
+            window: Self.window), isSigned: peer.isSigned)
+      }
+      let position = try inLog { () throws(VaultError) in try open.log.position() }
+      try reply(Stored(through: position.sequence).frame(), connection)
+    }
+  }
+
   /// Runs `body`; where it is rejected the session ends, and the agent is told why.
   private func refusing(on connection: Connection, _ body: () throws(Rejection) -> Void) {
     do throws(Rejection) { try body() } catch {
-      host.refused(connection.peer, error.refusal)
+      host.refused(peer, error.refusal)
       let frame = state.withLock { $0.session.refuse(error.refusal) }
       // The log is free at once, however long a peer takes that does not read.
       end(error.refusal.text)
@@ -88,7 +114,7 @@ public final class AgentHandler: ConnectionHandler {
   /// Gives the log back.
   public func closed(_ connection: Connection, error: TransportError?) {
     if let error, error.code == .malformed {
-      host.refused(connection.peer, Refusal(.protocolBroken, error.message))
+      host.refused(peer, Refusal(.protocolBroken, error.message))
     }
     end(error?.message)
   }
@@ -141,21 +167,25 @@ public final class AgentHandler: ConnectionHandler {
   }
 
   private func greet(_ hello: Hello, _ connection: Connection) throws(Rejection) {
-    guard case .agent(let machine) = connection.peer.role else {
+    if let introduction = state.withLock({ $0.session.introduction }) {
+      try reply(introduction, connection)
+    }
+    guard case .agent(let machine) = peer.role else {
       throw Rejection(.unknown, "Only an agent can speak for a machine.")
     }
     let version: UInt16
     do throws(ProtocolError) { version = try ProtocolVersion.common(hello.versions) } catch {
       throw Rejection(.protocolBroken, error.message)
     }
-    let admitted = try host.admit(connection.peer, hello, on: connection)
+    let admitted = try host.admit(peer, hello, on: connection)
     let log = admitted.log
     let open = Open(machine, log)
     state.withLock { $0.open = open }
     let position = try inLog { () throws(VaultError) in try log.position() }
     let welcome = Welcome(
       version: version, release: release, clock: .now(), vault: admitted.vault, machine: machine,
-      codec: log.codec, epoch: admitted.epoch, position: position, cycle: log.cycle,
+      codec: log.codec, epoch: admitted.epoch, session: admitted.session, position: position,
+      cycle: log.cycle,
       hasUnmarkedWrites: log.hasUnmarkedWrites, hasCursor: log.cursor != nil,
       disks: log.points.last?.disks ?? [], window: Self.window, assignment: admitted.assignment)
     try reply(state.withLock { $0.session.welcome(welcome) }, connection)
@@ -216,6 +246,13 @@ public final class AgentHandler: ConnectionHandler {
       default: throw Rejection(.unavailable, error.message)
       }
     }
+  }
+}
+
+extension PeerIdentity {
+  /// Tells this peer's signatures.
+  var isSigned: SignatureCheck {
+    { [verifyingKey] digest, signature in verifyingKey.isValid(signature, for: digest) }
   }
 }
 

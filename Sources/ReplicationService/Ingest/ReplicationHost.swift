@@ -41,6 +41,54 @@ public protocol ReplicationHost: Sendable {
 
   /// The session is over, for `reason` if it did not just end; the log may be given to the next one.
   func ended(_ machine: Identifier, reason: String?)
+
+  /// Says what to seal with for agents behind relays; nil if no relay is let in.
+  var seal: ServiceSeal? { get }
+
+  /// Judges the certificate of an agent that a relay is to carry.
+  func identify(
+    _ certificate: [UInt8], behind relay: PeerIdentity
+  ) throws(Rejection) -> PeerIdentity
+
+  /// Gives the log of a machine to a relay that has something left of a session, or says why not: the
+  /// machine must have had no session since.
+  func resume(
+    _ session: Identifier, of peer: PeerIdentity, on connection: Connection
+  ) throws(Rejection) -> OpenLog
+
+  /// A relay told how it is doing; gives what it has to know.
+  func heard(
+    _ status: RelayStatus, from relay: PeerIdentity, on connection: Connection
+  ) throws(Rejection) -> RelayOrders
+
+  /// A relay's own connection has ended.
+  func lost(_ relay: PeerIdentity, _ connection: Connection)
+}
+
+/// A host that lets no relay in.
+extension ReplicationHost {
+  private static var noRelays: Rejection { Rejection(.unknown, "No relay is let in here.") }
+
+  /// Nothing.
+  public var seal: ServiceSeal? { nil }
+
+  /// Refuses.
+  public func identify(
+    _ certificate: [UInt8], behind relay: PeerIdentity
+  ) throws(Rejection) -> PeerIdentity { throw Self.noRelays }
+
+  /// Refuses.
+  public func resume(
+    _ session: Identifier, of peer: PeerIdentity, on connection: Connection
+  ) throws(Rejection) -> OpenLog { throw Self.noRelays }
+
+  /// Refuses.
+  public func heard(
+    _ status: RelayStatus, from relay: PeerIdentity, on connection: Connection
+  ) throws(Rejection) -> RelayOrders { throw Self.noRelays }
+
+  /// Does nothing.
+  public func lost(_ relay: PeerIdentity, _ connection: Connection) {}
 }
 
 extension ReplicationHost {
@@ -71,11 +119,16 @@ public struct OpenLog {
   public let epoch: UInt32
   /// What the agent is to do.
   public let assignment: Assignment
+  /// The name of the session.
+  public let session: Identifier
 
   /// Lets an agent in.
-  public init(log: MachineWriter, vault: Identifier, epoch: UInt32, assignment: Assignment) {
+  public init(
+    log: MachineWriter, vault: Identifier, epoch: UInt32, assignment: Assignment,
+    session: Identifier = .random()
+  ) {
     (self.log, self.vault, self.epoch) = (log, vault, epoch)
-    self.assignment = assignment
+    (self.assignment, self.session) = (assignment, session)
   }
 }
 
@@ -85,5 +138,7 @@ public struct Rejection: Error, Sendable {
   public let refusal: Refusal
 
   /// Tells the agent this.
-  public init(_ code: Refusal.Code, _ text: String) { refusal = Refusal(code, text) }
+  public init(_ code: Refusal.Code, _ text: String, place: ServerPlace? = nil) {
+    refusal = Refusal(code, text, place: place)
+  }
 }

@@ -12,6 +12,7 @@ struct MachineSetCommand: ParsableCommand {
         "tidemark machine set web01", "tidemark machine set web01 --interval 60",
         "tidemark machine set web01 --bandwidth 10M",
         "tidemark machine set web01 --resync-window 22:00-06:00+02:00",
+        "tidemark machine set web01 --process-server relay01",
       ], ends: [.noVault, .locked, .unknown, .refused, .unwritable]))
 
   @Argument(help: "The machine's name.")
@@ -38,6 +39,11 @@ struct MachineSetCommand: ParsableCommand {
       valueName: "window"), transform: Self.window)
   var resyncWindow: ResynchronisationWindow?
 
+  @Option(
+    help: ArgumentHelp(
+      "The relay that its agent sends to; 'service' for the service itself.", valueName: "server"))
+  var processServer: String?
+
   @OptionGroup var vault: VaultOption
   @OptionGroup var output: OutputOption
 
@@ -53,6 +59,7 @@ struct MachineSetCommand: ParsableCommand {
     (changes.cycleSeconds, changes.applicationSeconds) = (interval, appInterval)
     changes.bandwidth = bandwidth?.bytesPerSecond
     changes.resyncWindow = resyncWindow
+    changes.processServer = processServer
     let (name, chosen) = (name, changes)
     let settings = try ServiceAccess.with(try vault.opened()) { access in
       chosen == MachineChanges()

@@ -3,6 +3,7 @@ internal import ControlAPI
 internal import FileIO
 internal import Logging
 internal import Operations
+internal import ReplicationService
 internal import Vault
 
 /// `tidemark serve`
@@ -27,6 +28,7 @@ struct ServeCommand: ParsableCommand {
       examples: [
         "tidemark serve --vault /srv/vault", "tidemark serve --config /etc/tidemark/serve.json",
         "tidemark serve --check",
+        "tidemark serve --relay --cache-size 50G",
         "tidemark serve --https-certificate service.pem --https-key service.key --mount /mnt/tidemark",
       ],
       ends: [.incomplete, .noVault, .locked, .damaged, .refused, .unwritable]))
@@ -94,6 +96,23 @@ struct ServeCommand: ParsableCommand {
   @Flag(help: "Look whether this host can serve the vault, and end.")
   var check = false
 
+  @Flag(
+    help: "Be a relay, a process server that stands alone, as 'tidemark relay enrol' has set up.")
+  var relay = false
+
+  @Option(
+    help: ArgumentHelp(
+      "A name or address that agents reach this relay by; may be repeated. Default: the addresses of "
+        + "this host.", valueName: "host"))
+  var advertise: [String] = []
+
+  @Option(
+    help: ArgumentHelp(
+      "Bytes that a relay keeps while the service does not take them, such as 500M or 10G.",
+      valueName: "bytes"))
+  var cacheSize: ByteRate?
+
+  @OptionGroup var state: RelayOption
   @OptionGroup var vault: VaultOption
   @OptionGroup var output: OutputOption
 
@@ -102,6 +121,7 @@ struct ServeCommand: ParsableCommand {
       try ServiceLayers(
         file: config ?? Environment.value("TIDEMARK_CONFIG"), variable: Environment.value,
         options: options))
+    if relay { return try serveAsRelay(settings) }
     let named = VaultOption(of: settings.vault)
     // A mount that the service starts works in another directory.
     let vault = try VaultOption(of: try absolute(try named.directory())).opened()
@@ -115,6 +135,13 @@ struct ServeCommand: ParsableCommand {
     report.log(to: logger)
     if let refusal = report.refusal { throw refusal }
     try serve(settings, vault, logger)
+  }
+
+  private func serveAsRelay(_ settings: ServiceSettings) throws {
+    try RelayServer(
+      settings: settings, directory: try state.directory(), advertised: advertise,
+      cacheLimit: cacheSize.map { UInt64($0.bytesPerSecond) } ?? RelaySettings.usualLimit
+    ).run()
   }
 
   private var options: [ServiceSetting: String] {

@@ -70,6 +70,7 @@ struct AgentReport {
     }
     guard let status else { return Words.facts(facts) }
     facts.append(("State", status.state.rawValue))
+    if let server = status.processServer { facts.append(("Process server", server)) }
     facts.append(("Last contact", status.lastContact ?? "never"))
     facts.append(("Last point", status.lastPoint?.id ?? "none"))
     if !configuration.hooks.isEmpty {

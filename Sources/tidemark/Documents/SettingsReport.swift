@@ -16,6 +16,7 @@ enum SettingsReport {
     if let window = settings.resyncWindow {
       facts.append(("Resynchronisation", window))
     }
+    if let server = settings.processServer { facts.append(("Process server", server)) }
     return Words.facts(facts)
   }
 }

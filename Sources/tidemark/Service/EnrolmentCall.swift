@@ -43,6 +43,19 @@ struct EnrolmentCall {
     return answer
   }
 
+  /// Trades the key for the certificate of a relay.
+  func enrolRelay(
+    _ request: CertificateRequest, name: String?, trusting trust: Trust
+  ) throws -> EnrolmentDocument {
+    let relay = Enrolment(
+      key: key, request: request, hostName: MachineFacts.hostName, name: name,
+      operatingSystem: .linux, version: Tidemark.version, addresses: MachineFacts.addresses,
+      clock: .now())
+    let answer = try client(trusting: trust).enrolRelay(NewAgentDocument(relay))
+    try checkClock(answer.clock)
+    return answer
+  }
+
   private func checkClock(_ text: String) throws {
     guard case .absolute(let theirs)? = Instant(text) else {
       throw OperationError(.failed, "The service tells the time as '\(text)', which is none.")

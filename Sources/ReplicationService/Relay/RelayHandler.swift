@@ -1,0 +1,39 @@
+internal import Identity
+internal import Replication
+internal import Synchronization
+
+/// The relay's end of an agent's connection.
+final class RelayHandler: ConnectionHandler {
+  private let peer: PeerIdentity
+  private let relay: Relay
+  private let session = Mutex<RelaySession?>(nil)
+
+  init(peer: PeerIdentity, relay: Relay) { (self.peer, self.relay) = (peer, relay) }
+
+  func connected(_ connection: Connection) {
+    if case .agent = peer.role { return }
+    connection.close()
+  }
+
+  func received(_ frame: Frame, on connection: Connection) {
+    if let session = session.withLock({ $0 }) { return session.received(frame) }
+    guard case .agent(let machine) = peer.role, frame.type == MessageType.hello.rawValue else {
+      return connection.close()
+    }
+    do throws(CacheError) {
+      let queue = try relay.queue(of: machine)
+      let made = RelaySession(peer, queue, connection, relay)
+      session.withLock { $0 = made }
+      made.begin(frame)
+    } catch {
+      relay.complain(error.message)
+      let refusal = Refusal(.unavailable, "The relay's cache can't be used: \(error.message)")
+      try? connection.send(refusal.frame(), within: .seconds(5))
+      connection.close()
+    }
+  }
+
+  func closed(_ connection: Connection, error: TransportError?) {
+    session.withLock { $0 }?.agentGone()
+  }
+}
