@@ -7,6 +7,8 @@ final class Site {
   let path: String
   let vault: String
   private let service: Program
+  /// Where the socket lies: its path must be short.
+  private let sockets: TemporaryDirectory
   private(set) var httpsPort = 0
   private(set) var replicationPort = 0
 
@@ -24,6 +26,7 @@ final class Site {
   init(at path: String) throws {
     (self.path, vault) = (path, path + "/vault")
     try FileSystem.system.makeDirectory(path)
+    sockets = try TemporaryDirectory("site", in: "/tmp")
     let environment = Self.environment(path)
     let made = try Program(Product.tidemark, ["vault", "init", vault], environment: environment)
       .wait(seconds: 60)
@@ -31,7 +34,7 @@ final class Site {
     service = try Program(
       Product.tidemark,
       [
-        "serve", "--socket", path + "/s/api.sock", "--time-source", "none", "--https-port", "0",
+        "serve", "--socket", sockets.file("api.sock"), "--time-source", "none", "--https-port", "0",
         "--replication-port", "0",
       ], environment: environment)
     let isReady = Program.poll(seconds: 60) { [service] in
