@@ -79,18 +79,13 @@ final class RelaySite {
 
   /// Protects the machine, with a cycle every ten seconds, or only when one is asked for.
   func protect(every seconds: Int = 10, through relay: String? = nil) throws {
-    if let relay { try service.setProcessServer(relay, ofMachine: "web01") }
     var options = ProtectionOptions()
-    options.cycleSeconds = seconds
+    (options.cycleSeconds, options.processServer) = (seconds, relay)
     let job = try service.enable("web01", options)
     let isDone = Program.poll(seconds: 20) { [service] in
       (try? service.jobs.job(job.id))?.state == .succeeded
     }
     try #require(isDone)
-    guard relay != nil else { return }
-    var settings = try service.catalog.settings(of: machine)
-    settings.processServer = relay
-    try service.catalog.set(settings)
   }
 
   /// Enrols a relay; gives what it speaks with.

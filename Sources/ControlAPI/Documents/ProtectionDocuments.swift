@@ -18,13 +18,16 @@ public struct ProtectionDocument: Codable, Sendable {
   public var address: String?
   /// Whether what the agent's preflight found is not to count.
   public var skipPreflight: Bool?
+  /// The process server that it sends to; the one it was assigned before, or the service, if nothing is
+  /// said.
+  public var processServer: String?
 
   /// Options as JSON.
   public init(_ options: ProtectionOptions) {
     exclude = options.excluded.sorted()
     (cycleSeconds, applicationSeconds) = (options.cycleSeconds, options.applicationSeconds)
     (rpoSeconds, address) = (options.rpoSeconds, options.address)
-    skipPreflight = options.skipsPreflight
+    (skipPreflight, processServer) = (options.skipsPreflight, options.processServer)
     operatingSystem = options.operatingSystem?.name
   }
 
@@ -35,6 +38,7 @@ public struct ProtectionDocument: Codable, Sendable {
     options.applicationSeconds = applicationSeconds ?? options.applicationSeconds
     (options.rpoSeconds, options.address) = (rpoSeconds, address)
     options.skipsPreflight = skipPreflight ?? false
+    options.processServer = processServer
     options.operatingSystem = OperatingSystem.allCases.first { $0.name == operatingSystem }
     return options
   }

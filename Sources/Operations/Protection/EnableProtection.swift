@@ -20,6 +20,8 @@ public struct ProtectionOptions: Sendable {
   public var address: String?
   /// Whether what the agent's preflight found is not to count.
   public var skipsPreflight = false
+  /// The process server that it sends to; nil for the one it was assigned before, or the service.
+  public var processServer: String?
 
   /// The usual options.
   public init() {}
@@ -54,6 +56,8 @@ public struct ProtectionPlan: Sendable {
   public let applicationSeconds: Int
   /// The RPO threshold in seconds.
   public let rpoSeconds: Int
+  /// The process server that it sends to.
+  public let processServer: String
   /// What speaks against it, and is no reason to refuse it; in sentences.
   public let warnings: [String]
 
@@ -81,6 +85,11 @@ extension VaultService {
       throw OperationError(.refused, "There is another machine '\(name)' in the vault already.")
     }
     try Self.check(options)
+    let assigned = try inCatalog { () throws(CatalogError) in
+      try catalog.settings(of: agent.machine).processServer
+    }
+    let server = options.processServer ?? assigned ?? Self.ownServer
+    try checkServer(server)
     let disks = try Self.disks(of: agent, options)
     let warnings = try Self.preflight(of: agent, options) + Self.addressWarnings(agent, options)
     let system = OperatingSystem.allCases.first { $0.name == agent.operatingSystem }
@@ -88,7 +97,7 @@ extension VaultService {
       agent: agent, operatingSystem: options.operatingSystem ?? system ?? .linux,
       address: Self.address(of: agent, options), disks: disks, cycleSeconds: options.cycleSeconds,
       applicationSeconds: options.applicationSeconds, rpoSeconds: options.threshold,
-      warnings: warnings)
+      processServer: server, warnings: warnings)
   }
 
   private static func refusal(of agent: AgentRecord, _ reason: String) -> OperationError {
@@ -214,6 +223,7 @@ extension VaultService {
       plan.cycleSeconds, plan.applicationSeconds
     )
     (settings.rpoSeconds, settings.address) = (plan.rpoSeconds, plan.address)
+    settings.processServer = plan.processServer == Self.ownServer ? nil : plan.processServer
     settings.enabled = .now()
     let kept = settings
     let disks = plan.disks.filter { !$0.isExcluded }.map { planned in

@@ -53,6 +53,12 @@ struct MachineEnableCommand: ParsableCommand {
   @Option(help: "linux or windows; what the agent says unless it is given.")
   var os: Choice<OperatingSystem>?
 
+  @Option(
+    help: ArgumentHelp(
+      "The relay that its agent sends to. Default: the one it was sent to before, or the service.",
+      valueName: "server"))
+  var processServer: String?
+
   @Flag(help: "Enable it all the same if the agent's preflight found that it can't work.")
   var skipPreflight = false
 
@@ -81,7 +87,7 @@ struct MachineEnableCommand: ParsableCommand {
     (options.cycleSeconds, options.applicationSeconds) = (interval, applicationInterval)
     options.rpoSeconds = Lifetime(rpoThreshold).map { Int(clamping: $0.seconds) }
     (options.operatingSystem, options.address) = (os?.value, address)
-    options.skipsPreflight = skipPreflight
+    (options.skipsPreflight, options.processServer) = (skipPreflight, processServer)
     return options
   }
 
