@@ -247,18 +247,33 @@ import Testing
     #expect(events.count == 1 && events.first?.message.contains("clock") == true)
   }
 
-  @Test("a relay can't speak for an agent, and that is told of")
+  @Test("a relay can't speak for an agent, in no way that there is, and each is told of")
   func relay() throws {
     let bench = try Bench()
-    let files = try IdentityFiles(in: bench.site.directory.file("relay"))
-    let made = try files.renew(
-      from: try bench.site.service.authority(), role: .relay(.random()), validity: .seconds(86400),
-      now: .now())
-    let connection = try bench.site.connect(made.credentials)
-    try connection.send(ServiceSite.hello(bench.disks).frame(), within: .seconds(5))
-    let refusal = try Refusal(try connection.receive(within: .seconds(10)))
-    #expect(refusal.code == .unknown || refusal.code == .protocolBroken, "\(refusal)")
-    #expect(try bench.events("session-refused").count == 1)
+    let relay = try ServiceSite.relay(of: bench.site)
+    let (own, agents) = (
+      relay.identity.certificateDER, bench.credentials.identity.certificateDER
+    )
+    let hello = ServiceSite.hello(bench.disks).frame()
+    func opening(_ purpose: RelayHello.Purpose, _ certificate: [UInt8]) -> Frame {
+      RelayHello(purpose, certificate: certificate, session: .random()).frame()
+    }
+    let attempts: [(frames: [Frame], code: Refusal.Code, word: String)] = [
+      ([hello], .protocolBroken, "can't speak for a machine"),
+      ([opening(.session, own), hello], .unknown, "Behind a relay there are agents"),
+      ([opening(.session, agents), hello], .protocolBroken, "not signed by the machine"),
+      ([opening(.drain, agents)], .unknown, "another session since"),
+    ]
+    let before = try bench.last()
+    for (index, attempt) in attempts.enumerated() {
+      let connection = try bench.site.connect(relay)
+      for frame in attempt.frames { try? connection.send(frame, within: .seconds(5)) }
+      let refusal = try Refusal(try connection.receive(within: .seconds(10)))
+      #expect(refusal.code == attempt.code && refusal.text.contains(attempt.word), "\(refusal)")
+      #expect(failure { _ = try connection.receive(within: .seconds(5)) } == .closed)
+      #expect(try bench.events("session-refused").count == index + 1)
+    }
+    #expect(try bench.last() == before)
   }
 
   @Test("a machine that was revoked, or is not known, is turned away and told of")

@@ -111,6 +111,18 @@ final class ServiceSite {
       certificatePEM: result.certificate.pem, authorityPEM: result.authority, now: .now())
   }
 
+  /// A relay, which is enrolled and no more.
+  static func relay(of site: ServiceSite) throws -> Credentials {
+    let files = try IdentityFiles(in: site.directory.file("relay"))
+    let result = try site.service.enrolRelay(
+      Enrolment(
+        key: try site.key(), request: try files.makeRequest(for: .relay(.random())),
+        hostName: "relay01", name: nil, operatingSystem: .linux, version: "test", addresses: [],
+        clock: .now()))
+    return try files.store(
+      certificatePEM: result.certificate.pem, authorityPEM: result.authority, now: .now())
+  }
+
   func connect(_ credentials: Credentials, now: Timestamp? = nil) throws -> ClientConnection {
     try Client(credentials: credentials, now: { now ?? .now() }).connect(
       to: "127.0.0.1", port: port, within: .seconds(10))
