@@ -4,6 +4,8 @@ public struct ServicePort: Hashable, Sendable {
   public enum Place: String, Sendable {
     /// The vault's service.
     case service
+    /// A stand-alone process server.
+    case relay
     /// A protected machine.
     case agent
   }
@@ -45,11 +47,19 @@ public struct ServicePort: Hashable, Sendable {
       place: .service, name: time, direction: .outbound,
       purpose: "the time source that the host check asks; none with --time-source none"),
     ServicePort(
+      place: .relay, name: replication, direction: .inbound,
+      purpose: "replication from the agents that are sent to it; --replication-port changes it"),
+    ServicePort(
+      place: .relay, name: replication, direction: .outbound,
+      purpose: "replication to the service, its own load, and renewal of its certificate"),
+    ServicePort(
+      place: .relay, name: control, direction: .outbound, purpose: "enrolment"),
+    ServicePort(
       place: .agent, name: control, direction: .outbound,
       purpose: "enrolment, and the service's clock for the preflight"),
     ServicePort(
       place: .agent, name: replication, direction: .outbound,
-      purpose: "replication to the service, and renewal of the certificate"),
+      purpose: "replication to the service or its relay, and renewal of the certificate"),
     ServicePort(
       place: .agent, name: time, direction: .outbound,
       purpose: "the time source that the preflight asks; none with --time-source none"),

@@ -1,5 +1,6 @@
 import Testing
 
+@testable import FileIO
 @testable import Operations
 
 /// Goal: a busy host is told from one that is not. Method: texts as the kernel writes them, the limits at

@@ -1,7 +1,7 @@
 public import Bytes
 internal import Catalog
 internal import Dispatch
-internal import FileIO
+public import FileIO
 internal import Replication
 internal import Synchronization
 internal import Vault

@@ -1,5 +1,6 @@
 internal import Bytes
 internal import Catalog
+internal import FileIO
 
 /// When something is wrong with a machine. The numbers are those of Azure Site Recovery, where it has
 /// them.
