@@ -9,6 +9,9 @@ public struct HostLoad: Hashable, Sendable {
     /// All ticks of all processors.
     public var total: UInt64
 
+    /// Time of these numbers.
+    public init(busy: UInt64, total: UInt64) { (self.busy, self.total) = (busy, total) }
+
     /// The share of the time since `earlier` in which something ran, in percent; nil if no time went by.
     public func percent(since earlier: Self) -> Int? {
       guard total > earlier.total, busy >= earlier.busy else { return nil }
