@@ -32,6 +32,16 @@ class Worker {
     program = try run(arguments, vault: vault)
   }
 
+  /// Changes a JSON document that a command has left.
+  func edit(_ path: String, _ change: (inout [String: Any]) throws -> Void) throws {
+    let bytes = try FileSystem.system.readFile(path, limit: 1 << 20)
+    var document = try #require(
+      try JSONSerialization.jsonObject(with: Data(bytes)) as? [String: Any])
+    try change(&document)
+    try FileSystem.system.replaceFile(
+      path, with: Array(try JSONSerialization.data(withJSONObject: document)), permissions: 0o600)
+  }
+
   /// kill -9, at whatever it is just doing.
   func kill() {
     measure()
@@ -163,17 +173,13 @@ final class AgentWorker: Worker {
     try #require(isMade, "\(status) \(String(describing: program?.outputSoFar))")
   }
 
-  /// Has the agent send to another port: that of a link, or of a relay's.
+  /// Has the agent send to another port of the service: that of a link.
   func send(to port: Int) throws {
-    let path = state + "/agent.json"
-    let bytes = try FileSystem.system.readFile(path, limit: 1 << 20)
-    var document = try #require(
-      try JSONSerialization.jsonObject(with: Data(bytes)) as? [String: Any])
-    var service = try #require(document["service"] as? [String: Any])
-    service["replicationPort"] = port
-    document["service"] = service
-    try FileSystem.system.replaceFile(
-      path, with: Array(try JSONSerialization.data(withJSONObject: document)), permissions: 0o600)
+    try edit(state + "/agent.json") { document in
+      var service = try #require(document["service"] as? [String: Any])
+      service["replicationPort"] = port
+      document["service"] = service
+    }
   }
 
   /// What the agent tells of itself.
