@@ -83,8 +83,10 @@ import Testing
     }
     try enable(tool)
     try agent.work {
+      guard try !tool.points(of: "web01").isEmpty else { return false }
+      // Only now it is certain that the first one is at work.
       #expect(try agent.run("run").status == 11)
-      return try !tool.points(of: "web01").isEmpty
+      return true
     }
     let out = tool.file("out.img")
     try tool.require("export", "web01", "--point", "latest", "--format", "raw", out)
