@@ -135,7 +135,7 @@ import Testing
     }
     impostor.killGroup()
     #expect(told?.code == .handshake)
-    #expect(told?.message.contains("not the service") == true, "\(String(describing: told))")
+    #expect(told?.message.contains("not service") == true, "\(String(describing: told))")
   }
 
   @Test("a service lets in neither a service nor itself")
