@@ -36,12 +36,12 @@ struct GroupQueueTests {
     return found
   }
 
-  @Test("whenever the power goes, every group that was taken and not dropped is found again")
+  @Test("whenever the power goes, every group that was synced and not dropped is found again")
   func crashes() throws {
     var random = SeededGenerator(for: "crashes of relays")
     for _ in 0..<Count.of("TIDEMARK_POWER_CUTS", normally: 60) / 2 {
       let disk = SimulatedDisk(seed: random.next())
-      var (taken, dropped, last) = ([SequenceNumber: [UInt8]](), 0, 0)
+      var (written, safe, dropped, last) = ([SequenceNumber: [UInt8]](), 0, 0, 0)
       disk.cutPower(after: random.number(0..<120))
       let session = session()
       do {
@@ -50,8 +50,12 @@ struct GroupQueueTests {
         for _ in 0..<25 {
           last += random.number(1..<5)
           let payload = random.bytes(random.number(1..<(random.once(in: 9) ? 9000 : 900)))
-          try queue.append(number(last), cost: payload.count, payload)
-          taken[number(last)] = payload
+          written[number(last)] = payload
+          try queue.append(number(last), cost: payload.count, payload, of: session)
+          if random.once(in: 3) {
+            try queue.sync()
+            safe = last
+          }
           if random.once(in: 4) {
             dropped = random.once(in: 3) ? last : random.number(dropped..<last + 1)
             queue.drop(through: number(dropped))
@@ -62,12 +66,11 @@ struct GroupQueueTests {
       let budget = CacheBudget(limit: 1 << 30)
       let found = try queue(disk, budget)
       let content = try contents(found)
-      for (number, payload) in taken where number.rawValue > UInt64(dropped) {
+      for (number, payload) in written
+      where number.rawValue > UInt64(dropped) && number.rawValue <= UInt64(safe) {
         #expect(content[number] == payload, "\(number), dropped \(dropped)")
       }
-      for (number, payload) in content where taken[number] != nil {
-        #expect(taken[number] == payload)
-      }
+      for (number, payload) in content { #expect(written[number] == payload) }
       if !content.isEmpty { #expect(found.session == session) }
       #expect(budget.usedBytes == found.pendingBytes)
     }
@@ -78,11 +81,12 @@ struct GroupQueueTests {
     let disk = SimulatedDisk(seed: 1)
     let budget = CacheBudget(limit: 64 << 20)
     let queue = try queue(disk, budget)
-    try queue.begin(session())
+    let session = session()
+    try queue.begin(session)
     for last in 1...30 {
       let payload = [UInt8](repeating: UInt8(last), count: 1 << 20)
       #expect(budget.take(UInt64(payload.count), within: .zero))
-      try queue.append(number(last), cost: payload.count, payload)
+      try queue.append(number(last), cost: payload.count, payload, of: session)
     }
     let files = disk.tree.count { $0.path.hasSuffix(".groups") }
     #expect(files > 2 && budget.usedBytes == 30 << 20 && !budget.isScarce)
@@ -94,7 +98,8 @@ struct GroupQueueTests {
     #expect(queue.isEmpty && budget.usedBytes == 0)
     // An open file with nothing to keep does not grow for ever.
     for last in 31...60 {
-      try queue.append(number(last), cost: 1, [UInt8](repeating: 1, count: 1 << 20))
+      try queue.append(
+        number(last), cost: 1, [UInt8](repeating: 1, count: 1 << 20), of: session)
       queue.drop(through: number(last))
     }
     #expect(try disk.fileSystem.status("/cache/3.groups").size < 4 << 20)
@@ -106,17 +111,22 @@ struct GroupQueueTests {
   func failures() throws {
     let disk = SimulatedDisk(seed: 3)
     let queue = try queue(disk)
-    try queue.begin(session())
-    try queue.append(number(1), cost: 1, [7, 7, 7])
+    let session = session()
+    try queue.begin(session)
+    try queue.append(number(1), cost: 1, [7, 7, 7], of: session)
+    try queue.sync()
     disk.setCapacity(1)
     #expect {
-      try queue.append(number(2), cost: 1, [UInt8](repeating: 1, count: 300_000))
+      try queue.append(number(2), cost: 1, [UInt8](repeating: 1, count: 300_000), of: session)
     } throws: {
       ($0 as? CacheError)?.code == .full
     }
     disk.setCapacity(nil)
     disk.failSyncs(1)
-    #expect { try queue.append(number(3), cost: 1, [8]) } throws: {
+    #expect {
+      try queue.append(number(3), cost: 1, [8], of: session)
+      try queue.sync()
+    } throws: {
       ($0 as? CacheError)?.code == .io
     }
     disk.crash()
@@ -124,16 +134,35 @@ struct GroupQueueTests {
     #expect(try contents(again)[number(1)] == [7, 7, 7])
   }
 
+  @Test("a thread of a session that is over adds nothing to the next one's groups")
+  func late() throws {
+    let disk = SimulatedDisk(seed: 4)
+    let queue = try queue(disk)
+    let (old, new) = (session(), session())
+    try queue.begin(old)
+    try queue.append(number(1), cost: 1, [1], of: old)
+    try queue.begin(new)
+    #expect { try queue.append(number(2), cost: 1, [2], of: old) } throws: {
+      ($0 as? CacheError)?.code == .over
+    }
+    try queue.append(number(3), cost: 1, [3], of: new)
+    try queue.sync()
+    disk.crash()
+    let again = try self.queue(disk)
+    #expect(try contents(again) == [number(3): [3]] && again.session == new)
+  }
+
   @Test("files with any byte changed, cut off or made up give whole groups or none, and never trap")
   func hostile() throws {
     var random = SeededGenerator(for: "hostile caches")
     let disk = SimulatedDisk(seed: 5)
     let first = try queue(disk)
-    try first.begin(session())
+    let session = session()
+    try first.begin(session)
     var taken: [SequenceNumber: [UInt8]] = [:]
     for last in 1...4 {
       taken[number(last)] = random.bytes(random.number(1..<300))
-      try first.append(number(last), cost: 9, taken[number(last)] ?? [])
+      try first.append(number(last), cost: 9, taken[number(last)] ?? [], of: session)
     }
     let bytes = try disk.fileSystem.readFile("/cache/0.groups", limit: 1 << 20)
     for _ in 0..<Count.of("TIDEMARK_FUZZ", normally: 3000) / 12 {

@@ -5,7 +5,7 @@ internal import Vault
 
 /// Why a relay's cache can't take or give back a group.
 struct CacheError: Error, CustomStringConvertible {
-  enum Code { case io, full, damaged }
+  enum Code { case io, full, damaged, over }
 
   let code: Code
   let message: String

@@ -1,15 +1,16 @@
 internal import Bytes
 internal import FileIO
 internal import Replication
+internal import Synchronization
 internal import Vault
 
 /// The groups of one machine that a relay holds and the service has not stored yet, durable in files
 /// (``GroupFile``) of a directory of the machine's own.
 ///
-/// One thread appends; any may ask for what is next, read it and drop what is stored. Durability: an entry
-/// is written, then its file synced, before `append` returns; a new file's head is synced, then its
-/// directory, before its first entry is. After a crash the files hold every entry that was appended and
-/// not dropped, and perhaps more. A file is removed once all of it is stored; an open one whose entries are
+/// Any thread may ask for what is next, read it and drop what is stored. Durability: `append` writes an
+/// entry, and `sync` makes all that was written durable with one fdatasync; a file is synced before the next
+/// one is begun, and a new file's head, then its directory, before its first entry is written. After a crash
+/// the files hold every entry that was synced and not dropped, and perhaps more. A file is removed once all of it is stored; an open one whose entries are
 /// all stored is cut back to its head from time to time. What such a removal or cut leaves behind in a
 /// crash does no harm: the service says how far its log is, and takes no group twice.
 final class GroupQueue: Sendable {
@@ -27,7 +28,7 @@ final class GroupQueue: Sendable {
     var waitingSince: ContinuousClock.Instant?
   }
 
-  /// The file that is appended to, by the one thread that appends.
+  /// The file that is appended to.
   private final class OpenFile: Sendable {
     let file: File
     let number: Int
@@ -44,6 +45,8 @@ final class GroupQueue: Sendable {
   private let system: FileSystem
   private let budget: CacheBudget
   private let state = Monitor(State())
+  /// Held while files are made, written or removed: the thread of a session that is over may come late.
+  private let writing = Mutex(())
 
   /// Bytes after which another file is begun.
   private static let fileSize: UInt64 = 8 << 20
@@ -163,35 +166,55 @@ final class GroupQueue: Sendable {
 
   /// Begins a session; there must be no groups of another one.
   func begin(_ session: CachedSession) throws(CacheError) {
-    try clear()
-    state.change { state in
-      state.session = session
-      state.seed = GroupFile.seed(of: GroupFile.encode(session))
+    try writing.withLock { _ throws(CacheError) in
+      try forgetAll()
+      state.change { state in
+        state.session = session
+        state.seed = GroupFile.seed(of: GroupFile.encode(session))
+      }
     }
   }
 
-  /// Takes a group for which there is room in the budget; durable when it returns.
+  /// Takes a group of `session` for which there is room in the budget; durable after `sync`.
   ///
-  /// - Throws: `.full` if the disk is; `.io`. Nothing is taken then, and no more of this session can be.
-  func append(_ last: SequenceNumber, cost: Int, _ payload: [UInt8]) throws(CacheError) {
-    let (session, seed) = state.withLock { ($0.session, $0.seed) }
-    guard let session else { throw CacheError(.damaged, "The cache has no session to add to.") }
-    do throws(IOError) {
-      let open = try openFile(for: session)
-      let offset = max(open.start, try open.file.status().size)
-      let head = GroupFile.head(last, cost, payload, at: offset, seed: seed)
-      try open.file.write(head + payload, at: offset)
-      try open.file.sync()
-      let group = CachedGroup(
-        last: last, cost: cost, file: open.number, offset: offset, length: payload.count)
-      state.change { state in
-        if state.groups.isEmpty { state.waitingSince = .now }
-        state.groups.append(group)
+  /// - Throws: `.full` if the disk is; `.io`; `.over` if another session has begun. Nothing is taken then,
+  ///   and no more of this session can be.
+  func append(
+    _ last: SequenceNumber, cost: Int, _ payload: [UInt8], of session: CachedSession
+  ) throws(CacheError) {
+    try writing.withLock { _ throws(CacheError) in
+      let (current, seed) = state.withLock { ($0.session, $0.seed) }
+      guard current == session else {
+        throw CacheError(.over, "Another session of machine \(machine) has begun.")
       }
-    } catch {
-      // What the file holds behind its last good entry is not known any more.
-      state.change { $0.open = nil }
-      throw CacheError(error)
+      do throws(IOError) {
+        let open = try openFile(for: session)
+        let offset = max(open.start, try open.file.status().size)
+        let head = GroupFile.head(last, cost, payload, at: offset, seed: seed)
+        try open.file.write(head + payload, at: offset)
+        let group = CachedGroup(
+          last: last, cost: cost, file: open.number, offset: offset, length: payload.count)
+        state.change { state in
+          if state.groups.isEmpty { state.waitingSince = .now }
+          state.groups.append(group)
+        }
+      } catch {
+        // What the file holds behind its last good entry is not known any more.
+        state.change { $0.open = nil }
+        throw CacheError(error)
+      }
+    }
+  }
+
+  /// Makes durable what was appended.
+  ///
+  /// - Throws: `.full`, `.io`: what was appended since the last sync may be lost in a crash.
+  func sync() throws(CacheError) {
+    try writing.withLock { _ throws(CacheError) in
+      do throws(IOError) { try state.withLock({ $0.open })?.file.sync() } catch {
+        state.change { $0.open = nil }
+        throw CacheError(error)
+      }
     }
   }
 
@@ -203,6 +226,7 @@ final class GroupQueue: Sendable {
         if size > Self.cutSize, isEmpty { try open.file.truncate(to: open.start) }
         return open
       }
+      try open.file.sync()
     }
     try makeDirectory()
     let number = state.withLock { $0.nextFile }
@@ -249,6 +273,12 @@ final class GroupQueue: Sendable {
   /// Forgets everything; gives how many groups were left.
   @discardableResult
   func clear() throws(CacheError) -> Int {
+    try writing.withLock { _ throws(CacheError) in try forgetAll() }
+  }
+
+  /// `clear`, by who holds `writing`.
+  @discardableResult
+  private func forgetAll() throws(CacheError) -> Int {
     let (freed, count) = state.change { state in
       let freed = state.groups.reduce(0) { $0 + UInt64($1.length) }
       defer { (state.groups, state.files, state.open, state.session) = ([], [], nil, nil) }

@@ -33,6 +33,8 @@ final class RelayHandler: ConnectionHandler {
     }
   }
 
+  func caughtUp(on connection: Connection) { session.withLock { $0 }?.caughtUp() }
+
   func closed(_ connection: Connection, error: TransportError?) {
     session.withLock { $0 }?.agentGone()
   }

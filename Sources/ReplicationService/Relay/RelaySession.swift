@@ -32,8 +32,12 @@ final class RelaySession: Sendable {
     var window = 0
     /// Threads that use the connection with the service; the last one gives the queue back.
     var workers = 0
+    /// Whose groups are taken, once the service has welcomed the agent.
+    var session: CachedSession?
     /// The newest number the agent has sent.
     var last = SequenceNumber.zero
+    /// Bytes of groups that are appended and not synced.
+    var unsynced = 0
   }
 
   let machine: Identifier
@@ -207,19 +211,20 @@ extension RelaySession {
   /// The service has welcomed the agent: groups may come.
   private func open(_ welcome: Welcome?, _ upstream: ClientConnection) {
     guard let welcome else { return end(.unavailable, "The service's welcome can't be read.") }
-    do throws(CacheError) {
-      try queue.begin(
-        CachedSession(
-          vault: welcome.vault, machine: machine, session: welcome.session,
-          certificate: certificate))
-    } catch { return end(.unavailable, error.message) }
-    state.change { state in
-      guard case .greeting = state.phase else { return }
+    let session = CachedSession(
+      vault: welcome.vault, machine: machine, session: welcome.session, certificate: certificate)
+    do throws(CacheError) { try queue.begin(session) } catch {
+      return end(.unavailable, error.message)
+    }
+    let isOpened = state.change { state in
+      guard case .greeting = state.phase else { return false }
       state.phase = .open
       (state.sent, state.last) = (welcome.position.sequence, welcome.position.sequence)
-      state.window = Int(welcome.window)
+      (state.window, state.session) = (Int(welcome.window), session)
       state.workers += 1
+      return true
     }
+    guard isOpened else { return }
     DispatchQueue(label: "relay.upstream").async { [self] in
       carryUp(to: upstream)
       workerEnded()
@@ -266,7 +271,8 @@ extension RelaySession {
   }
 
   private func take(_ frame: Frame) {
-    guard let group = try? Group(frame), group.last > state.withLock({ $0.last }) else {
+    let (session, last) = state.withLock { ($0.session, $0.last) }
+    guard let session, let group = try? Group(frame), group.last > last else {
       return end(.unavailable, "The agent sent a group that is none, or out of turn.")
     }
     let size = UInt64(frame.payload.count)
@@ -276,16 +282,37 @@ extension RelaySession {
       if deadline < .now { return end(.full, "The relay's cache is full.") }
     }
     do throws(CacheError) {
-      try queue.append(group.last, cost: group.cost, frame.payload)
+      try queue.append(group.last, cost: group.cost, frame.payload, of: session)
     } catch {
       relay.budget.give(size)
-      relay.complain(error.message)
-      return end(error.code == .full ? .full : .unavailable, error.message)
+      return lost(error)
     }
-    state.change { $0.last = group.last }
+    let unsynced = state.change { state in
+      state.last = group.last
+      state.unsynced += frame.payload.count
+      return state.unsynced
+    }
+    if unsynced >= Self.syncSize { caughtUp() }
+  }
+
+  /// Bytes that are appended before one fdatasync, while more wait.
+  private static let syncSize = 6 << 20
+
+  /// Makes durable what was appended, and tells the agent so.
+  func caughtUp() {
+    let (last, count) = state.withLock { ($0.last, $0.unsynced) }
+    guard count > 0, !isOver else { return }
+    do throws(CacheError) { try queue.sync() } catch { return lost(error) }
+    state.withLock { $0.unsynced = 0 }
     // Where room is scarce only what is stored frees the agent's window.
     guard !relay.budget.isScarce else { return }
-    try? agent.send(Relayed(through: group.last).frame(), within: Self.patience)
+    try? agent.send(Relayed(through: last).frame(), within: Self.patience)
+  }
+
+  /// The cache takes nothing.
+  private func lost(_ error: CacheError) {
+    if error.code != .over { relay.complain(error.message) }
+    end(error.code == .full ? .full : .unavailable, error.message)
   }
 
   private func carryUp(to upstream: ClientConnection) {
