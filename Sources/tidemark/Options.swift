@@ -41,6 +41,26 @@ struct OutputOption: ParsableArguments {
   }
 }
 
+/// Whether what can't be undone is meant.
+struct ConfirmationOption: ParsableArguments {
+  @Flag(help: "Do not ask.")
+  var yes = false
+
+  /// Goes on if `--yes` was given, or if a person at a terminal types `name`; `what` is a sentence without
+  /// its stop that says what will be lost.
+  ///
+  /// - Throws: `.refused`.
+  func confirm(_ what: String, of name: String) throws(OperationError) {
+    guard !yes else { return }
+    guard Console.canAsk else {
+      throw OperationError(.refused, "\(what). If that is meant, add --yes.")
+    }
+    guard Console.ask("\(what). Type the machine's name to go on:") == name else {
+      throw OperationError(.refused, "The name was not typed; nothing was changed.")
+    }
+  }
+}
+
 /// The variables the process was started with.
 enum Environment {
   /// A variable's value; nil if it is not set.

@@ -27,18 +27,7 @@ struct AgentEnrolCommand: ParsableCommand {
       ],
       ends: [.locked, .refused, .unwritable]))
 
-  @Option(
-    help: ArgumentHelp(
-      "The service, with the port of its API if that is not \(ListenAddress.usualPort).",
-      valueName: "host[:port]"))
-  var service: String
-
-  @Option(help: ArgumentHelp("The registration key; others can see it in 'ps'.", valueName: "key"))
-  var key: String?
-
-  @Option(
-    help: ArgumentHelp("A file that holds the key.", valueName: "file"), completion: .file())
-  var keyFile: String?
+  @OptionGroup var enrolment: EnrolmentOptions
 
   @Option(help: "The machine's name in the vault. Default: its host name.")
   var name: String?
@@ -49,20 +38,8 @@ struct AgentEnrolCommand: ParsableCommand {
   @OptionGroup var agent: AgentOption
   @OptionGroup var output: OutputOption
 
-  func validate() throws {
-    guard (key == nil) != (keyFile == nil) else {
-      throw ValidationError("Name one of --key and --key-file.")
-    }
-    guard ServiceName(service) != nil else {
-      throw ValidationError("--service takes HOST or HOST:PORT.")
-    }
-  }
-
   func run() throws {
-    guard let service = ServiceName(service) else { return }
-    let call = EnrolmentCall(
-      host: service.host, port: service.port ?? ListenAddress.usualPort,
-      key: try RegistrationKey(text: try keyText()))
+    let call = try enrolment.call()
     let directory = try agent.directory()
     try directory.make()
     let lock = try directory.lock()
@@ -115,42 +92,5 @@ struct AgentEnrolCommand: ParsableCommand {
     }
     let known = try? directory.configuration().name
     return name == nil || name == known ? old : nil
-  }
-
-  private func keyText() throws(OperationError) -> String {
-    if let key { return key }
-    guard let keyFile else { return "" }
-    do throws(IOError) {
-      return String(
-        decoding: try FileSystem.system.readFile(keyFile, limit: 4096), as: UTF8.self)
-    } catch { throw OperationError(.refused, "The registration key can't be read. \(error)") }
-  }
-}
-
-/// A service as a person names it: `host`, `host:port`, `[address]:port`.
-struct ServiceName: Equatable {
-  let host: String
-  let port: Int?
-
-  /// Nil if it is none of these.
-  init?(_ text: String) {
-    let parts = text.split(separator: ":", omittingEmptySubsequences: false)
-    var (host, port) = (text[...], Substring?.none)
-    if text.hasPrefix("["), let end = text.lastIndex(of: "]") {
-      host = text[text.index(after: text.startIndex)..<end]
-      let rest = text[text.index(after: end)...]
-      guard rest.isEmpty || rest.hasPrefix(":") else { return nil }
-      port = rest.isEmpty ? nil : rest.dropFirst()
-    } else if parts.count == 2 {
-      (host, port) = (parts[0], parts[1])
-    }
-    guard !host.isEmpty, !host.contains(where: { $0.isWhitespace || $0 == "/" }) else { return nil }
-    if let port {
-      guard let number = UInt16(port), number > 0 else { return nil }
-      self.port = Int(number)
-    } else {
-      self.port = nil
-    }
-    self.host = String(host)
   }
 }

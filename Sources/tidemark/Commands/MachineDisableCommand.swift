@@ -8,23 +8,19 @@ struct MachineDisableCommand: ParsableCommand {
     commandName: "disable",
     abstract: "End the protection of a machine, and remove its recovery points.",
     discussion: discussion(
-      "The machine stays enrolled and can be enabled again, which copies everything anew.",
+      "The machine stays enrolled and can be enabled again, which copies everything anew. Without --yes "
+        + "the name has to be typed again.",
       examples: ["tidemark machine disable old01 --yes"],
       ends: [.noVault, .locked, .unknown, .refused, .unwritable]))
 
   @Argument(help: "The machine's name.")
   var name: String
 
-  @Flag(help: "Do not ask.")
-  var yes = false
-
+  @OptionGroup var confirmation: ConfirmationOption
   @OptionGroup var vault: VaultOption
 
   func run() throws {
-    guard yes else {
-      throw OperationError(
-        .refused, "This removes every recovery point of '\(name)'. If that is meant, add --yes.")
-    }
+    try confirmation.confirm("This removes every recovery point of '\(name)'", of: name)
     let left = try ServiceAccess.with(try vault.opened()) { try $0.client.disable(name) }
     Console.note("Protection of '\(name)' is disabled.")
     for remark in left { Console.note("tidemark: \(remark)") }

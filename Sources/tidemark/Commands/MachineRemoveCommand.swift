@@ -15,14 +15,13 @@ struct MachineRemoveCommand: ParsableCommand {
   @Argument(help: "The machine's name.")
   var name: String
 
-  @Flag(help: "Do not ask.")
-  var yes = false
-
+  @OptionGroup var confirmation: ConfirmationOption
   @OptionGroup var vault: VaultOption
 
   func run() throws {
     let machine = try look()
-    if !yes { try confirm(machine) }
+    let points = Words.count(machine.points.count, "recovery point")
+    try confirmation.confirm("This removes '\(name)' and its \(points) for good", of: name)
     let left = try ServiceAccess.with(try vault.opened()) {
       try $0.client.removeMachine(named: name)
     }
@@ -34,18 +33,5 @@ struct MachineRemoveCommand: ParsableCommand {
   /// its service from removing it.
   private func look() throws(OperationError) -> MachineSummary {
     try MachineSummary.removable(name, in: try vault.opened())
-  }
-
-  private func confirm(_ machine: MachineSummary) throws(OperationError) {
-    let points = Words.count(machine.points.count, "recovery point")
-    guard Console.canAsk else {
-      throw OperationError(
-        .refused, "Machine '\(name)' has \(points); removing it needs --yes, or a terminal to ask.")
-    }
-    let answer = Console.ask(
-      "This removes '\(name)' and its \(points) for good. Type the machine's name to go on:")
-    guard answer == name else {
-      throw OperationError(.refused, "The name was not typed; nothing was removed.")
-    }
   }
 }

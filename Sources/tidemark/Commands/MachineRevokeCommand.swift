@@ -16,17 +16,11 @@ struct MachineRevokeCommand: ParsableCommand {
   @Argument(help: "The machine's name.")
   var name: String
 
-  @Flag(help: "Do not ask.")
-  var yes = false
-
+  @OptionGroup var confirmation: ConfirmationOption
   @OptionGroup var vault: VaultOption
 
   func run() throws {
-    guard yes else {
-      throw OperationError(
-        .refused,
-        "The agent of '\(name)' will have to enrol again. If that is meant, add --yes.")
-    }
+    try confirmation.confirm("The agent of '\(name)' will have to enrol again", of: name)
     try ServiceAccess.with(try vault.opened()) { try $0.client.revokeAgent(named: name) }
     Console.note("The certificates of '\(name)' are revoked.")
   }

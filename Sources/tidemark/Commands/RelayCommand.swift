@@ -46,18 +46,7 @@ struct RelayEnrolCommand: ParsableCommand {
       ],
       ends: [.locked, .refused, .unwritable]))
 
-  @Option(
-    help: ArgumentHelp(
-      "The service, with the port of its API if that is not \(ListenAddress.usualPort).",
-      valueName: "host[:port]"))
-  var service: String
-
-  @Option(help: ArgumentHelp("The registration key; others can see it in 'ps'.", valueName: "key"))
-  var key: String?
-
-  @Option(
-    help: ArgumentHelp("A file that holds the key.", valueName: "file"), completion: .file())
-  var keyFile: String?
+  @OptionGroup var enrolment: EnrolmentOptions
 
   @Option(help: "The relay's name at the service. Default: its host name.")
   var name: String?
@@ -65,20 +54,8 @@ struct RelayEnrolCommand: ParsableCommand {
   @OptionGroup var relay: RelayOption
   @OptionGroup var output: OutputOption
 
-  func validate() throws {
-    guard (key == nil) != (keyFile == nil) else {
-      throw ValidationError("Name one of --key and --key-file.")
-    }
-    guard ServiceName(service) != nil else {
-      throw ValidationError("--service takes HOST or HOST:PORT.")
-    }
-  }
-
   func run() throws {
-    guard let service = ServiceName(service) else { return }
-    let call = EnrolmentCall(
-      host: service.host, port: service.port ?? ListenAddress.usualPort,
-      key: try RegistrationKey(text: try keyText()))
+    let call = try enrolment.call()
     let directory = try relay.directory()
     try directory.make()
     let lock = try directory.lock()
@@ -115,14 +92,5 @@ struct RelayEnrolCommand: ParsableCommand {
     return RelayConfiguration(
       host: call.host, controlPort: call.port, replicationPort: answer.replicationPort,
       vault: vault, vaultName: answer.vaultName, relay: id, name: answer.name)
-  }
-
-  private func keyText() throws(OperationError) -> String {
-    if let key { return key }
-    guard let keyFile else { return "" }
-    do throws(IOError) {
-      return String(
-        decoding: try FileSystem.system.readFile(keyFile, limit: 4096), as: UTF8.self)
-    } catch { throw OperationError(.refused, "The registration key can't be read. \(error)") }
   }
 }
