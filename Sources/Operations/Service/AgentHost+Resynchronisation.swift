@@ -34,7 +34,7 @@ extension AgentHost {
         examined: report.examined, changed: report.changed, digests: report.digests)
       return JobProgress(
         step: "comparing", done: report.examined, total: report.total,
-        changed: before.changed + now.changed, digests: before.digests + now.digests)
+        changed: before.changed &+ now.changed, digests: before.digests &+ now.digests)
     }
   }
 
@@ -44,9 +44,10 @@ extension AgentHost {
     var changed: UInt64 = 0
     var digests: UInt64 = 0
 
+    /// An agent that tells nonsense is counted wrongly, and no more than that.
     mutating func add(_ other: Self) {
-      changed += other.changed
-      digests += other.digests
+      changed &+= other.changed
+      digests &+= other.digests
     }
   }
 

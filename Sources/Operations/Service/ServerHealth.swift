@@ -48,11 +48,12 @@ public enum ServerHealth {
     return Alarm(verdict: .critical, message: "it was not heard of for \(silent / 60) minutes")
   }
 
-  /// The share of the cache that is free, in percent.
+  /// The share of the cache that is free, in percent; a relay that tells nonsense has no more than all.
   public static func cacheFree(_ load: ServerLoad) -> Int {
-    load.cacheSize == 0 ? 0 : Int(Double(load.cacheFree) / Double(load.cacheSize) * 100)
+    load.cacheSize == 0
+      ? 0 : Int(min(1, Double(load.cacheFree) / Double(load.cacheSize)) * 100)
   }
 
   /// Thousandths as percent; a part counts as a whole, so that 95.1 is above 95.
-  private static func percent(_ thousandths: UInt32) -> Int { Int(thousandths + 9) / 10 }
+  private static func percent(_ thousandths: UInt32) -> Int { (Int(thousandths) + 9) / 10 }
 }
