@@ -30,6 +30,14 @@ extension Catalog {
     try write { try Stored(value).upsert($0) }
   }
 
+  /// Replaces the row that has the value's key; false, and nothing, if there is none.
+  func replace<Value: Kept>(_ value: Value) throws(CatalogError) -> Bool {
+    try write { database in
+      do { try Stored(value).update(database) } catch RecordError.recordNotFound { return false }
+      return true
+    }
+  }
+
   /// The rows in an order, as far as a condition holds for them.
   func all<Value: Kept>(
     _ kind: Value.Type, where condition: String = "TRUE", by order: String, limit: Int = 100_000,

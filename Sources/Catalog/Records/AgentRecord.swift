@@ -89,6 +89,9 @@ extension Catalog {
   /// Keeps what is known of an agent, in the place of what was.
   public func set(_ agent: AgentRecord) throws(CatalogError) { try put(agent) }
 
+  /// Keeps what is known of an agent that is known already; false, and nothing, if it is not.
+  public func change(_ agent: AgentRecord) throws(CatalogError) -> Bool { try replace(agent) }
+
   /// All agents, by name.
   public func agents() throws(CatalogError) -> [AgentRecord] {
     try all(AgentRecord.self, by: "name, machine")

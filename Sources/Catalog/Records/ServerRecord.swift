@@ -37,6 +37,9 @@ extension Catalog {
   /// Keeps what is known of a server, in the place of what was.
   public func set(_ server: ServerRecord) throws(CatalogError) { try put(server) }
 
+  /// Keeps what is known of a server that is known already; false, and nothing, if it is not.
+  public func change(_ server: ServerRecord) throws(CatalogError) -> Bool { try replace(server) }
+
   /// All servers, by name.
   public func servers() throws(CatalogError) -> [ServerRecord] {
     try all(ServerRecord.self, by: "name")

@@ -39,7 +39,8 @@ extension AgentHost {
   func order(_ machine: Identifier, isNow: Bool = false) -> Bool {
     orders.withLock { _ in
       let found = state.withLock { state -> (Connection, [DiskNumber], isNew: Bool)? in
-        guard let connection = state.sessions[machine] else { return nil }
+        guard let connection = state.sessions[machine], !state.draining.contains(machine)
+        else { return nil }
         let newcomer = state.newcomers[machine]
         // Nothing comes before the welcome, which may be on its way with what held a moment ago.
         if let newcomer { state.newcomers[machine] = (true, newcomer.isNow || isNow) }

@@ -27,7 +27,7 @@ extension AgentHost {
   func revoke(_ serials: [String]) {
     let relayed = state.withLock { state in
       state.revoked.formUnion(serials)
-      let machines = state.serials.filter { serials.contains($0.value) }.map(\.key)
+      let machines = state.certificates.filter { serials.contains($0.value.serial) }.keys
       return machines.compactMap { state.sessions[$0] }
     }
     state.withLock { $0.listener }?.cut { serials.contains($0.serial) }
@@ -36,9 +36,9 @@ extension AgentHost {
     relays.tell(relayOrders(isStatusWanted: false))
   }
 
-  /// The connection of a machine's session.
+  /// The connection of a machine's session; nil if there is none, or only what a relay has left of one.
   func connection(of machine: Identifier) -> Connection? {
-    state.withLock { $0.sessions[machine] }
+    state.withLock { $0.draining.contains(machine) ? nil : $0.sessions[machine] }
   }
 
   /// How busy the service's own host is; its cache is the vault.
@@ -140,7 +140,7 @@ extension AgentHost {
       throw Rejection(.unknown, "The machine has had another session since.")
     }
     return try claim(id) { machine throws(OperationError) in
-      try self.open(machine, connection, session: session)
+      try self.open(machine, peer, connection, session: session, isDrain: true)
     }
   }
 

@@ -256,7 +256,7 @@ extension AgentHost {
         "Resynchronisation of '\(ended.name)' was cancelled, and is still required. 'tidemark machine "
           + "resynchronise \(ended.name)' begins it anew.")
     }
-    try keepingOut(machine) { () throws(OperationError) in try abandon(machine) }
+    try keepingOut(machine, isWriting: true) { () throws(OperationError) in try abandon(machine) }
   }
 
   /// Forgets a machine that is no longer protected.

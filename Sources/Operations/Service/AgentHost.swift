@@ -10,8 +10,8 @@ public import Vault
 
 /// What agents meet: lets them in, keeps one session a machine, and remembers what they tell.
 public final class AgentHost: ReplicationHost {
-  private let vault: Vault
-  private let writable: WritableVault
+  let vault: Vault
+  let writable: WritableVault
   let catalog: Catalog
   private let authority: VaultAuthority
   let refusals: RefusalLog
@@ -32,8 +32,10 @@ public final class AgentHost: ReplicationHost {
   let clock: @Sendable () -> Timestamp
 
   struct State: Sendable {
-    /// The connection of each machine's session.
+    /// The connection of each machine's session, or of what a relay has left of one.
     var sessions: [Identifier: Connection] = [:]
+    /// Machines of which a relay brings what it has left: no agent is there to be told anything.
+    var draining: Set<Identifier> = []
     /// The disks of each machine in session.
     var disks: [Identifier: [DiskNumber]] = [:]
     /// Machines whose agents were let in and have said nothing since: for these, whether there are
@@ -41,8 +43,8 @@ public final class AgentHost: ReplicationHost {
     var newcomers: [Identifier: (isOrdered: Bool, isNow: Bool)] = [:]
     var contacts: [Identifier: Timestamp] = [:]
     var revoked: Set<String> = []
-    /// The certificate that each machine's agent showed last, itself or through a relay.
-    var serials: [Identifier: String] = [:]
+    /// The certificate that each machine's session was begun with, by the agent itself or through a relay.
+    var certificates: [Identifier: PeerIdentity] = [:]
     var credentials: Credentials?
     var load = HostLoadWindow()
     /// Machines whose agents are kept out for a moment.
@@ -52,12 +54,6 @@ public final class AgentHost: ReplicationHost {
     var waiting = 0
   }
 
-  /// How long whoever changes a machine's protection waits for its session to end.
-  private static let patience = Duration.seconds(20)
-  /// How long a session waits for an older one of its machine to end.
-  private static let handOver = Duration.seconds(3)
-  /// Sessions that wait so at a time: an eighth of the listener's threads.
-  private static let mostWaiting = 4
   /// Seconds between two notes in the catalog that an agent is alive.
   private static let contactInterval: Int64 = 10
 
@@ -129,59 +125,20 @@ public final class AgentHost: ReplicationHost {
   /// Cuts the connections whose certificates' time is over, which can only be judged when they begin.
   func cutExpired(at now: Timestamp) {
     state.withLock { $0.listener }?.cut(because: "expired") { $0.notAfter < now }
-  }
-
-  /// Runs `body` with the machine's session ended, its log free, and its agent kept out.
-  ///
-  /// - Throws: `.locked` if the log does not become free in time.
-  func keepingOut<Result>(
-    _ machine: Identifier, _ body: () throws(OperationError) -> Result
-  ) throws(OperationError) -> Result {
-    state.withLock { _ = $0.barred.insert(machine) }
-    defer { state.withLock { _ = $0.barred.remove(machine) } }
-    state.withLock { $0.sessions[machine] }?.close()
-    guard waitUntilFree(machine) else {
-      throw OperationError(
-        .locked, "The machine's log is still being written to. Try again in a moment.")
+    // An agent behind a relay has no connection of its own here.
+    let relayed = state.withLock { state in
+      state.certificates.filter { $0.value.notAfter < now }.compactMap { state.sessions[$0.key] }
     }
-    writable.end(machine)
-    return try body()
+    for connection in relayed { connection.close() }
   }
 
   /// Whether a machine's agent is connected.
   public func isConnected(_ machine: Identifier) -> Bool {
-    state.withLock { $0.sessions[machine] != nil }
+    state.withLock { $0.sessions[machine] != nil && !$0.draining.contains(machine) }
   }
 
   /// Whoever is connected now, in session or not.
   public var peers: [PeerIdentity] { state.withLock { $0.listener }?.peers ?? [] }
-
-  /// Becomes the machine's only writer for a session, once an older one has ended. That takes a thread of
-  /// the listener's, which the older one needs too, so few wait, and not for long: agents come again.
-  private func takeOver(_ machine: Identifier) -> Bool {
-    let mayWait = state.withLock { state in
-      guard state.waiting < Self.mostWaiting else { return false }
-      state.waiting += 1
-      return true
-    }
-    guard mayWait else { return writable.begin(machine) }
-    defer { state.withLock { $0.waiting -= 1 } }
-    return waitUntilFree(machine, atMost: Self.handOver)
-  }
-
-  private func waitUntilFree(
-    _ machine: Identifier, atMost patience: Duration = patience
-  ) -> Bool {
-    let clock = ContinuousClock()
-    let deadline = clock.now + patience
-    while !writable.begin(machine) {
-      guard clock.now < deadline else { return false }
-      _ = DispatchSemaphore(value: 0).wait(timeout: .now() + .milliseconds(20))
-    }
-    return true
-  }
-
-  // MARK: - Sessions
 
   /// Issues a new certificate in the place of a good one.
   public func renew(
@@ -201,39 +158,12 @@ public final class AgentHost: ReplicationHost {
     guard case .agent(let id) = peer.role else {
       throw Rejection(.unknown, "Only an agent can speak for a machine.")
     }
-    _ = try remember(hello, of: id)
+    try Self.checkClock(hello.clock)
+    // An old hello that a relay says again shall not pass for a sign of life.
     try checkPlace(of: id, on: connection)
-    state.withLock { $0.serials[id] = peer.serial }
+    try remember(hello, of: id)
     return try claim(id) { machine throws(OperationError) in
-      try open(machine, connection, session: try beginSession(of: machine, on: connection))
-    }
-  }
-
-  /// Becomes the only writer of a machine's log, whose older session is ended, and opens it.
-  func claim(
-    _ id: Identifier, _ open: (Machine) throws(OperationError) -> OpenLog
-  ) throws(Rejection) -> OpenLog {
-    let machines = try Self.rejecting { () throws(OperationError) in
-      try inVault { () throws(VaultError) in try vault.machines() }
-    }
-    guard let machine = machines.first(where: { $0.id == id }) else {
-      throw Rejection(
-        .unprotected, "Protection of the machine is not enabled. The agent waits for it.")
-    }
-    let isBarred = state.withLock { $0.barred.contains(id) }
-    guard !isBarred else {
-      throw Rejection(.busy, "The protection of the machine is being changed.")
-    }
-    try checkRoom { Vault.reserve(of: $0) }
-    state.withLock { $0.sessions[id] }?.close()
-    guard takeOver(id) else {
-      throw Rejection(.busy, "The machine's log is being written to by another session.")
-    }
-    do throws(Rejection) {
-      return try Self.rejecting { () throws(OperationError) in try open(machine) }
-    } catch {
-      writable.end(id)
-      throw error
+      try open(machine, peer, connection, session: try beginSession(of: machine, on: connection))
     }
   }
 
@@ -244,19 +174,26 @@ public final class AgentHost: ReplicationHost {
     do { return try body() } catch { throw Rejection(.unavailable, error.message) }
   }
 
+  private static func checkClock(_ clock: Timestamp) throws(Rejection) {
+    let apart = abs(clock.seconds - Timestamp.now().seconds)
+    guard apart <= Enrolment.clockLimit else {
+      throw Rejection(
+        .clock,
+        "The machine's clock is \(apart) seconds away from the service's; "
+          + "\(Enrolment.clockLimit) are allowed. Set both by a time server.")
+    }
+  }
+
   /// Notes what an agent says of itself.
-  private func remember(_ hello: Hello, of machine: Identifier) throws(Rejection) -> AgentRecord {
-    let now = Timestamp.now()
+  private func remember(_ hello: Hello, of machine: Identifier) throws(Rejection) {
     let known = try Self.rejecting { () throws(OperationError) in
       try inCatalog { () throws(CatalogError) in try catalog.agent(of: machine) }
     }
-    guard var agent = known else {
-      throw Rejection(.unknown, "The machine is not known here any more; it has to enrol anew.")
-    }
+    guard var agent = known else { throw Self.unknown }
     agent.hostName = hello.hostName
     agent.version = hello.release
     agent.addresses = hello.addresses
-    agent.lastContact = now
+    agent.lastContact = .now()
     agent.disks = hello.disks.map {
       AgentRecord.Disk(
         number: Int($0.configuration.number), path: $0.configuration.path,
@@ -269,34 +206,44 @@ public final class AgentHost: ReplicationHost {
     }
     activity.change(machine) { $0.hellos += 1 }
     let described = agent
-    try Self.rejecting { () throws(OperationError) in
-      try inCatalog { () throws(CatalogError) in try catalog.set(described) }
+    let isKnown = try Self.rejecting { () throws(OperationError) in
+      try inCatalog { () throws(CatalogError) in try catalog.change(described) }
     }
-    let apart = abs(hello.clock.seconds - now.seconds)
-    guard apart <= Enrolment.clockLimit else {
-      throw Rejection(
-        .clock,
-        "The machine's clock is \(apart) seconds away from the service's; "
-          + "\(Enrolment.clockLimit) are allowed. Set both by a time server.")
-    }
-    return agent
+    guard isKnown else { throw Self.unknown }
   }
 
+  private static var unknown: Rejection {
+    Rejection(.unknown, "The machine is not known here any more; it has to enrol anew.")
+  }
+
+  /// Opens the log of a machine for a session that was begun with the certificate of `peer`, or, if
+  /// `isDrain`, for what a relay has left of one.
   func open(
-    _ machine: Machine, _ connection: Connection, session: Identifier
+    _ machine: Machine, _ peer: PeerIdentity, _ connection: Connection, session: Identifier,
+    isDrain: Bool = false
   ) throws(OperationError) -> OpenLog {
     let log = try inVault { () throws(VaultError) in
       try MachineWriter(machine: machine, in: vault, lock: writable.lock)
     }
     let disks = log.configuration.disks.map(\.number)
-    state.withLock { state in
-      state.sessions[machine.id] = connection
+    let assignment = try assignment(of: machine.id, disks)
+    // In one step: a revocation finds the session, or is found here.
+    let isRevoked = state.withLock { state in
+      guard !state.revoked.contains(peer.serial) else { return true }
+      (state.sessions[machine.id], state.certificates[machine.id]) = (connection, peer)
       state.disks[machine.id] = disks
-      state.newcomers[machine.id] = (false, false)
+      if isDrain {
+        state.draining.insert(machine.id)
+      } else {
+        state.newcomers[machine.id] = (false, false)
+      }
+      return false
+    }
+    guard !isRevoked else {
+      throw OperationError(.refused, "The certificate of \(peer) was revoked.")
     }
     return OpenLog(
-      log: log, vault: vault.description.id, epoch: 0,
-      assignment: try assignment(of: machine.id, disks), session: session)
+      log: log, vault: vault.description.id, epoch: 0, assignment: assignment, session: session)
   }
 
   /// Notes the contact, every few seconds.
@@ -326,6 +273,7 @@ public final class AgentHost: ReplicationHost {
   }
 
   private func contacted(_ machine: Identifier) {
+    guard !state.withLock({ $0.draining.contains(machine) }) else { return }
     welcomed(machine)
     let now = Timestamp.now()
     activity.heard(of: machine, at: now)
@@ -357,7 +305,7 @@ public final class AgentHost: ReplicationHost {
   /// Refuses groups while the room is left only that mending a full vault takes.
   public func checkRoom() throws(Rejection) { try checkRoom { Vault.reserve(of: $0) / 2 } }
 
-  private func checkRoom(_ reserve: (UInt64) -> UInt64) throws(Rejection) {
+  func checkRoom(_ reserve: (UInt64) -> UInt64) throws(Rejection) {
     let space = try Self.rejecting { () throws(OperationError) in
       try inVault { () throws(VaultError) in try vault.space() }
     }
@@ -371,20 +319,11 @@ public final class AgentHost: ReplicationHost {
   /// Lets go of the machine.
   public func ended(_ machine: Identifier, reason: String?) {
     state.withLock { state in
-      state.sessions[machine] = nil
+      (state.sessions[machine], state.certificates[machine]) = (nil, nil)
       state.newcomers[machine] = nil
+      state.draining.remove(machine)
     }
     paused(machine)
     writable.end(machine)
-  }
-
-  /// Gives up what a machine's log holds since its newest recovery point; its agent is kept out.
-  func abandon(_ machine: Identifier) throws(OperationError) {
-    try inVault { () throws(VaultError) in
-      guard let found = try vault.machines().first(where: { $0.id == machine }) else { return }
-      let log = try MachineWriter(machine: found, in: vault, lock: writable.lock)
-      try log.abandonUnmarked()
-      try log.close()
-    }
   }
 }

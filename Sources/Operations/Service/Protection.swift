@@ -83,7 +83,8 @@ extension VaultService {
   /// - Throws: `.unknown`, or `.refused` while a mount or another reader has it open.
   public func disable(_ name: String) throws(OperationError) -> [String] {
     let agent = try agent(named: name)
-    let left = try agentHost.keepingOut(agent.machine) { () throws(OperationError) in
+    let left = try agentHost.keepingOut(agent.machine, isWriting: false) {
+      () throws(OperationError) in
       try RemoveMachine(name: name).run(in: writable)
     }
     try inCatalog { () throws(CatalogError) in

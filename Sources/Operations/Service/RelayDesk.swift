@@ -44,9 +44,7 @@ final class RelayDesk: Sendable {
     do throws(CatalogError) { known = try catalog.server(relay) } catch {
       throw Rejection(.unavailable, error.message)
     }
-    guard let known else {
-      throw Rejection(.unknown, "The relay is not known here any more; it has to enrol anew.")
-    }
+    guard let known else { throw Self.unknown }
     var record = known
     record.version = status.release
     (record.addresses, record.port) = (status.addresses, Int(status.port))
@@ -54,15 +52,22 @@ final class RelayDesk: Sendable {
     if (known.lastContact?.seconds ?? 0) + 60 <= now.seconds { record.lastContact = now }
     let changed = record
     if changed != known {
-      do throws(CatalogError) { try catalog.set(changed) } catch {
+      let isKnown: Bool
+      do throws(CatalogError) { isKnown = try catalog.change(changed) } catch {
         throw Rejection(.unavailable, error.message)
       }
+      // It was removed meanwhile.
+      guard isKnown else { throw Self.unknown }
     }
     judge(changed, status, now)
     state.withLock { state in
       state.connections[relay] = connection
       state.heard[relay] = Heard(status: status, time: now)
     }
+  }
+
+  private static var unknown: Rejection {
+    Rejection(.unknown, "The relay is not known here any more; it has to enrol anew.")
   }
 
   /// Tells when a relay's load becomes an alarm, and when it no longer is.

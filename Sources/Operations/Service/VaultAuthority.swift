@@ -136,10 +136,15 @@ final class VaultAuthority: Sendable {
       throw OperationError(
         .refused, "\(holder.role) has \(live.count) good certificates; no more are issued.")
     }
-    guard case .agent(let machine) = holder.role else { return }
-    let agent = try inCatalog { () throws(CatalogError) in try catalog.agent(of: machine) }
-    guard agent != nil else {
-      throw OperationError(.refused, "The machine is not known here; it has to enrol anew.")
+    let isKnown = try inCatalog { () throws(CatalogError) in
+      switch holder.role {
+      case .agent(let machine): try catalog.agent(of: machine) != nil
+      case .relay(let relay): try catalog.server(relay) != nil
+      case .service: false
+      }
+    }
+    guard isKnown else {
+      throw OperationError(.refused, "\(holder.role) is not known here; it has to enrol anew.")
     }
   }
 }

@@ -134,10 +134,13 @@ extension VaultService {
         "\(machines.count) machines send to '\(name)', such as '\(machines[0])'. Move them with "
           + "'tidemark machine set NAME --process-server service' first.")
     }
-    let serials = try inCatalog { () throws(CatalogError) in
-      let serials = try catalog.revokeCertificates(of: record.id.description, at: .now())
-      _ = try catalog.removeServer(record.id)
-      return serials
+    // A renewal that is under way comes before, and its certificate is revoked too, or finds no relay.
+    let serials = try certificates.exclusively { () throws(OperationError) in
+      try inCatalog { () throws(CatalogError) in
+        let serials = try catalog.revokeCertificates(of: record.id.description, at: .now())
+        _ = try catalog.removeServer(record.id)
+        return serials
+      }
     }
     agentHost.relays.forget(record.id)
     agentHost.revoke(serials)

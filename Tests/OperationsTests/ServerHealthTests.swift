@@ -1,0 +1,20 @@
+import Replication
+import Testing
+
+@testable import Operations
+
+/// Goal: a relay's word is judged and never believed further than it goes. Method: numbers at and past the
+/// limits.
+struct ServerHealthTests {
+  @Test(
+    "whatever a relay tells of its load, judging it traps on nothing", arguments: [UInt32.max, 0])
+  func nonsense(_ value: UInt32) {
+    for (free, size) in [(UInt64.max, 1), (0, 0), (1, UInt64.max), (UInt64.max, UInt64.max)] {
+      let load = ServerLoad(
+        processor: value, memory: value, cacheFree: free, cacheSize: size, pendingBytes: .max,
+        pendingSeconds: value, machines: value)
+      #expect((0...100).contains(ServerHealth.cacheFree(load)))
+      #expect(ServerHealth.alarms(of: load).count <= 4)
+    }
+  }
+}
