@@ -38,6 +38,8 @@ public final class AgentHandler: ConnectionHandler {
   private struct State: Sendable {
     var session: VaultSession
     var open: Open?
+    /// The agent was refused: what it sent before it heard of that means nothing.
+    var isRefused = false
   }
 
   /// Handles the session of `peer`, an agent; `release` is the service's.
@@ -57,6 +59,7 @@ public final class AgentHandler: ConnectionHandler {
 
   /// Does what a frame asks for.
   public func received(_ frame: Frame, on connection: Connection) {
+    guard !state.withLock({ $0.isRefused }) else { return }
     refusing(on: connection) { () throws(Rejection) in
       let step: VaultSession.Step
       do throws(ProtocolError) {
@@ -97,7 +100,10 @@ public final class AgentHandler: ConnectionHandler {
   private func refusing(on connection: Connection, _ body: () throws(Rejection) -> Void) {
     do throws(Rejection) { try body() } catch {
       host.refused(peer, error.refusal)
-      let frame = state.withLock { $0.session.refuse(error.refusal) }
+      let frame = state.withLock { state in
+        state.isRefused = true
+        return state.session.refuse(error.refusal)
+      }
       // The log is free at once, however long a peer takes that does not read.
       end(error.refusal.text)
       try? connection.send(frame, within: replyTime)

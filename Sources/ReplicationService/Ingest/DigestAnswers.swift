@@ -58,7 +58,9 @@ struct DigestAnswers {
   ) throws(VaultError) -> UInt64 {
     guard start < disk.size else { return .max }
     do { return try disk.nextData(from: start) ?? .max } catch let error as VaultError {
-      throw error
+      guard error.code == .damaged else { throw error }
+      // The block is read, and found to be damaged.
+      return start
     } catch { throw VaultError(.io, "The replica can't be read: \(error)") }
   }
 

@@ -85,10 +85,15 @@ final class GroupQueue: Sendable {
   }
 
   private static func number(_ name: String) -> Int? {
-    name.hasSuffix(".groups") ? Int(name.dropLast(7)) : nil
+    guard name.hasSuffix(".groups"), let number = Int32(name.dropLast(7)), number >= 0,
+      Self.name(Int(number)) == name
+    else { return nil }
+    return Int(number)
   }
 
-  private func path(_ number: Int) -> String { "\(directory)/\(number).groups" }
+  private static func name(_ number: Int) -> String { "\(number).groups" }
+
+  private func path(_ number: Int) -> String { "\(directory)/\(Self.name(number))" }
 
   // MARK: - What is there
 
@@ -150,9 +155,11 @@ final class GroupQueue: Sendable {
 
   // MARK: - One user at a time
 
-  /// Becomes the one that brings the groups to the service; false if that does not come about in time.
-  func lease(within duration: Duration) -> Bool {
+  /// Becomes the one that brings the groups to the service; false if that does not come about in time, or
+  /// if `isOver`.
+  func lease(within duration: Duration, isOver: () -> Bool = { false }) -> Bool {
     state.wait(until: .now + duration) { state -> Bool? in
+      if isOver() { return false }
       guard !state.isLeased else { return nil }
       state.isLeased = true
       return true

@@ -81,12 +81,14 @@ public final class Relay: Sendable {
   ) throws(CacheError) -> [Identifier: GroupQueue] {
     var queues: [Identifier: GroupQueue] = [:]
     do throws(IOError) {
-      if !system.exists(directory) { try system.makeDirectory(directory, permissions: 0o700) }
+      if !system.exists(directory) {
+        try system.makeDirectory(directory, permissions: 0o700)
+        try system.syncDirectory(FileSystem.parent(of: directory))
+      }
       for name in try system.list(directory) {
         guard let machine = Identifier(name) else { continue }
-        do throws(CacheError) {
-          queues[machine] = try GroupQueue(machine, in: "\(directory)/\(name)", budget, on: system)
-        } catch { throw IOError("read the cache in", "\(directory)/\(name)", code: 5) }
+        // What can't be read keeps the one machine out, when its agent comes, and no other.
+        queues[machine] = try? GroupQueue(machine, in: "\(directory)/\(name)", budget, on: system)
       }
     } catch { throw CacheError(error) }
     return queues
@@ -116,6 +118,7 @@ public final class Relay: Sendable {
       guard nextHeartbeat <= .now else { continue }
       nextHeartbeat = .now + settings.heartbeat
       for session in state.withLock({ Array($0.sessions.values) }) { session.keepAlive() }
+      listening.withLock { $0 }?.cut(because: "expired") { $0.notAfter < .now() }
     }
     let listener = listening.withLock { listener in
       defer { listener = nil }
@@ -202,6 +205,19 @@ extension Relay {
       return complain("What the cache holds can't be brought to the service: \(error.message)")
     }
     state.withLock { $0.sessions[queue.machine] }?.drained()
+  }
+
+  /// Hands on what an agent asks for in the place of its certificate, and what the service answers. Blocks
+  /// for a short while.
+  func renew(_ frame: Frame) throws(TransportError) -> Frame {
+    let upstream = try client.connect(
+      to: settings.host, port: settings.port, within: settings.attempt)
+    defer { upstream.close() }
+    try upstream.send(frame, within: .seconds(10))
+    while true {
+      let answer = try upstream.receive(within: .seconds(10))
+      if answer.type != MessageType.heartbeat.rawValue { return answer }
+    }
   }
 
   func complain(_ message: String) {

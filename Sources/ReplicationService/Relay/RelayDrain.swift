@@ -49,6 +49,8 @@ struct RelayDrain {
       {
         let payload: [UInt8]
         do throws(CacheError) { payload = try queue.read(group) } catch {
+          // What can't be read for another reason than damage can be read later.
+          guard error.code == .damaged else { throw TransportError(.cache, error.message) }
           return discard(because: error.message)
         }
         try connection.send(
@@ -76,9 +78,9 @@ struct RelayDrain {
       if let stored = try? Stored(frame) { return stored.through }
       if let refusal = try? Refusal(frame) {
         switch refusal.code {
-        case .full, .unavailable, .busy, .stopping:
+        case .full, .unavailable, .busy, .stopping, .moved:
           throw TransportError(.closed, refusal.text)
-        case .protocolBroken, .epoch, .clock, .unknown, .unprotected, .moved:
+        case .protocolBroken, .epoch, .clock, .unknown, .unprotected:
           discard(because: refusal.text)
           return nil
         }

@@ -1,3 +1,4 @@
+internal import Bytes
 internal import Identity
 internal import Replication
 internal import Synchronization
@@ -17,9 +18,24 @@ final class RelayHandler: ConnectionHandler {
 
   func received(_ frame: Frame, on connection: Connection) {
     if let session = session.withLock({ $0 }) { return session.received(frame) }
-    guard case .agent(let machine) = peer.role, frame.type == MessageType.hello.rawValue else {
-      return connection.close()
+    guard case .agent(let machine) = peer.role else { return connection.close() }
+    switch MessageType(rawValue: frame.type) {
+    case .hello: begin(frame, of: machine, on: connection)
+    case .renewal: renew(frame, on: connection)
+    default: connection.close()
     }
+  }
+
+  private func renew(_ frame: Frame, on connection: Connection) {
+    let answer: Frame
+    do throws(TransportError) { answer = try relay.renew(frame) } catch {
+      answer = Refusal(.unavailable, "The relay can't reach the service: \(error.message)").frame()
+    }
+    try? connection.send(answer, within: .seconds(5))
+    connection.close()
+  }
+
+  private func begin(_ frame: Frame, of machine: Identifier, on connection: Connection) {
     do throws(CacheError) {
       let queue = try relay.queue(of: machine)
       let made = RelaySession(peer, queue, connection, relay)

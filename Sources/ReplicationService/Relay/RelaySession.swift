@@ -1,5 +1,4 @@
 internal import Bytes
-internal import Dispatch
 internal import FileIO
 internal import Identity
 internal import Replication
@@ -13,8 +12,8 @@ internal import Vault
 /// of which the service knows.
 final class RelaySession: Sendable {
   private enum Phase: Sendable {
-    /// The service has not welcomed the agent yet.
-    case greeting
+    /// The service has not welcomed the agent yet, which it was asked for at that moment.
+    case greeting(ContinuousClock.Instant?)
     /// Both ends are there.
     case open
     /// The service was lost at that moment.
@@ -23,7 +22,7 @@ final class RelaySession: Sendable {
   }
 
   private struct State: Sendable {
-    var phase = Phase.greeting
+    var phase = Phase.greeting(nil)
     var upstream: ClientConnection?
     /// The newest number handed to the service.
     var sent = SequenceNumber.zero
@@ -50,6 +49,8 @@ final class RelaySession: Sendable {
 
   /// How long the other end may take for what it should do at once.
   private static let patience = Duration.seconds(60)
+  /// How long the service may take to welcome an agent: it may wait there for an older session to end.
+  private static let greetingTime = Duration.seconds(120)
 
   init(_ peer: PeerIdentity, _ queue: GroupQueue, _ agent: Connection, _ relay: Relay) {
     (machine, certificate) = (queue.machine, peer.certificateDER)
@@ -59,6 +60,13 @@ final class RelaySession: Sendable {
   private var isOver: Bool {
     state.withLock { state in
       if case .over = state.phase { return true }
+      return false
+    }
+  }
+
+  private var isGreeting: Bool {
+    state.withLock { state in
+      if case .greeting = state.phase { return true }
       return false
     }
   }
@@ -73,7 +81,7 @@ final class RelaySession: Sendable {
   /// Brings what is left of older sessions to the service, and then the agent's hello.
   func begin(_ hello: Frame) {
     relay.replace(with: self)?.end(.busy, "Another session of this machine has begun.")
-    guard queue.lease(within: Self.patience) else {
+    guard queue.lease(within: Self.patience, isOver: { [self] in isOver }) else {
       return end(.busy, "The relay is still busy with an older session. It is tried again.")
     }
     do throws(TransportError) {
@@ -81,19 +89,31 @@ final class RelaySession: Sendable {
       let upstream = try relay.client.connect(
         to: relay.settings.host, port: relay.settings.port, within: relay.settings.attempt,
         cancellation: cancellation)
-      state.change { ($0.upstream, $0.workers) = (upstream, 1) }
-      if isOver { upstream.close() }
+      try start(upstream)
       let opening = RelayHello(.session, certificate: certificate, session: .random())
-      DispatchQueue(label: "relay.downstream").async { [self] in
-        carryDown(from: upstream)
-        workerEnded()
-      }
       try upstream.send(opening.frame(), within: Self.patience)
       try upstream.send(hello, within: Self.patience)
     } catch {
       if state.withLock({ $0.upstream }) == nil { queue.endLease() }
       end(.unavailable, "The relay can't reach the service: \(error.message)")
     }
+  }
+
+  /// Begins to carry what the service says; the connection's last user gives the queue back from now on.
+  private func start(_ upstream: ClientConnection) throws(TransportError) {
+    state.change { state in
+      (state.upstream, state.workers) = (upstream, 1)
+      if case .greeting = state.phase { state.phase = .greeting(.now) }
+    }
+    if isOver { upstream.close() }
+    let hasStarted = OwnThread.start { [self] in
+      carryDown(from: upstream)
+      workerEnded()
+    }
+    guard !hasStarted else { return }
+    upstream.close()
+    workerEnded()
+    throw TransportError(.unreachable, "The relay has no thread left for another session.")
   }
 
   private func workerEnded() {
@@ -161,7 +181,10 @@ final class RelaySession: Sendable {
       try? agent.send(Heartbeat(clock: .now()).frame(), within: .milliseconds(100))
     }
     switch state.withLock({ $0.phase }) {
-    case .greeting, .over: break
+    case .over: break
+    case .greeting(let since):
+      guard let since, since + Self.greetingTime < .now else { return }
+      end(.unavailable, "The service has not welcomed the agent in time.")
     case .open:
       guard let upstream = state.withLock({ $0.upstream }), upstream.isWritable else { return }
       try? upstream.send(Heartbeat(clock: .now()).frame(), within: .milliseconds(100))
@@ -211,6 +234,9 @@ extension RelaySession {
   /// The service has welcomed the agent: groups may come.
   private func open(_ welcome: Welcome?, _ upstream: ClientConnection) {
     guard let welcome else { return end(.unavailable, "The service's welcome can't be read.") }
+    guard isGreeting else {
+      return end(.unavailable, "The service has welcomed the agent twice.")
+    }
     let session = CachedSession(
       vault: welcome.vault, machine: machine, session: welcome.session, certificate: certificate)
     do throws(CacheError) { try queue.begin(session) } catch {
@@ -225,10 +251,13 @@ extension RelaySession {
       return true
     }
     guard isOpened else { return }
-    DispatchQueue(label: "relay.upstream").async { [self] in
+    let hasStarted = OwnThread.start { [self] in
       carryUp(to: upstream)
       workerEnded()
     }
+    guard !hasStarted else { return }
+    end(.unavailable, "The relay has no thread left for another session.")
+    workerEnded()
   }
 
   private func forget(_ number: SequenceNumber) {
@@ -254,9 +283,12 @@ extension RelaySession {
       guard hasSent, send(frame) else {
         return end(.unavailable, "The relay can't ask the service.")
       }
-    case .report: _ = send(frame)
-    case .doubt:
-      guard send(frame) else { return end(.unavailable, "The relay can't tell the service.") }
+    case .report, .doubt:
+      // Sealed frames are counted: without this one, none that follows would be believed. One that comes
+      // while the service is lost needs no bringing, for another session will begin.
+      guard send(frame) || (!isOpen && frame.type == MessageType.report.rawValue) else {
+        return end(.unavailable, "The relay can't tell the service.")
+      }
     case .heartbeat:
       try? agent.send(Heartbeat(clock: .now()).frame(), within: .seconds(5))
       _ = send(frame)
