@@ -183,6 +183,57 @@ import Vault
     #expect(bench.codes().isEmpty)
   }
 
+  @Test("a relay that is busy, full, slow or silent is a current error of its own, until it is not")
+  func relays() throws {
+    let bench = try Bench("relay01")
+    try bench.enable("relay01")
+    let relay = ServerRecord(
+      id: .random(), name: "relay01", version: "1", addresses: [], port: 9443,
+      enrolled: Self.start)
+    try bench.service.catalog.set(relay)
+    func tell(_ minute: Int64, busy: UInt32, free: UInt64, pending: UInt32) throws {
+      let now = Self.later(minutes: minute)
+      let load = ServerLoad(
+        processor: busy, memory: 0, cacheFree: free, cacheSize: 100, pendingSeconds: pending,
+        machines: 0)
+      try bench.service.agentHost.relays.note(
+        RelayStatus(release: "1", clock: now, addresses: ["10.0.0.9"], port: 9443, load: load),
+        from: relay.id, at: now)
+      try bench.hear("relay01", at: now, point: true)
+      bench.monitor.look(at: now, load: Self.calm)
+    }
+    try tell(1, busy: 970, free: 29, pending: 60 * 46)
+    let errors = bench.service.health.current
+    #expect(
+      errors.map { "\($0.subject) \($0.code) \($0.severity.rawValue)" }.sorted() == [
+        "relay01 host-processor critical", "relay01 server-cache warning",
+        "relay01 server-pending critical",
+      ])
+    #expect(
+      errors.first { $0.code == "host-processor" }?.message
+        == "The processors were 97 % busy over the last 15 minutes; the limit is 95 %.")
+    // The machine of the same name has nothing to do with it; all together has.
+    let overviews = try bench.service.overviews(at: .now())
+    #expect(overviews.first?.errors.isEmpty == true)
+    #expect(bench.service.overallHealth(of: overviews) == .critical)
+    #expect(throws: OperationError.self) { try bench.service.checkServer("relay01") }
+    // A limit that is reached is not passed.
+    try tell(2, busy: 800, free: 30, pending: 60 * 30)
+    #expect(bench.codes().isEmpty)
+    for minute in [17, 18] as [Int64] {
+      try bench.hear("relay01", at: Self.later(minutes: minute), point: true)
+      bench.monitor.look(at: Self.later(minutes: minute), load: Self.calm)
+      #expect(bench.codes() == (minute == 17 ? [] : ["server-silent"]))
+    }
+    let began = try bench.service.events(after: 0, limit: 1).first
+    #expect(began?.code == "server-silent" && began?.machine == nil)
+    #expect(began?.message.hasPrefix("Process server 'relay01': Nothing was heard of it") == true)
+    try tell(19, busy: 960, free: 90, pending: 0)
+    #expect(bench.codes() == ["host-processor"])
+    try bench.service.removeServer("relay01")
+    #expect(bench.codes().isEmpty)
+  }
+
   @Test("errors are ordered by severity, then by how many machines they impact")
   func groups() {
     func error(_ subject: String, _ code: String, _ severity: Severity) -> HealthErrorRecord {

@@ -13,8 +13,11 @@ struct ServerHealthTests {
       let load = ServerLoad(
         processor: value, memory: value, cacheFree: free, cacheSize: size, pendingBytes: .max,
         pendingSeconds: value, machines: value)
-      #expect((0...100).contains(ServerHealth.cacheFree(load)))
-      #expect(ServerHealth.alarms(of: load).count <= 4)
+      let rules = HealthRules()
+      #expect(rules.findings(ofRelay: load).count <= 4)
+      #expect(rules.findings(ofHost: load, isWatched: true, reserve: .max).count <= 4)
+      let isFull = rules.findings(ofRelay: load).contains { $0.code == .serverCache }
+      #expect(isFull == (size > 0 && free < size))
     }
   }
 }

@@ -6,8 +6,10 @@ internal import Operations
 public struct CurrentErrorDocument: Codable, Sendable {
   /// What it impacts, as JSON.
   public struct Impact: Codable, Sendable {
-    /// The machine or server; none for the service itself.
+    /// The machine or relay; none for the service itself.
     public let subject: String?
+    /// What it is: `machine`, or `server` for the service itself and relays.
+    public let type: String
     /// What is wrong with it.
     public let message: String
     /// `warning` or `critical`.
@@ -32,8 +34,8 @@ public struct CurrentErrorDocument: Codable, Sendable {
     advice = group.advice
     impacts = group.errors.map { error in
       Impact(
-        subject: error.subject.isEmpty ? nil : error.subject, message: error.message,
-        severity: error.severity.rawValue, since: error.since.iso8601)
+        subject: error.subject.isEmpty ? nil : error.subject, type: error.kind.rawValue,
+        message: error.message, severity: error.severity.rawValue, since: error.since.iso8601)
     }
   }
 }

@@ -1,4 +1,5 @@
 internal import Bytes
+internal import Catalog
 internal import Operations
 internal import Replication
 
@@ -61,16 +62,8 @@ public struct ServerDocument: Codable, Sendable {
         cacheFree: $0.cacheFree, cacheSize: $0.cacheSize, pendingBytes: $0.pendingBytes,
         pendingSeconds: Int($0.pendingSeconds), connected: Int($0.machines))
     }
-    health = Self.word(status.health)
-    alarms = status.alarms.map { Alarm(severity: Self.word($0.verdict), message: $0.message) }
-  }
-
-  private static func word(_ verdict: HostLimits.Verdict) -> String {
-    switch verdict {
-    case .ok: "healthy"
-    case .warning: "warning"
-    case .critical: "critical"
-    }
+    health = status.health.rawValue
+    alarms = status.alarms.map { Alarm(severity: $0.severity.rawValue, message: $0.message) }
   }
 }
 

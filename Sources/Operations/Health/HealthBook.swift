@@ -55,18 +55,35 @@ public final class HealthBook: Sendable {
     }
   }
 
-  /// Makes `errors` the errors of `subject` among those of these codes: begins, changes and ends what it
+  /// Makes `findings` the errors of `subject` among those of these codes: begins, changes and ends what it
   /// takes. Nothing is written for an error that stays as it is.
   func update(
-    _ subject: String, codes: Set<String>, to errors: [HealthErrorRecord], at now: Timestamp
+    _ subject: String, _ codes: Set<HealthCode>, to findings: [HealthFinding], at now: Timestamp
   ) {
-    let known = current.filter { $0.subject == subject && codes.contains($0.code) }
-    for error in errors {
+    let known = current.filter { error in
+      error.subject == subject && codes.contains { $0.rawValue == error.code }
+    }
+    for error in findings.map({ $0.record(of: subject, now) }) {
       let old = known.first { $0.code == error.code }
       if let old, old.isSame(as: error) { continue }
       raise(error, after: old)
     }
-    for old in known where !errors.contains(where: { $0.code == old.code }) { end(old, at: now) }
+    for old in known where !findings.contains(where: { $0.code.rawValue == old.code }) {
+      end(old, at: now)
+    }
+  }
+
+  /// Ends the errors of these codes that are of none of these subjects.
+  func keep(_ codes: Set<HealthCode>, of subjects: [String], at now: Timestamp) {
+    let (codes, subjects) = (Set(codes.map(\.rawValue)), Set(subjects))
+    for error in current where codes.contains(error.code) && !subjects.contains(error.subject) {
+      end(error, at: now)
+    }
+  }
+
+  /// Begins an error of `subject`, or changes what is said of it.
+  func raise(_ finding: HealthFinding, of subject: String, at now: Timestamp) {
+    raise(finding.record(of: subject, now))
   }
 
   /// Begins an error, or changes what is said of it.
@@ -87,17 +104,16 @@ public final class HealthBook: Sendable {
     flush()
   }
 
-  /// Ends an error, if it is current.
-  func clear(_ subject: String, _ code: String, at now: Timestamp) {
-    guard let old = current.first(where: { $0.subject == subject && $0.code == code }) else {
-      return
-    }
-    end(old, at: now)
+  /// Ends the errors of these codes of a subject, if they are current.
+  func clear(_ subject: String, _ codes: HealthCode..., at now: Timestamp) {
+    update(subject, Set(codes), to: [], at: now)
   }
 
-  /// Ends all errors of a subject that is no more.
-  func clearAll(of subject: String, at now: Timestamp) {
-    for error in current where error.subject == subject { end(error, at: now) }
+  /// Ends all errors of a machine that is no more; a process server of its name has others.
+  func clearAll(ofMachine name: String, at now: Timestamp) {
+    for error in current where error.subject == name && error.kind == .machine {
+      end(error, at: now)
+    }
   }
 
   private func end(_ error: HealthErrorRecord, at now: Timestamp) {
@@ -110,9 +126,11 @@ public final class HealthBook: Sendable {
     _ severity: Severity, _ code: String, _ error: HealthErrorRecord, _ message: String,
     at time: Timestamp
   ) {
+    let isOfMachine = error.kind == .machine && !error.subject.isEmpty
+    let isOfRelay = error.kind == .server && !error.subject.isEmpty
     let event = Event(
-      severity: severity, code: code, machine: error.subject.isEmpty ? nil : error.subject,
-      message: message, time: time)
+      severity: severity, code: code, machine: isOfMachine ? error.subject : nil,
+      message: isOfRelay ? "Process server '\(error.subject)': \(message)" : message, time: time)
     state.withLock { state in
       if state.events.count < Self.eventLimit { state.events.append(event) }
     }
@@ -139,6 +157,14 @@ public final class HealthBook: Sendable {
         state.events.removeFirst()
       }
     }
+  }
+}
+
+extension HealthFinding {
+  fileprivate func record(of subject: String, _ now: Timestamp) -> HealthErrorRecord {
+    HealthErrorRecord(
+      subject: subject, code: code.rawValue, severity: severity, message: message,
+      advice: code.advice, since: now)
   }
 }
 

@@ -1,9 +1,11 @@
-internal import Catalog
+public import Catalog
 
 /// What can be wrong, by the name that programs know it by.
 public enum HealthCode: String, Sendable, CaseIterable {
   /// Its agent has not been heard of for a while.
   case agentSilent = "agent-silent"
+  /// Its agent's certificate was revoked, so that nothing comes any more.
+  case agentRevoked = "agent-revoked"
   /// Its newest cycle made no recovery point.
   case cycleFailed = "cycle-failed"
   /// The machine could not be brought to write out what it holds.
@@ -18,14 +20,41 @@ public enum HealthCode: String, Sendable, CaseIterable {
   case copySlow = "first-replication-slow"
   /// The first replication does not get on.
   case copyStalled = "first-replication-stalled"
+  /// Its replica can't be gone on from until everything was compared with it.
+  case resynchronisationRequired = "resynchronisation-required"
   /// No room is left for what agents send.
   case vaultFull = "vault-full"
-  /// The service's host has no processor time to spare.
+  /// A process server has no processor time to spare.
   case processor = "host-processor"
-  /// The service's host has no memory to spare.
+  /// A process server has no memory to spare.
   case memory = "host-memory"
   /// The vault's file system fills up.
   case space = "host-space"
+  /// A relay has not been heard of for a while.
+  case serverSilent = "server-silent"
+  /// A relay's cache fills up.
+  case serverCache = "server-cache"
+  /// What waits in a relay's cache takes long to upload.
+  case serverPending = "server-pending"
+
+  /// What an error can be about.
+  public enum Subject: String, Sendable, CaseIterable {
+    /// A machine.
+    case machine
+    /// A process server: the service itself, or a relay.
+    case server
+  }
+
+  /// What an error of this kind is about.
+  public var subject: Subject {
+    switch self {
+    case .agentSilent, .agentRevoked, .cycleFailed, .applicationPointFailed, .noCrashPoint,
+      .noApplicationPoint, .rpoExceeded, .copySlow, .copyStalled, .resynchronisationRequired:
+      .machine
+    case .vaultFull, .processor, .memory, .space, .serverSilent, .serverCache, .serverPending:
+      .server
+    }
+  }
 
   /// What to do about it.
   var advice: String {
@@ -33,6 +62,9 @@ public enum HealthCode: String, Sendable, CaseIterable {
     case .agentSilent:
       "See on the machine whether it runs ('tidemark agent status') and reaches the service "
         + "('tidemark agent preflight')."
+    case .agentRevoked:
+      "Make a key with 'tidemark key create --machine NAME' and enrol the machine with it, or end its "
+        + "protection with 'tidemark machine disable NAME'."
     case .cycleFailed: "The next cycle tries again; mend what the message names."
     case .noCrashPoint:
       "'tidemark machine show' tells what the agent does, 'tidemark health NAME' where the time goes."
@@ -43,21 +75,40 @@ public enum HealthCode: String, Sendable, CaseIterable {
     case .copySlow:
       "'tidemark health NAME' tells where the time goes; a faster link or an excluded disk helps."
     case .copyStalled: "See on the machine what 'tidemark agent status' says, and the link to it."
+    case .resynchronisationRequired:
+      "It begins by itself in the machine's window, or with 'tidemark machine resynchronise NAME'; "
+        + "for a machine without an agent, with 'tidemark replicate NAME --resynchronise'."
     case .vaultFull:
       "Make room on the vault's file system, or enlarge it. Agents go on by themselves; nothing that "
         + "was stored is lost."
-    case .processor: "Give the host more processors, or move machines to a process server."
-    case .memory: "Give the host more memory, or end what else runs there."
+    case .processor: "Give the host more processors, or \(Self.move)"
+    case .memory: "Give the host more memory, end what else runs there, or \(Self.move)"
     case .space: "Enlarge the vault's file system, or make room on it."
+    case .serverSilent:
+      "See on the relay whether 'tidemark serve --relay' runs, and whether it reaches the service. Meanwhile "
+        + Self.move
+    case .serverCache, .serverPending:
+      "Give the relay a faster link, or its cache more room, or \(Self.move)"
     }
   }
+
+  private static let move =
+    "move machines to another process server ('tidemark machine set NAME --process-server SERVER')."
+}
+
+extension HealthErrorRecord {
+  /// What it is about: a machine, unless its code is known to be of a process server.
+  public var kind: HealthCode.Subject { HealthCode(rawValue: code)?.subject ?? .machine }
 }
 
 /// Something that was found wrong.
-struct HealthFinding: Hashable, Sendable {
-  let code: HealthCode
-  let severity: Severity
-  let message: String
+public struct HealthFinding: Hashable, Sendable {
+  /// What kind of error it is.
+  public let code: HealthCode
+  /// How urgently somebody should look.
+  public let severity: Severity
+  /// What was found, and the limit if there is one, as a sentence.
+  public let message: String
 
   init(_ code: HealthCode, _ severity: Severity, _ message: String) {
     (self.code, self.severity, self.message) = (code, severity, message)

@@ -17,15 +17,16 @@ public final class HealthMonitor: Sendable {
   let agents: AgentHost
   let book: HealthBook
   let jobs: JobRunner
-  private let rules: HealthRules
-  private let started: Timestamp
-  private let state = Mutex(State())
+  let rules: HealthRules
+  let started: Timestamp
+  let state = Mutex(State())
   /// Signalled to end the looks that run.
   private let ending = Mutex<DispatchSemaphore?>(nil)
 
-  private struct State: Sendable {
+  struct State: Sendable {
     var host = HostLoadWindow()
-    var load = HostLoad()
+    /// What the last look found of the host; nil before the first.
+    var load: HostLoad?
     var copies: [Identifier: CopyPace] = [:]
     /// Machines whose points were read from the vault.
     var read: Set<Identifier> = []
@@ -38,14 +39,10 @@ public final class HealthMonitor: Sendable {
   static let interval = 5
   /// Seconds between two samples that are kept.
   static let sampleInterval: Int64 = 300
-  /// Errors that looks begin and end; those of others are left alone.
-  private static let machineCodes: Set<String> = Set(
-    [
-      HealthCode.agentSilent, .noCrashPoint, .noApplicationPoint, .rpoExceeded, .copySlow,
-      .copyStalled,
-    ].map(\.rawValue))
-  private static let hostCodes: Set<String> = Set(
-    [HealthCode.vaultFull, .processor, .memory, .space].map(\.rawValue))
+  /// Errors of machines that looks begin and end; those of others are left alone.
+  private static let machineCodes: Set<HealthCode> = [
+    .agentSilent, .noCrashPoint, .noApplicationPoint, .rpoExceeded, .copySlow, .copyStalled,
+  ]
 
   init(
     _ vault: Vault, _ catalog: Catalog, _ agents: AgentHost, _ book: HealthBook, _ jobs: JobRunner,
@@ -76,15 +73,11 @@ public final class HealthMonitor: Sendable {
     ending?.signal()
   }
 
-  /// The load that the last look found, and its window; nil before the first.
-  var host: (load: HostLoad, window: HostLoadWindow) {
-    state.withLock { ($0.load, $0.host) }
-  }
-
   /// Looks once: what is found wrong is current from then on, and what is not is over.
   public func look(at now: Timestamp, load: HostLoad) {
     book.flush()
     lookAtHost(load, now)
+    lookAtRelays(now)
     guard let machines = try? protectedMachines() else { return }
     for (agent, settings, machine) in machines { look(at: agent, settings, machine, now) }
     forgetOthers(than: machines.map(\.agent), now)
@@ -104,17 +97,6 @@ public final class HealthMonitor: Sendable {
       }
       return found
     }
-  }
-
-  private func lookAtHost(_ load: HostLoad, _ now: Timestamp) {
-    let window = state.withLock { state in
-      state.load = load
-      state.host.add(load, at: now.seconds)
-      return state.host
-    }
-    let reserve = load.totalBytes.map { Vault.reserve(of: $0) } ?? 0
-    let findings = rules.findings(of: window, load, reserve: reserve)
-    book.update("", codes: Self.hostCodes, to: findings.map { $0.record(of: "", now) }, at: now)
   }
 
   private func look(
@@ -139,9 +121,7 @@ public final class HealthMonitor: Sendable {
       settings: settings, contact: max(contact, first), newestPoint: activity.newestPoint,
       newestApplicationPoint: activity.newestApplicationPoint, copy: pace)
     let findings = rules.findings(of: condition, at: now)
-    book.update(
-      agent.name, codes: Self.machineCodes, to: findings.map { $0.record(of: agent.name, now) },
-      at: now)
+    book.update(agent.name, Self.machineCodes, to: findings, at: now)
   }
 
   /// What the agent's own sessions make is told of; what was there before is read once.
@@ -155,13 +135,9 @@ public final class HealthMonitor: Sendable {
 
   /// Ends the errors of machines that are not protected any more.
   private func forgetOthers(than known: [AgentRecord], _ now: Timestamp) {
-    let names = Set(known.map(\.name))
-    let codes = Self.machineCodes.union(
-      [HealthCode.cycleFailed, .applicationPointFailed].map(\.rawValue))
-    for error in book.current
-    where !error.subject.isEmpty && codes.contains(error.code) && !names.contains(error.subject) {
-      book.clear(error.subject, error.code, at: now)
-    }
+    book.keep(
+      Self.machineCodes.union([.cycleFailed, .applicationPointFailed]), of: known.map(\.name),
+      at: now)
     let ids = Set(known.map(\.machine))
     state.withLock { state in
       state.read.formIntersection(ids)
@@ -208,14 +184,6 @@ public final class HealthMonitor: Sendable {
     return HealthSample(
       machine, now, seconds: max(0, now.seconds - (last ?? started).seconds),
       from: before ?? MachineActivity.Sums(), to: activity.sums, newest: activity.newestPoint)
-  }
-}
-
-extension HealthFinding {
-  func record(of subject: String, _ now: Timestamp) -> HealthErrorRecord {
-    HealthErrorRecord(
-      subject: subject, code: code.rawValue, severity: severity, message: message,
-      advice: code.advice, since: now)
   }
 }
 

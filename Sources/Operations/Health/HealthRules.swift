@@ -2,10 +2,10 @@ internal import Bytes
 internal import Catalog
 internal import FileIO
 
-/// When something is wrong with a machine. The numbers are those of Azure Site Recovery, where it has
-/// them.
+/// When something is wrong with a machine or a process server. The numbers are those of Azure Site
+/// Recovery, where it has them.
 struct HealthRules: Sendable {
-  /// Seconds without a sign of life of an agent that are too many.
+  /// Seconds without a sign of life of an agent or relay that are too many.
   var silence: Int64 = 15 * 60
   /// Seconds without a recovery point that are too many.
   var pointAge: Int64 = 60 * 60
@@ -13,8 +13,12 @@ struct HealthRules: Sendable {
   var copyWindow: Int64 = 15 * 60
   /// Seconds that the rest of a first replication may take at the pace it has.
   var copyRest: Int64 = 3 * 86400
-  /// How busy the host may be.
+  /// How busy the host of a process server may be, and how full what it stores to.
   var host = HostLimits()
+  /// Seconds of pending upload above which there is a warning.
+  var pendingWarning: UInt32 = 30 * 60
+  /// Seconds of pending upload above which it is critical.
+  var pendingCritical: UInt32 = 45 * 60
 
   /// What is known of a protected machine at a moment.
   struct Condition: Sendable {
@@ -88,42 +92,6 @@ struct HealthRules: Sendable {
         "At the pace of the last \(copyWindow / 60) minutes the first replication takes more than "
           + "\(copyRest / 86400) days.")
     ]
-  }
-
-  /// What is wrong with the service's own host.
-  func findings(
-    of window: HostLoadWindow, _ load: HostLoad, reserve: UInt64
-  ) -> [HealthFinding] {
-    var findings: [HealthFinding] = []
-    func add(_ code: HealthCode, _ verdict: HostLimits.Verdict, _ message: (Int) -> String) {
-      guard verdict != .ok else { return }
-      let isCritical = verdict == .critical
-      let limit =
-        code == .space
-        ? isCritical ? host.freeCritical : host.freeWarning
-        : isCritical ? host.busyCritical : host.busyWarning
-      findings.append(HealthFinding(code, isCritical ? .critical : .warning, message(limit)))
-    }
-    let minutes = HostLoadWindow.length / 60
-    if window.isFull {
-      add(.processor, host.verdict(busy: window.processorPercent)) {
-        "The processors were busy for more than \($0) % of the last \(minutes) minutes."
-      }
-      add(.memory, host.verdict(busy: window.memoryPercent)) {
-        "More than \($0) % of the memory was used for the last \(minutes) minutes."
-      }
-    }
-    add(.space, host.verdict(free: load.freePercent)) {
-      "Less than \($0) % of the vault's file system is free."
-    }
-    if let free = load.freeBytes, free <= reserve {
-      findings.append(
-        HealthFinding(
-          .vaultFull, .critical,
-          "The vault is full: less than the \(reserve >> 20) MiB that are kept in reserve are free, "
-            + "and nothing more is taken from agents."))
-    }
-    return findings
   }
 }
 

@@ -114,7 +114,7 @@ extension VaultService {
   /// All machines, protected or not, by name.
   public func overviews(at now: Timestamp) throws(OperationError) -> [MachineOverview] {
     let summaries = try MachineSummary.all(in: vault)
-    let (agents, errors) = (try agentStatuses(), health.current)
+    let (agents, errors) = (try agentStatuses(), health.current.filter { $0.kind == .machine })
     var found: [MachineOverview] = []
     for agent in agents {
       let summary = summaries.first { $0.id == agent.agent.machine }
@@ -156,8 +156,7 @@ extension VaultService {
   /// How busy the service's host is: percent of processor time and memory over the last while, and of
   /// the vault's file system that is free now; nil where it is not known.
   public var hostPercents: (processor: Int?, memory: Int?, free: Int?) {
-    let (load, window) = monitor.host
-    return (window.processorPercent, window.memoryPercent, load.freePercent)
+    monitor.host
   }
 
   /// How the replication of a machine went since a moment: samples, the oldest first, and what happened

@@ -41,21 +41,6 @@ extension AgentHost {
     state.withLock { $0.draining.contains(machine) ? nil : $0.sessions[machine] }
   }
 
-  /// How busy the service's own host is; its cache is the vault.
-  func load(at path: String, machines: Int) -> ServerLoad {
-    let now = HostLoad.now(at: path)
-    let (processor, memory) = state.withLock { state in
-      state.load.add(now, at: Timestamp.now().seconds)
-      let processor = state.load.processorPercent ?? 0
-      // A peak in less than the whole window is no alarm, so it is not told as one.
-      return (state.load.isFull ? processor : min(processor, 80), state.load.memoryPercent ?? 0)
-    }
-    return ServerLoad(
-      processor: UInt32(processor * 10), memory: UInt32(memory * 10),
-      cacheFree: now.freeBytes ?? 0, cacheSize: now.totalBytes ?? 0,
-      machines: UInt32(clamping: machines))
-  }
-
   /// Judges the certificate of an agent behind a relay as if it had come by itself.
   public func identify(
     _ certificate: [UInt8], behind relay: PeerIdentity

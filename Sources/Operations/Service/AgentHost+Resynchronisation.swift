@@ -11,9 +11,6 @@ internal import Vault
 /// a restart. Until its end the machine gets no recovery points: it is ended by the first one that its
 /// agent makes once it has told that it compares everything, and that one shows all of it.
 extension AgentHost {
-  /// The health error of a machine that has to be resynchronised.
-  static let resynchronisationRequired = "resynchronisation-required"
-
   /// What is counted of a resynchronisation that runs.
   struct LiveResynchronisation: Sendable {
     let job: Job
@@ -68,19 +65,17 @@ extension AgentHost {
       old ?? ResynchronisationRecord(machine: machine, reason: reason, since: clock())
     record.reason = reason
     let kept = record
-    try inCatalog { () throws(CatalogError) in
-      try catalog.set(kept)
-      try catalog.set(
-        HealthErrorRecord(
-          subject: agent.name, code: Self.resynchronisationRequired, severity: .critical,
-          message: "Resynchronisation is required: \(reason)",
-          advice:
-            "It begins by itself in its window, or with 'tidemark machine resynchronise \(agent.name)'.",
-          since: kept.since))
+    // First, for it is kept once there is room where the disk is full now, and the record is not.
+    health.raise(
+      HealthFinding(
+        .resynchronisationRequired, .critical, "Resynchronisation is required: \(reason)"),
+      of: agent.name, at: record.since)
+    try inCatalog { () throws(CatalogError) in try catalog.set(kept) }
+    if old != nil {
+      note(
+        .critical, HealthCode.resynchronisationRequired.rawValue, of: agent.name,
+        "Resynchronisation is required for another reason: \(reason)")
     }
-    note(
-      .critical, Self.resynchronisationRequired, of: agent.name,
-      "Resynchronisation of '\(agent.name)' is required: \(reason)")
     if try !beginIfDue(machine) { order(machine) }
   }
 
@@ -217,13 +212,12 @@ extension AgentHost {
     guard let ended else { return }
     do throws(CatalogError) {
       try catalog.removeResynchronisation(of: machine)
-      _ = try catalog.clearHealthError(
-        subject: ended.name, code: Self.resynchronisationRequired)
     } catch {
       // What can't be noted is done again: to compare once more is never wrong.
       live.withLock { $0[machine] = ended }
       return
     }
+    health.clear(ended.name, .resynchronisationRequired, at: .now())
     var total = ended.before
     total.add(ended.now)
     ended.job.tell(Self.tasks[1], .succeeded)
@@ -268,7 +262,6 @@ extension AgentHost {
     }
     let name = (try? agent(machine))?.name
     try? catalog.removeResynchronisation(of: machine)
-    guard let name else { return }
-    _ = try? catalog.clearHealthError(subject: name, code: Self.resynchronisationRequired)
+    if let name { health.clear(name, .resynchronisationRequired, at: .now()) }
   }
 }

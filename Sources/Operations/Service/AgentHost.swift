@@ -22,7 +22,7 @@ public final class AgentHost: ReplicationHost {
   let orders = Mutex(())
   /// What agents did since the service began.
   public let activity = ActivityBook()
-  private let health: HealthBook
+  let health: HealthBook
   let jobs: JobRunner
   /// The resynchronisations that run.
   let live = Mutex<[Identifier: LiveResynchronisation]>([:])
@@ -46,7 +46,6 @@ public final class AgentHost: ReplicationHost {
     /// The certificate that each machine's session was begun with, by the agent itself or through a relay.
     var certificates: [Identifier: PeerIdentity] = [:]
     var credentials: Credentials?
-    var load = HostLoadWindow()
     /// Machines whose agents are kept out for a moment.
     var barred: Set<Identifier> = []
     var listener: Listener?
@@ -268,8 +267,8 @@ public final class AgentHost: ReplicationHost {
     _ code: HealthCode, _ failure: String, of machine: Identifier
   ) throws(CatalogError) {
     guard let name = try catalog.agent(of: machine)?.name else { return }
-    guard !failure.isEmpty else { return health.clear(name, code.rawValue, at: .now()) }
-    health.raise(HealthFinding(code, .warning, failure).record(of: name, .now()))
+    guard !failure.isEmpty else { return health.clear(name, code, at: .now()) }
+    health.raise(HealthFinding(code, .warning, failure), of: name, at: .now())
   }
 
   private func contacted(_ machine: Identifier) {

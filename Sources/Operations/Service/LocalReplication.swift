@@ -78,19 +78,13 @@ extension VaultService {
   }
 
   private func required(_ name: String, _ reason: String) -> OperationError {
-    let message = "Resynchronisation of '\(name)' is required: \(reason)"
-    let error = HealthErrorRecord(
-      subject: name, code: AgentHost.resynchronisationRequired, severity: .critical,
-      message: message, since: .now())
-    let isKnown = (try? catalog.healthErrors())?.contains {
-      $0.subject == name && $0.code == error.code && $0.message == message
-    }
-    if isKnown != true {
-      try? catalog.set(error)
-      note(.critical, error.code, machine: name, message)
-    }
+    let message = "Resynchronisation is required: \(reason)"
+    health.raise(
+      HealthFinding(.resynchronisationRequired, .critical, message), of: name, at: .now())
     return OperationError(
-      .refused, message + " 'tidemark replicate \(name) --resynchronise' compares everything.")
+      .refused,
+      "Machine '\(name)': \(message) 'tidemark replicate \(name) --resynchronise' compares everything."
+    )
   }
 
   /// Clones of before are no proof of what the replica holds.
@@ -111,7 +105,7 @@ extension VaultService {
     try inCatalog { () throws(CatalogError) in
       try catalog.set(
         SourceNotesRecord(machine: machine.id, notes: String(decoding: json, as: UTF8.self)))
-      _ = try catalog.clearHealthError(subject: name, code: AgentHost.resynchronisationRequired)
     }
+    health.clear(name, .resynchronisationRequired, at: .now())
   }
 }

@@ -92,7 +92,7 @@ extension VaultService {
       try catalog.removeSamples(of: agent.machine)
     }
     agentHost.activity.forget(agent.machine)
-    health.clearAll(of: name, at: .now())
+    health.clearAll(ofMachine: name, at: .now())
     agentHost.forgetResynchronisation(of: agent.machine)
     note(.warning, "protection-disabled", machine: name, "Protection of '\(name)' was disabled.")
     return left
@@ -112,7 +112,7 @@ extension VaultService {
     }
     agentHost.revoke(serials)
     agentHost.activity.forget(agent.machine)
-    health.clearAll(of: name, at: .now())
+    health.clearAll(ofMachine: name, at: .now())
     note(.warning, "agent-revoked", machine: name, "The certificate of '\(name)' was revoked.")
   }
 }

@@ -18,8 +18,6 @@ final class RelayDesk: Sendable {
   private struct State: Sendable {
     var connections: [Identifier: Connection] = [:]
     var heard: [Identifier: Heard] = [:]
-    /// How bad each relay's load was at its last word.
-    var verdicts: [Identifier: HostLimits.Verdict] = [:]
   }
 
   private let catalog: Catalog
@@ -35,11 +33,18 @@ final class RelayDesk: Sendable {
     state.withLock { $0.connections[relay] != nil }
   }
 
-  /// Keeps what a relay tells.
+  /// Keeps what a relay tells, and the connection it tells it on.
   func note(
     _ status: RelayStatus, from relay: Identifier, on connection: Connection
   ) throws(Rejection) {
-    let now = Timestamp.now()
+    try note(status, from: relay, at: .now())
+    state.withLock { $0.connections[relay] = connection }
+  }
+
+  /// Keeps what a relay told at a moment.
+  func note(
+    _ status: RelayStatus, from relay: Identifier, at now: Timestamp
+  ) throws(Rejection) {
     let known: ServerRecord?
     do throws(CatalogError) { known = try catalog.server(relay) } catch {
       throw Rejection(.unavailable, error.message)
@@ -59,33 +64,11 @@ final class RelayDesk: Sendable {
       // It was removed meanwhile.
       guard isKnown else { throw Self.unknown }
     }
-    judge(changed, status, now)
-    state.withLock { state in
-      state.connections[relay] = connection
-      state.heard[relay] = Heard(status: status, time: now)
-    }
+    state.withLock { $0.heard[relay] = Heard(status: status, time: now) }
   }
 
   private static var unknown: Rejection {
     Rejection(.unknown, "The relay is not known here any more; it has to enrol anew.")
-  }
-
-  /// Tells when a relay's load becomes an alarm, and when it no longer is.
-  private func judge(_ record: ServerRecord, _ status: RelayStatus, _ now: Timestamp) {
-    let found = ServerHealth.alarms(of: status.load)
-    let verdict = found.map(\.verdict).max() ?? .ok
-    let before = state.withLock { state in
-      state.verdicts.updateValue(verdict, forKey: record.id) ?? .ok
-    }
-    guard verdict != before else { return }
-    let texts = found.map(\.message).joined(separator: "; ")
-    let severity: Severity =
-      verdict == .critical ? .critical : verdict == .warning ? .warning : .info
-    let message =
-      verdict == .ok
-      ? "The process server '\(record.name)' is no longer too busy."
-      : "The process server '\(record.name)' is too busy: \(texts)."
-    _ = try? catalog.addEvent(severity, "server-load", message, now: now)
   }
 
   /// A relay's connection is gone.
@@ -123,8 +106,6 @@ final class RelayDesk: Sendable {
 
   /// Forgets a relay.
   func forget(_ relay: Identifier) {
-    state.withLock { state in
-      (state.heard[relay], state.verdicts[relay]) = (nil, nil)
-    }
+    state.withLock { $0.heard[relay] = nil }
   }
 }

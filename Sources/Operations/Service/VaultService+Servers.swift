@@ -32,10 +32,10 @@ public struct ServerStatus: Sendable {
   /// How busy it is; nil if it has not told.
   public let load: ServerLoad?
   /// What is wrong with it.
-  public let alarms: [ServerHealth.Alarm]
+  public let alarms: [HealthFinding]
 
   /// The worst of what is wrong.
-  public var health: HostLimits.Verdict { alarms.map(\.verdict).max() ?? .ok }
+  public var health: MachineStatus.Health { alarms.map(\.severity.health).max() ?? .healthy }
 }
 
 extension VaultService {
@@ -72,12 +72,13 @@ extension VaultService {
   private func status(of record: ServerRecord, _ machines: [String]) -> ServerStatus {
     let heard = agentHost.relays.heard(of: record.id)
     let contact = [record.lastContact, heard?.time].compactMap(\.self).max()
-    let silence = ServerHealth.alarm(lastContact: contact, now: .now())
+    let silence =
+      contact.map { monitor.rules.findings(ofRelayHeard: $0, at: .now()) }
+      ?? [HealthFinding(.serverSilent, .critical, "It has never been heard of.")]
     return ServerStatus(
       kind: .relay, name: record.name, version: record.version, addresses: record.addresses,
       port: record.port, lastContact: contact, machines: machines, load: heard?.status.load,
-      alarms: [silence].compactMap(\.self)
-        + (heard.map { ServerHealth.alarms(of: $0.status.load) } ?? []))
+      alarms: silence + (heard.map { monitor.rules.findings(ofRelay: $0.status.load) } ?? []))
   }
 
   private func own(
@@ -85,10 +86,10 @@ extension VaultService {
   ) throws(OperationError) -> ServerStatus {
     let machines = assigned[Self.ownServer, default: []]
     let connected = try agents().count { agentHost.isConnected($0.machine) }
-    let load = agentHost.load(at: vault.path, machines: connected)
+    let (load, findings) = monitor.ownLoad(machines: connected)
     return ServerStatus(
       kind: .service, name: Self.ownServer, version: version, addresses: [], port: port,
-      lastContact: .now(), machines: machines, load: load, alarms: ServerHealth.alarms(of: load))
+      lastContact: .now(), machines: machines, load: load, alarms: findings)
   }
 
   /// The relay of that name.
@@ -102,7 +103,7 @@ extension VaultService {
     return record
   }
 
-  /// Asks a relay how it is doing, and waits for the answer.
+  /// Asks a relay how it is doing, and waits for the answer; current errors are what it says from then on.
   ///
   /// - Throws: `.unknown`, or `.failed` if it does not answer.
   public func refreshServer(_ name: String) throws(OperationError) {
@@ -117,6 +118,7 @@ extension VaultService {
         "The process server '\(name)' does not answer. Check that 'tidemark serve --relay' runs "
           + "there, and that it reaches the service.")
     }
+    monitor.lookAtRelays(.now())
   }
 
   /// Revokes a relay's certificates and forgets it.
@@ -143,6 +145,7 @@ extension VaultService {
       }
     }
     agentHost.relays.forget(record.id)
+    monitor.lookAtRelays(.now())
     agentHost.revoke(serials)
     note(.warning, "server-removed", "The process server '\(name)' was removed.")
   }
@@ -164,11 +167,11 @@ extension VaultService {
     guard name != Self.ownServer else { return }
     let status = status(of: try relay(named: name), [])
     guard status.health == .critical else { return }
-    let reasons = status.alarms.filter { $0.verdict == .critical }.map(\.message)
+    let reasons = status.alarms.filter { $0.severity == .critical }.map(\.message)
     throw OperationError(
       .refused,
-      "The process server '\(name)' can't be chosen, for it is critical: "
-        + "\(reasons.joined(separator: "; ")). 'tidemark server refresh \(name)' asks it anew.")
+      "The process server '\(name)' can't be chosen, for it is critical. "
+        + "\(reasons.joined(separator: " ")) 'tidemark server refresh \(name)' asks it anew.")
   }
 
   /// Trades a registration key for the certificate of a relay.

@@ -17,15 +17,22 @@ enum HealthReport {
   /// The errors, a paragraph each.
   static func errors(_ errors: [CurrentErrorDocument]) -> [String] {
     errors.map { error in
-      let head = "\(error.severity)  \(error.code)  \(Words.count(error.count, "machine"))"
-      let isService = error.impacts.allSatisfy { $0.subject == nil }
       let impacts = error.impacts.map { impact in
-        "  \(impact.subject.map { "\($0): " } ?? "")\(impact.message) Since \(impact.since)."
+        "  \(subject(of: impact)): \(impact.message) Since \(impact.since)."
       }
-      let title = isService ? "\(error.severity)  \(error.code)  the service" : head
-      return ([title] + impacts + (error.advice.isEmpty ? [] : ["  → \(error.advice)"]))
+      let isOfMachines = error.impacts.allSatisfy { $0.type == "machine" }
+      let count = Words.count(error.count, isOfMachines ? "machine" : "process server")
+      return
+        (["\(error.severity)  \(error.code)  \(count)"] + impacts
+        + (error.advice.isEmpty ? [] : ["  → \(error.advice)"]))
         .joined(separator: "\n")
     }
+  }
+
+  /// What an error impacts, as a sentence begins with it.
+  static func subject(of impact: CurrentErrorDocument.Impact) -> String {
+    guard let name = impact.subject else { return "The service" }
+    return impact.type == "machine" ? name : "Process server \(name)"
   }
 
   static func text(_ health: MachineHealthDocument) -> String {

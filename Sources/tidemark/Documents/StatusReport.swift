@@ -40,10 +40,9 @@ struct StatusReport {
     machines = (known + others.map { Machine($0) }).sorted { $0.name < $1.name }
   }
 
-  /// The worst of the machines and of the service itself.
+  /// The worst of the machines, the service itself and relays.
   var health: MachineStatus.Health {
-    let own = (service?.errors ?? []).filter { $0.impacts.contains { $0.subject == nil } }
-    let all = machines.compactMap(\.health) + own.map(\.severity)
+    let all = machines.compactMap(\.health) + [service?.health].compactMap(\.self)
     return all.compactMap(MachineStatus.Health.init).max() ?? .healthy
   }
 
@@ -79,10 +78,12 @@ struct StatusReport {
       .joined(separator: "\n")
   }
 
-  /// What is wrong with the service itself.
+  /// What is wrong with the service itself and with relays.
   private var serviceReasons: [String] {
     (service?.errors ?? []).flatMap { error in
-      error.impacts.filter { $0.subject == nil }.map { "The service: \($0.message)" }
+      error.impacts.filter { $0.type == "server" }.map {
+        "\(HealthReport.subject(of: $0)): \($0.message)"
+      }
     }
   }
 }
