@@ -17,9 +17,9 @@ struct ServerListCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "list", abstract: "List the process servers, with their load and health.",
     discussion: discussion(
-      "Ends with 3 if one of them is not healthy.",
+      "Ends with 3 if one of them has a warning, with 4 if one is critical.",
       examples: ["tidemark server list", "tidemark server list --json"],
-      ends: [.incomplete, .noVault, .locked, .damaged, .unwritable]))
+      ends: [.incomplete, .critical, .noVault, .locked, .damaged, .unwritable]))
 
   @OptionGroup var vault: VaultOption
   @OptionGroup var output: OutputOption
@@ -27,7 +27,8 @@ struct ServerListCommand: ParsableCommand {
   func run() throws {
     let list = try ServiceAccess.with(try vault.opened()) { try $0.client.servers() }
     output.print(list, text: ServerReport.table(list.servers))
-    if list.servers.contains(where: { $0.health != "healthy" }) { throw ExitStatus.incomplete.code }
+    let worst = list.servers.compactMap { MachineStatus.Health(rawValue: $0.health) }.max()
+    try ExitStatus.end(with: worst?.rawValue)
   }
 }
 
@@ -36,8 +37,9 @@ struct ServerShowCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "show", abstract: "Show one process server.",
     discussion: discussion(
+      "Ends with 3 if it has a warning, with 4 if it is critical.",
       examples: ["tidemark server show relay01", "tidemark server show service --json"],
-      ends: [.noVault, .locked, .damaged, .unknown, .unwritable]))
+      ends: [.incomplete, .critical, .noVault, .locked, .damaged, .unknown, .unwritable]))
 
   @Argument(help: "Its name; 'service' is the service itself.")
   var name: String
@@ -48,6 +50,7 @@ struct ServerShowCommand: ParsableCommand {
   func run() throws {
     let server = try ServiceAccess.with(try vault.opened()) { try $0.client.server(named: name) }
     output.print(server, text: ServerReport.text(server))
+    try ExitStatus.end(with: server.health)
   }
 }
 
@@ -56,9 +59,10 @@ struct ServerRefreshCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "refresh", abstract: "Ask a process server how it is doing, and show it.",
     discussion: discussion(
-      "Relays tell by themselves every half minute.",
+      "Relays tell by themselves every half minute. Ends with 3 if it has a warning, with 4 if it is "
+        + "critical.",
       examples: ["tidemark server refresh relay01"],
-      ends: [.noVault, .locked, .damaged, .unknown, .unwritable]))
+      ends: [.incomplete, .critical, .noVault, .locked, .damaged, .unknown, .unwritable]))
 
   @Argument(help: "Its name.")
   var name: String
@@ -71,6 +75,7 @@ struct ServerRefreshCommand: ParsableCommand {
       try $0.client.refreshServer(named: name)
     }
     output.print(server, text: ServerReport.text(server))
+    try ExitStatus.end(with: server.health)
   }
 }
 
