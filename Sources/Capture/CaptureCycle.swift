@@ -4,6 +4,10 @@ public import Vault
 
 /// One cycle over all disks of a machine: reads, compares, stores, and makes a recovery point.
 ///
+/// It reads one disk after the other, which is why no more than three disks of a machine are ever
+/// replicated for the first time at a time: only one is. Whoever lets it read several at once has to keep
+/// that limit.
+///
 /// What a cycle stored before it broke off, for whatever reason, stays: the next one finds those
 /// pages in the replica and does not store them again.
 public struct CaptureCycle {
