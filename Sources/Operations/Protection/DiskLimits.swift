@@ -23,12 +23,15 @@ enum DiskLimits {
     for disk in disks {
       guard let size = disk.size else { continue }
       guard size % sector == 0 else {
-        return "disk \(disk.number) has \(size) bytes, which is no multiple of \(sector)"
+        return "disk \(disk.number) has \(size) bytes, which is no multiple of \(sector); resize it"
+          + (disk.number == system ? "" : " or exclude it")
       }
       let limit = disk.number == system ? systemSize : dataSize
       guard size <= limit else {
         return "disk \(disk.number) has \(size >> 30) GiB, and \(limit >> 30) GiB are allowed"
-          + (disk.number == system ? " for the disk with the operating system" : "; exclude it")
+          + (disk.number == system
+            ? " for the disk with the operating system; make it smaller"
+            : "; make it smaller or exclude it")
       }
     }
     return nil

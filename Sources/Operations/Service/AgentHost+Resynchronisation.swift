@@ -235,7 +235,9 @@ extension AgentHost {
   /// - Throws: `.refused` if none runs.
   func cancelResynchronisation(of machine: Identifier) throws(OperationError) {
     guard var record = try resynchronisation(of: machine), record.state == .running else {
-      throw OperationError(.refused, "No resynchronisation of the machine runs.")
+      throw OperationError(
+        .refused,
+        "No resynchronisation of the machine runs. 'tidemark machine show' tells how it stands.")
     }
     (record.state, record.isHeld, record.job) = (.required, true, nil)
     let kept = record

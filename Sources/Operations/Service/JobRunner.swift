@@ -100,7 +100,10 @@ public final class JobRunner: Sendable {
   public func cancel(_ id: Int64) throws(OperationError) -> JobRecord {
     guard let live = live(id) else {
       let job = try job(id)
-      throw OperationError(.refused, "Job \(job.id) has ended already: \(job.state.rawValue).")
+      throw OperationError(
+        .refused,
+        "Job \(job.id) has ended already: \(job.state.rawValue). 'tidemark jobs' "
+          + "lists what still runs.")
     }
     live.cancel(because: nil)
     // Called with nothing held: it closes the job.
