@@ -69,6 +69,8 @@ public struct AgentCondition: Codable, Hashable, Sendable {
   public var lastContact: String?
   /// Seconds from one cycle to the next.
   public var intervalSeconds: Int?
+  /// Bytes a second that it may send now; nil for no limit.
+  public var bandwidth: Int?
   /// The newest recovery point it made.
   public var lastPoint: Point?
   /// The newest app-consistent recovery point it made.
@@ -98,6 +100,13 @@ public struct AgentCondition: Codable, Hashable, Sendable {
     public var machine: String
     /// The number.
     public var sequence: UInt64
+  }
+
+  /// Whether a person should look.
+  public var needsAttention: Bool {
+    let states: [State] = [.stopped, .refused, .resynchronisationRequired]
+    return states.contains(state) || resynchronisation != nil || lastError != nil
+      || renewalError != nil || applicationError != nil
   }
 
   init() {}

@@ -60,7 +60,7 @@ extension AgentLoop {
 
   func obey(_ assignment: Assignment) {
     rate.bytesPerSecond = assignment.bandwidth == 0 ? nil : Int(clamping: assignment.bandwidth)
-    status.intervalSeconds = Int(assignment.interval)
+    (status.intervalSeconds, status.bandwidth) = (Int(assignment.interval), rate.bytesPerSecond)
     // Whatever made it required is over, or the service knows it.
     if assignment.state != .required { status.resynchronisation = nil }
     // The new interval counts from the last cycle, and may be over.

@@ -32,6 +32,9 @@ enum Schema {
       try database.execute(sql: "PRAGMA application_id = \(applicationID)")
       for table in [identities, access, history, machines] { try database.execute(sql: table) }
     }
+    migrator.registerMigration("2") { database in
+      try database.execute(sql: "ALTER TABLE machineSettings ADD COLUMN bandwidthHours TEXT")
+    }
     return migrator
   }
 

@@ -126,7 +126,8 @@ import Testing
   private static let fields = [
     "name", "disks", "capture", "format", "label", "role", "validSeconds", "uses", "machine",
     "cycleSeconds", "applicationSeconds", "bandwidth", "exclude", "cloneFloor", "operatingSystem",
-    "names", "key", "clock", "request", "hostName", "addresses", "version",
+    "rpoSeconds", "address", "bandwidthHours", "resyncWindow", "names", "key", "clock", "request",
+    "hostName", "addresses", "version",
   ]
   private static let values = [
     "null", "true", "-1", "0", "1", "1e300", "9223372036854775807", "-9223372036854775808",

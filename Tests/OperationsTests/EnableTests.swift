@@ -33,11 +33,11 @@ import Vault
     #expect(refusal(bench, "web01") { $0.excluded = [1, 2] }.hasPrefix("fine"))
     #expect(refusal(bench, "web01") { $0.excluded = [0, 1, 2] }.contains("all of its disks"))
     #expect(refusal(bench, "web01") { $0.excluded = [0] }.contains("operating system"))
-    #expect(refusal(bench, "web01") { $0.excluded = [7] }.contains("no such disk"))
+    #expect(refusal(bench, "web01") { $0.excluded = [7] }.contains("no such disk, only of 0, 1, 2"))
     #expect(refusal(bench, "bare") { _ in }.contains("no disk to replicate"))
     #expect(refusal(bench, "many") { _ in }.contains("65 disks"))
     #expect(refusal(bench, "many") { $0.excluded = [5] }.hasPrefix("fine"))
-    #expect(refusal(bench, "odd") { _ in }.contains("multiple of 512"))
+    #expect(refusal(bench, "odd") { _ in }.contains("multiple of 512; resize it"))
     #expect(refusal(bench, "huge") { _ in }.contains("4095 GiB"))
     #expect(refusal(bench, "wide") { _ in }.hasPrefix("fine"))
     #expect(refusal(bench, "none") { _ in }.hasPrefix("unknown"))
@@ -72,14 +72,14 @@ import Vault
   @Test("a public address is warned of in the original's words, an internal one is chosen")
   func addresses() throws {
     let bench = try HealthTests.Bench("web01")
-    #expect(try bench.service.plan("web01", ProtectionOptions()).address == "10.0.0.7")
+    #expect(try bench.service.plan("web01", ProtectionOptions()).settings.address == "10.0.0.7")
     #expect(
       refusal(bench, "web01") { $0.address = "203.0.113.9" }
         == "fine: 203.0.113.9 is a public address: use the internal address; replication may not "
         + "work as expected")
     #expect(refusal(bench, "web01") { $0.address = "10.9.9.9" }.contains("none of the addresses"))
     try bench.enable("web01")
-    #expect(refusal(bench, "web01") { _ in }.contains("enabled already"))
+    #expect(refusal(bench, "web01") { _ in }.contains("machine set web01"))
     let kept = try bench.service.catalog.settings(
       of: try bench.service.agent(named: "web01").machine)
     #expect(kept.address == "10.0.0.7" && kept.rpoSeconds == 900 && kept.enabled != nil)

@@ -115,7 +115,6 @@ import Vault
     (options.cycleSeconds, options.rpoSeconds) = (60, 120)
     try bench.enable("fast", options)
     (options.cycleSeconds, options.rpoSeconds) = (7200, nil)
-    #expect(options.threshold == 21600)
     try bench.enable("slow", options)
     try bench.enable("idle")
     try bench.service.setPaused(true, machine: "idle")

@@ -15,6 +15,8 @@ public struct MachineSettings: Codable, Hashable, Sendable {
   public var processServer: String?
   /// Bytes a second it may send; nil for no limit.
   public var bandwidth: Int64?
+  /// The hours in which that limit applies; nil for always.
+  public var bandwidthHours: String?
   /// Seconds of age of the newest recovery point from which on there is a warning.
   public var rpoSeconds = 900
   /// The machine's internal address, as the operator knows it.

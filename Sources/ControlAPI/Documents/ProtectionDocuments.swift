@@ -6,15 +6,18 @@ internal import Vault
 public struct ProtectionDocument: Codable, Sendable {
   /// Numbers of disks that are not replicated; none if nothing is said.
   public var exclude: [Int]?
-  /// Seconds between the beginnings of two cycles; 300 if nothing is said.
+  /// Seconds between the beginnings of two cycles; what was set before, or 300, if nothing is said.
   public var cycleSeconds: Int?
-  /// Seconds between two app-consistent points, 0 for none; 3600 if nothing is said.
+  /// Seconds between two app-consistent points, 0 for none; what was set before, or 3600, if nothing is
+  /// said.
   public var applicationSeconds: Int?
-  /// The RPO threshold; 900, or three cycles if they take longer, if nothing is said.
+  /// The RPO threshold; what was set before, or 900, or three cycles if they take longer, if nothing is
+  /// said.
   public var rpoSeconds: Int?
   /// `linux` or `windows`; what the agent says if nothing is said.
   public var operatingSystem: String?
-  /// The machine's internal address; the first the agent tells if nothing is said.
+  /// The machine's internal address; what was set before, or the first the agent tells, if nothing is
+  /// said.
   public var address: String?
   /// Whether what the agent's preflight found is not to count.
   public var skipPreflight: Bool?
@@ -34,8 +37,7 @@ public struct ProtectionDocument: Codable, Sendable {
   var options: ProtectionOptions {
     var options = ProtectionOptions()
     options.excluded = Set(exclude ?? [])
-    options.cycleSeconds = cycleSeconds ?? options.cycleSeconds
-    options.applicationSeconds = applicationSeconds ?? options.applicationSeconds
+    (options.cycleSeconds, options.applicationSeconds) = (cycleSeconds, applicationSeconds)
     (options.rpoSeconds, options.address) = (rpoSeconds, address)
     options.skipsPreflight = skipPreflight ?? false
     options.processServer = processServer
@@ -81,15 +83,16 @@ public struct ProtectionPlanDocument: Codable, Sendable {
 
   init(_ plan: ProtectionPlan) {
     (machine, operatingSystem) = (plan.agent.name, plan.operatingSystem.name)
-    (address, warnings) = (plan.address, plan.warnings)
+    (address, warnings) = (plan.settings.address, plan.warnings)
     disks = plan.disks.map { planned in
       let disk = planned.disk
       return Disk(
         number: disk.number, source: disk.path, size: disk.size, capture: disk.capture,
         isExcluded: planned.isExcluded, isSystem: planned.isSystem)
     }
-    (cycleSeconds, applicationSeconds) = (plan.cycleSeconds, plan.applicationSeconds)
-    rpoSeconds = plan.rpoSeconds
+    cycleSeconds = plan.settings.cycleSeconds
+    applicationSeconds = plan.settings.applicationSeconds
+    rpoSeconds = plan.settings.rpoSeconds
   }
 }
 

@@ -8,7 +8,10 @@ extension Endpoint {
       SettingsDocument(try call.service.settings(of: call.parameter("name")))
     },
     .post("/v1/machines/{name}/settings", .administrator) { (call: Call, body: SettingsDocument) in
-      SettingsDocument(try call.service.change(call.parameter("name"), try body.changes()))
+      let (name, changes) = (call.parameter("name"), try body.changes())
+      let settings = try call.service.change(name, changes)
+      let warnings = try changes.address.map { try call.service.warnings(of: $0, for: name) }
+      return SettingsDocument(settings, warnings: warnings ?? [])
     },
     .post("/v1/machines/{name}/cycle", .operator, status: 202) { call in
       RemarksDocument(try call.service.orderCycle(of: call.parameter("name")))

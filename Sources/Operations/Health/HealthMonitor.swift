@@ -79,7 +79,10 @@ public final class HealthMonitor: Sendable {
     lookAtHost(load, now)
     lookAtRelays(now)
     guard let machines = try? protectedMachines() else { return }
-    for (agent, settings, machine) in machines { look(at: agent, settings, machine, now) }
+    for (agent, settings, machine) in machines {
+      agents.keepBandwidth(settings)
+      look(at: agent, settings, machine, now)
+    }
     forgetOthers(than: machines.map(\.agent), now)
     followFinalizing(machines.map(\.agent), now)
     sample(machines.map { ($0.agent, $0.machine) }, now)

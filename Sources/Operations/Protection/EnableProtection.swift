@@ -7,16 +7,16 @@ public import Vault
 public struct ProtectionOptions: Sendable {
   /// Numbers of disks that are not replicated.
   public var excluded: Set<Int> = []
-  /// Seconds between the beginnings of two cycles.
-  public var cycleSeconds = 300
-  /// Seconds between two app-consistent points; 0 for none.
-  public var applicationSeconds = 3600
-  /// Seconds of age of the newest recovery point from which on there is a warning; nil for a quarter of
-  /// an hour, or three cycles if they take longer.
+  /// Seconds between the beginnings of two cycles; nil for what was set before, or five minutes.
+  public var cycleSeconds: Int?
+  /// Seconds between two app-consistent points, 0 for none; nil for what was set before, or an hour.
+  public var applicationSeconds: Int?
+  /// Seconds of age of the newest recovery point from which on there is a warning; nil for what was set
+  /// before, or a quarter of an hour, or three cycles if they take longer.
   public var rpoSeconds: Int?
   /// What runs on it, where the agent's word is not to count.
   public var operatingSystem: OperatingSystem?
-  /// The machine's internal address; nil for the first one that its agent tells.
+  /// The machine's internal address; nil for what was set before, or the first that its agent tells.
   public var address: String?
   /// Whether what the agent's preflight found is not to count.
   public var skipsPreflight = false
@@ -26,8 +26,32 @@ public struct ProtectionOptions: Sendable {
   /// The usual options.
   public init() {}
 
-  /// The RPO threshold that applies.
-  public var threshold: Int { rpoSeconds ?? max(900, 3 * cycleSeconds) }
+  /// How a machine is replicated that is protected with these options: what nobody chose now stays as it
+  /// was set before.
+  func settings(
+    of agent: AgentRecord, from before: MachineSettings
+  ) throws(OperationError) -> MachineSettings {
+    var settings = before
+    settings.cycleSeconds = cycleSeconds ?? before.cycleSeconds
+    settings.applicationSeconds = applicationSeconds ?? before.applicationSeconds
+    try ReplicationPace.checkCycle(seconds: settings.cycleSeconds)
+    try ReplicationPace.checkApplication(seconds: settings.applicationSeconds)
+    let usual = MachineSettings(machine: before.machine).rpoSeconds
+    let isSet = before.rpoSeconds != usual
+    settings.rpoSeconds =
+      rpoSeconds ?? (isSet ? before.rpoSeconds : max(usual, 3 * settings.cycleSeconds))
+    try ReplicationPace.checkThreshold(seconds: settings.rpoSeconds)
+    if let address { try InternetAddress.check(address) }
+    let told = agent.addresses.filter { !$0.lowercased().hasPrefix("fe80:") }
+    settings.address =
+      address ?? before.address ?? told.first { InternetAddress($0)?.isPublic == false }
+      ?? told.first
+    if let processServer {
+      settings.processServer = processServer == VaultService.ownServer ? nil : processServer
+    }
+    settings.isPaused = false
+    return settings
+  }
 }
 
 /// What applies to a machine once its protection is enabled.
@@ -46,18 +70,10 @@ public struct ProtectionPlan: Sendable {
   public let agent: AgentRecord
   /// What runs on it.
   public let operatingSystem: OperatingSystem
-  /// Its internal address, as far as one is known.
-  public let address: String?
   /// Its disks.
   public let disks: [Disk]
-  /// Seconds between the beginnings of two cycles.
-  public let cycleSeconds: Int
-  /// Seconds between two app-consistent points; 0 for none.
-  public let applicationSeconds: Int
-  /// The RPO threshold in seconds.
-  public let rpoSeconds: Int
-  /// The process server that it sends to.
-  public let processServer: String
+  /// How it is replicated, with what was set for it before.
+  public let settings: MachineSettings
   /// What speaks against it, and is no reason to refuse it; in sentences.
   public let warnings: [String]
 
@@ -75,44 +91,43 @@ extension VaultService {
   ) throws(OperationError) -> ProtectionPlan {
     let agent = try agent(named: name)
     if let objection = NameRule.objection(to: agent.name) {
-      throw Self.refusal(of: agent, objection)
+      throw Self.refusal(
+        of: agent,
+        "\(objection); revoke it with 'tidemark machine revoke' and let it enrol anew under another "
+          + "name, with 'tidemark agent enrol --name'")
     }
     let known = try inVault { () throws(VaultError) in try vault.machines() }
     guard !known.contains(where: { $0.id == agent.machine }) else {
-      throw OperationError(.refused, "Protection of '\(name)' is enabled already.")
+      throw OperationError(
+        .refused,
+        "Protection of '\(name)' is enabled already. 'tidemark machine set \(name)' changes how it is "
+          + "replicated; to choose other disks, end it first with 'tidemark machine disable \(name)', "
+          + "which removes its recovery points.")
     }
     guard !known.contains(where: { $0.name.lowercased() == name.lowercased() }) else {
-      throw OperationError(.refused, "There is another machine '\(name)' in the vault already.")
+      throw OperationError(
+        .refused,
+        "There is another machine '\(name)' in the vault already. Remove that one with 'tidemark machine "
+          + "remove \(name)', or revoke this one and let it enrol anew under another name, with 'tidemark "
+          + "agent enrol --name'.")
     }
-    try Self.check(options)
-    let assigned = try inCatalog { () throws(CatalogError) in
-      try catalog.settings(of: agent.machine).processServer
+    let before = try inCatalog { () throws(CatalogError) in
+      try catalog.settings(of: agent.machine)
     }
-    let server = options.processServer ?? assigned ?? Self.ownServer
-    try checkServer(server)
+    let settings = try options.settings(of: agent, from: before)
+    try checkServer(settings.processServer ?? Self.ownServer)
     let disks = try Self.disks(of: agent, options)
-    let warnings = try Self.preflight(of: agent, options) + Self.addressWarnings(agent, options)
+    let warnings =
+      try Self.preflight(of: agent, options)
+      + (settings.address.map { Self.warnings(of: $0, agent) } ?? [])
     let system = OperatingSystem.allCases.first { $0.name == agent.operatingSystem }
     return ProtectionPlan(
-      agent: agent, operatingSystem: options.operatingSystem ?? system ?? .linux,
-      address: Self.address(of: agent, options), disks: disks, cycleSeconds: options.cycleSeconds,
-      applicationSeconds: options.applicationSeconds, rpoSeconds: options.threshold,
-      processServer: server, warnings: warnings)
+      agent: agent, operatingSystem: options.operatingSystem ?? system ?? .linux, disks: disks,
+      settings: settings, warnings: warnings)
   }
 
   private static func refusal(of agent: AgentRecord, _ reason: String) -> OperationError {
     OperationError(.refused, "'\(agent.name)' can't be protected: \(reason).")
-  }
-
-  private static func check(_ options: ProtectionOptions) throws(OperationError) {
-    try ReplicationPace.checkCycle(seconds: options.cycleSeconds)
-    try ReplicationPace.checkApplication(seconds: options.applicationSeconds)
-    guard (60...7 * 86400).contains(options.threshold) else {
-      throw OperationError(.refused, "An RPO threshold is a minute to a week.")
-    }
-    if let address = options.address, InternetAddress(address) == nil {
-      throw OperationError(.refused, "'\(address)' is no IP address.")
-    }
   }
 
   private static func disks(
@@ -127,13 +142,21 @@ extension VaultService {
     let (system, numbers) = (DiskLimits.system(of: agent.disks), agent.disks.map(\.number))
     if let stranger = options.excluded.sorted().first(where: { !numbers.contains($0) }) {
       throw refusal(
-        of: agent, "disk \(stranger) is to be excluded, and its agent tells of no such disk")
+        of: agent,
+        "disk \(stranger) is to be excluded, and its agent tells of no such disk, only of "
+          + "\(numbers.sorted().map(String.init).joined(separator: ", ")); 'tidemark machine refresh "
+          + "\(agent.name)' asks it anew")
     }
     let kept = agent.disks.filter { !options.excluded.contains($0.number) }
-    guard !kept.isEmpty else { throw refusal(of: agent, "all of its disks are excluded") }
+    guard !kept.isEmpty else {
+      throw refusal(
+        of: agent, "all of its disks are excluded; the one with the system can't be left out")
+    }
     if let system, options.excluded.contains(system) {
       throw refusal(
-        of: agent, "disk \(system) holds the operating system, and only data disks can be excluded")
+        of: agent,
+        "disk \(system) holds the operating system, and only data disks can be excluded; try again "
+          + "without --exclude \(system)")
     }
     if let objection = DiskLimits.objection(to: kept, system: system) {
       throw refusal(of: agent, objection)
@@ -164,17 +187,9 @@ extension VaultService {
     }
   }
 
-  private static func address(of agent: AgentRecord, _ options: ProtectionOptions) -> String? {
-    let told = agent.addresses.filter { !$0.lowercased().hasPrefix("fe80:") }
-    return options.address ?? told.first { InternetAddress($0)?.isPublic == false } ?? told.first
-  }
-
-  private static func addressWarnings(
-    _ agent: AgentRecord, _ options: ProtectionOptions
-  ) -> [String] {
-    guard let address = address(of: agent, options), let parsed = InternetAddress(address) else {
-      return []
-    }
+  /// What speaks against an address for a machine, and is no reason to refuse it; in sentences.
+  static func warnings(of address: String, _ agent: AgentRecord) -> [String] {
+    guard let parsed = InternetAddress(address) else { return [] }
     var warnings: [String] = []
     if parsed.isPublic {
       warnings.append("\(address) is a public address: \(ProtectionPlan.publicAddress)")
@@ -218,12 +233,7 @@ extension VaultService {
   }
 
   private func add(_ plan: ProtectionPlan) throws(OperationError) {
-    var settings = MachineSettings(machine: plan.agent.machine)
-    (settings.cycleSeconds, settings.applicationSeconds) = (
-      plan.cycleSeconds, plan.applicationSeconds
-    )
-    (settings.rpoSeconds, settings.address) = (plan.rpoSeconds, plan.address)
-    settings.processServer = plan.processServer == Self.ownServer ? nil : plan.processServer
+    var settings = plan.settings
     settings.enabled = .now()
     let kept = settings
     let disks = plan.disks.filter { !$0.isExcluded }.map { planned in

@@ -19,6 +19,13 @@ public struct InternetAddress: Hashable, Sendable {
     }
   }
 
+  /// - Throws: `.refused` unless that is an address of version 4 or 6.
+  static func check(_ text: String) throws(OperationError) {
+    guard InternetAddress(text) == nil else { return }
+    throw OperationError(
+      .refused, "'\(text)' is no IP address: give one such as 10.0.0.12 or fd00::12.")
+  }
+
   private static func four(_ text: Substring) -> [UInt8]? {
     let parts = text.split(separator: ".", omittingEmptySubsequences: false)
     let bytes = parts.compactMap { part in

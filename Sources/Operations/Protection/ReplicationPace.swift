@@ -14,4 +14,11 @@ enum ReplicationPace {
         .refused, "An app-consistent point is made every second to every day, or never: 0.")
     }
   }
+
+  /// - Throws: `.refused` unless the age of the newest point can be warned of from so many seconds on.
+  static func checkThreshold(seconds: Int) throws(OperationError) {
+    guard (60...7 * 86400).contains(seconds) else {
+      throw OperationError(.refused, "An RPO threshold is a minute to a week.")
+    }
+  }
 }

@@ -27,7 +27,7 @@ extension AgentHost {
       state: state,
       interval: UInt32(clamping: settings.cycleSeconds),
       applicationInterval: UInt32(clamping: settings.applicationSeconds),
-      bandwidth: UInt64(clamping: settings.bandwidth ?? 0), disks: disks)
+      bandwidth: settings.bandwidth(at: clock()), disks: disks)
   }
 
   /// Tells a machine's agent what it is to do by now, on the connection it has; an agent that does not
@@ -58,7 +58,24 @@ extension AgentHost {
     do {
       let order = Order(assignment: try assignment(of: machine, disks), isNow: isNow)
       try connection.send(order.frame(), within: Self.orderTime)
+      tell(order.assignment.bandwidth, to: machine)
     } catch { connection.close() }
+  }
+
+  /// Notes what a machine's agent was told it may send.
+  private func tell(_ bandwidth: UInt64, to machine: Identifier) {
+    state.withLock { state in
+      guard state.sessions[machine] != nil else { return }
+      state.bandwidths[machine] = bandwidth
+    }
+  }
+
+  /// Tells a machine's agent anew what it may send once the hours of its limit have begun or ended; for
+  /// whoever looks every few seconds.
+  func keepBandwidth(_ settings: MachineSettings) {
+    let told = state.withLock { $0.bandwidths[settings.machine] }
+    guard let told, told != settings.bandwidth(at: clock()) else { return }
+    order(settings.machine)
   }
 
   /// Notes that an agent has its welcome, and tells it what was ordered since that was put together.

@@ -28,7 +28,7 @@ public final class AgentHost: ReplicationHost {
   let live = Mutex<[Identifier: LiveResynchronisation]>([:])
   /// Held while one begins, so that no machine gets two.
   let deciding = Mutex(())
-  /// The clock that opens windows.
+  /// The clock that opens windows, and that the hours of a limit are of.
   let clock: @Sendable () -> Timestamp
 
   struct State: Sendable {
@@ -41,6 +41,8 @@ public final class AgentHost: ReplicationHost {
     /// Machines whose agents were let in and have said nothing since: for these, whether there are
     /// orders they have to hear of then, and whether one of them is for a cycle at once.
     var newcomers: [Identifier: (isOrdered: Bool, isNow: Bool)] = [:]
+    /// What the agent of each machine in session was told last that it may send, in bytes a second.
+    var bandwidths: [Identifier: UInt64] = [:]
     var contacts: [Identifier: Timestamp] = [:]
     var revoked: Set<String> = []
     /// The certificate that each machine's session was begun with, by the agent itself or through a relay.
@@ -235,6 +237,7 @@ public final class AgentHost: ReplicationHost {
         state.draining.insert(machine.id)
       } else {
         state.newcomers[machine.id] = (false, false)
+        state.bandwidths[machine.id] = assignment.bandwidth
       }
       return false
     }
@@ -321,6 +324,7 @@ public final class AgentHost: ReplicationHost {
       (state.sessions[machine], state.certificates[machine]) = (nil, nil)
       state.newcomers[machine] = nil
       state.draining.remove(machine)
+      state.bandwidths[machine] = nil
     }
     paused(machine)
     writable.end(machine)

@@ -1,6 +1,7 @@
 internal import Bytes
 public import Catalog
 internal import FileIO
+public import Vault
 
 /// What is to be another way in how a machine is replicated; nil for what stays.
 public struct MachineChanges: Hashable, Sendable {
@@ -10,6 +11,14 @@ public struct MachineChanges: Hashable, Sendable {
   public var applicationSeconds: Int?
   /// Bytes a second that its agent may send; 0 for no limit.
   public var bandwidth: Int64?
+  /// When that limit applies.
+  public var bandwidthHours: BandwidthHours?
+  /// Seconds of age of the newest recovery point from which on there is a warning.
+  public var rpoSeconds: Int?
+  /// The machine's internal address.
+  public var address: String?
+  /// What runs on it.
+  public var operatingSystem: OperatingSystem?
   /// When a resynchronisation that is required begins by itself.
   public var resyncWindow: ResynchronisationWindow?
   /// The process server that its agent sends to: a relay's name, or ``VaultService/ownServer``.
@@ -34,6 +43,17 @@ public struct MachineChanges: Hashable, Sendable {
       }
       settings.bandwidth = bandwidth == 0 ? nil : bandwidth
     }
+    if let bandwidthHours {
+      settings.bandwidthHours = bandwidthHours == .always ? nil : bandwidthHours.description
+    }
+    if let rpoSeconds {
+      try ReplicationPace.checkThreshold(seconds: rpoSeconds)
+      settings.rpoSeconds = rpoSeconds
+    }
+    if let address {
+      try InternetAddress.check(address)
+      settings.address = address
+    }
     if let resyncWindow {
       settings.resyncWindow = resyncWindow == .automatic ? nil : resyncWindow.description
     }
@@ -55,7 +75,8 @@ extension VaultService {
   /// Changes how a machine that enrolled is replicated; its agent learns of it at once.
   ///
   /// - Throws: `.unknown`, or `.refused` for a value that is out of its range, or a process server that is
-  ///   critical: nothing is changed then.
+  ///   critical, or another operating system for a machine that is not protected: nothing is changed
+  ///   then; `.locked` if that can't be noted for now.
   public func change(
     _ name: String, _ changes: MachineChanges
   ) throws(OperationError) -> MachineSettings {
@@ -66,6 +87,7 @@ extension VaultService {
     let changed = settings
     let isMoved = changed.processServer != before
     if isMoved { try checkServer(changed.processServer ?? Self.ownServer) }
+    if let system = changes.operatingSystem { try set(system, of: agent) }
     try inCatalog { () throws(CatalogError) in try catalog.set(changed) }
     if isMoved {
       try agentHost.redirect(agent.machine)
@@ -73,7 +95,40 @@ extension VaultService {
       agentHost.order(agent.machine)
     }
     note(.info, "settings-changed", machine: name, "The settings of '\(name)' were changed.")
+    if let address = changes.address {
+      for warning in Self.warnings(of: address, agent) {
+        note(.warning, "protection-warning", machine: name, warning)
+      }
+    }
     return changed
+  }
+
+  /// What speaks against an address for a machine that enrolled, and is no reason to refuse it; in
+  /// sentences.
+  ///
+  /// - Throws: `.unknown`.
+  public func warnings(of address: String, for name: String) throws(OperationError) -> [String] {
+    Self.warnings(of: address, try agent(named: name))
+  }
+
+  /// Notes what runs on a machine, in its log: its agent is kept out for that moment.
+  private func set(_ system: OperatingSystem, of agent: AgentRecord) throws(OperationError) {
+    let known = try inVault { () throws(VaultError) in try vault.machines() }
+    guard let machine = known.first(where: { $0.id == agent.machine }) else {
+      throw OperationError(
+        .refused,
+        "Protection of '\(agent.name)' is not enabled, so nothing is kept yet of what runs on it: name "
+          + "that with 'tidemark machine enable \(agent.name) --os \(system.name)'.")
+    }
+    let old = try inVault { () throws(VaultError) in try machine.snapshot().configuration }
+    guard old.operatingSystem != system else { return }
+    try agentHost.keepingOut(agent.machine, isWriting: true) { () throws(OperationError) in
+      try inVault { () throws(VaultError) in
+        let log = try MachineWriter(machine: machine, in: vault, lock: writable.lock)
+        try log.setOperatingSystem(system)
+        try log.close()
+      }
+    }
   }
 
   /// Lets the agent of a machine begin a cycle at once; gives what there is to say to that.

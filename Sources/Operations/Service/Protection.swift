@@ -65,9 +65,14 @@ extension VaultService {
 
   /// Lets the replication of a machine rest, or go on.
   ///
-  /// - Throws: `.unknown`.
+  /// - Throws: `.unknown`, or `.refused` for a machine that is not protected.
   public func setPaused(_ isPaused: Bool, machine name: String) throws(OperationError) {
     let agent = try agent(named: name)
+    let protected = try inVault { () throws(VaultError) in try vault.machines() }
+    guard protected.contains(where: { $0.id == agent.machine }) else {
+      throw OperationError(
+        .refused, "Protection of '\(name)' is not enabled: 'tidemark machine enable \(name)'.")
+    }
     try inCatalog { () throws(CatalogError) in
       var settings = try catalog.settings(of: agent.machine)
       settings.isPaused = isPaused

@@ -41,7 +41,8 @@ public final class VaultService: Sendable {
     try self.init(vault, clock: { .now() })
   }
 
-  /// Takes it with another clock than usual to open windows of resynchronisation; for tests.
+  /// Takes it with another clock than usual for windows of resynchronisation and hours of limits; for
+  /// tests.
   init(_ vault: Vault, clock: @escaping @Sendable () -> Timestamp) throws(OperationError) {
     self.vault = vault
     writable = try WritableVault(vault)

@@ -82,6 +82,17 @@ public final class MachineWriter {
   /// The machine as the operator described it.
   public var configuration: MachineConfiguration { manifest.manifest.state.configuration }
 
+  /// Notes what runs on the machine. Durable when it returns.
+  ///
+  /// Only the MANIFEST tells of it until the next segment begins: one that is made anew from the segments
+  /// before that tells what was.
+  public func setOperatingSystem(_ system: OperatingSystem) throws(VaultError) {
+    var changed = configuration
+    changed.operatingSystem = system
+    let entry = ManifestEntry.configuration(changed)
+    try exclusively { () throws(VaultError) in try manifest.append([entry]) }
+  }
+
   /// The capture cycle that made the newest recovery point; nil if there is none.
   public var cycle: UInt64? { points.last?.cycle }
 

@@ -130,4 +130,6 @@ struct Lifetime {
 
   static let misspelt = ValidationError(
     "--valid takes a number and a unit of s, m, h, d or w, such as 30d.")
+  static let misspeltThreshold = ValidationError(
+    "--rpo-threshold takes a number and a unit of s, m, h, d or w, such as 15m.")
 }

@@ -24,19 +24,25 @@ struct MachineEnableCommand: ParsableCommand {
   @Argument(help: "The machines' names.")
   var names: [String]
 
-  @Option(help: ArgumentHelp("Seconds between two cycles.", valueName: "seconds"))
-  var interval = 300
+  @Option(
+    help: ArgumentHelp(
+      "Seconds between two cycles. Default: what 'machine set' said before, or 300.",
+      valueName: "seconds"))
+  var interval: Int?
 
   @Option(
     name: .customLong("app-interval"),
     help: ArgumentHelp(
-      "Seconds between two app-consistent recovery points; 0 for none.", valueName: "seconds"))
-  var applicationInterval = 3600
+      "Seconds between two app-consistent recovery points; 0 for none. Default: what 'machine set' said "
+        + "before, or 3600.",
+      valueName: "seconds"))
+  var applicationInterval: Int?
 
   @Option(
     help: ArgumentHelp(
       "How old the newest recovery point may be before there is a warning, such as 15m; nothing else "
-        + "depends on it. Default: 15m, or three intervals if that is longer.",
+        + "depends on it. Default: what 'machine set' said before, or 15m, or three intervals if that is "
+        + "longer.",
       valueName: "age"))
   var rpoThreshold: String?
 
@@ -46,7 +52,8 @@ struct MachineEnableCommand: ParsableCommand {
 
   @Option(
     help: ArgumentHelp(
-      "The internal address of the one machine; the first that its agent tells unless it is given.",
+      "The internal address of the one machine. Default: what 'machine set' said before, or the first "
+        + "that its agent tells.",
       valueName: "ip"))
   var address: String?
 
@@ -76,8 +83,7 @@ struct MachineEnableCommand: ParsableCommand {
       throw ValidationError("--address is that of one machine; enable the others by themselves.")
     }
     guard rpoThreshold == nil || Lifetime(rpoThreshold) != nil else {
-      throw ValidationError(
-        "--rpo-threshold takes a number and a unit of s, m, h, d or w, such as 15m.")
+      throw Lifetime.misspeltThreshold
     }
   }
 
@@ -121,7 +127,8 @@ struct MachineEnableCommand: ParsableCommand {
     let answer = Console.ask(
       "Enable protection of \(Words.count(report.planned.count, "machine"))? [y/N]")
     guard let answer, ["y", "yes"].contains(answer.lowercased()) else {
-      throw OperationError(.refused, "Nothing was enabled.")
+      throw OperationError(
+        .refused, "Nothing was enabled, as nobody agreed. Answer with y, or run it with --yes.")
     }
     return true
   }
