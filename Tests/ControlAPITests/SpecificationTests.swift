@@ -36,7 +36,10 @@ import Vault
       "enableMachine": #"{"exclude":[7],"cycleSeconds":60,"address":"10.0.0.7"}"#,
       "planMachine": #"{"exclude":[7],"rpoSeconds":900,"skipPreflight":true}"#,
       "refreshAgents": #"{"machines":["refreshAgents"]}"#,
-      "changeSettings": #"{"cycleSeconds":60,"bandwidth":1048576,"resyncWindow":"22:00-06:00"}"#,
+      "changeSettings": #"""
+      {"cycleSeconds":60,"bandwidth":1048576,"bandwidthHours":"08:00-18:00+01:00","rpoSeconds":900,
+      "resyncWindow":"22:00-06:00","address":"8.8.8.8","operatingSystem":"windows"}
+      """#,
       "addMachine": #"{"name":"new","disks":["\#(site.directory.file("spare.img"))"]}"#,
       "replicate": #"{"label":"by the API"}"#,
       "makeKey": #"{"label":"rack","validSeconds":60,"uses":2}"#,
@@ -82,6 +85,7 @@ import Vault
       try site.service.catalog.set(agent)
       let enabled = [
         "disableMachine", "orderCycle", "machineHealth", "resynchronise", "cancelResynchronisation",
+        "pauseMachine", "resumeMachine", "changeSettings",
       ]
       guard enabled.contains(name) else { continue }
       let job = try site.service.enable(name, ProtectionOptions())
@@ -159,6 +163,7 @@ import Vault
       ("POST", "/v1/tokens", #"{"name":"x","role":"king"}"#, 400, "badRequest"),
       ("POST", "/v1/machines/none/cycle", "", 404, "unknown"),
       ("POST", "/v1/machines/none/settings", "{}", 404, "unknown"),
+      ("POST", "/v1/machines/none/pause", "", 404, "unknown"),
       ("POST", "/v1/machines/none/resynchronise", "", 404, "unknown"),
       ("DELETE", "/v1/tokens/none", "", 404, "unknown"),
       ("DELETE", "/v1/keys/none", "", 404, "unknown"),

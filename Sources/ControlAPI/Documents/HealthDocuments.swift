@@ -135,13 +135,21 @@ public struct MachineHealthDocument: Codable, Sendable {
     errors = ErrorGroup.groups(of: overview.errors).map { CurrentErrorDocument($0) }
     present = Sample(history.present)
     samples = history.samples.map { Sample($0) }
-    let recent = samples.suffix(3) + [present]
+    bottleneck = Self.bottleneck(of: history.samples + [history.present])
+  }
+
+  /// Seconds of the past that tell of a bottleneck: a few samples.
+  static let recentSeconds: Int64 = 1000
+
+  /// What most of the time went to in the newest samples; nil if there was nothing to do.
+  static func bottleneck(of samples: [HealthSample]) -> String? {
+    let recent = samples.suffix(4).map { Sample($0) }
     let parts: [(String, Double)] = [
       ("reading", recent.reduce(0) { $0 + $1.readingSeconds }),
       ("compressing", recent.reduce(0) { $0 + $1.compressingSeconds }),
       ("link", recent.reduce(0) { $0 + $1.linkSeconds }),
       ("vault", recent.reduce(0) { $0 + $1.vaultSeconds }),
     ]
-    bottleneck = parts.filter { $0.1 > 0 }.max { $0.1 < $1.1 }?.0
+    return parts.filter { $0.1 > 0 }.max { $0.1 < $1.1 }?.0
   }
 }

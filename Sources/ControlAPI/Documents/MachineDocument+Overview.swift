@@ -1,5 +1,6 @@
 internal import Bytes
 internal import Catalog
+internal import FileIO
 public import Operations
 internal import Replication
 internal import Vault
@@ -20,8 +21,21 @@ extension MachineDocument {
     if let settings = overview.settings, overview.agent != nil {
       (rpoThresholdSeconds, cycleSeconds) = (settings.rpoSeconds, settings.cycleSeconds)
       (applicationSeconds, address) = (settings.applicationSeconds, settings.address)
+      self.settings = SettingsDocument(settings)
+      resynchronisation = overview.resynchronisation.map { ResynchronisationDocument($0) }
     }
     if let agent = overview.agent { add(agent) }
+  }
+
+  /// Describes the machine of that name, with where its time goes.
+  ///
+  /// - Throws: `.unknown`, or `.damaged` if its MANIFEST can't be read.
+  init(_ name: String, in service: VaultService) throws(OperationError) {
+    self.init(try service.overview(of: name))
+    guard settings != nil else { return }
+    let start = Timestamp(seconds: Timestamp.now().seconds - MachineHealthDocument.recentSeconds)
+    let history = try service.history(of: name, since: start)
+    bottleneck = MachineHealthDocument.bottleneck(of: history.samples + [history.present])
   }
 
   private mutating func add(_ status: AgentStatus) {

@@ -45,8 +45,9 @@ public struct MachineDocument: Codable, Sendable {
   public let newestAppPoint: String?
   /// Why it can't be read.
   public let problem: String?
-  /// `unprotected`, `initialReplication`, `protected`, `paused`, or `manual` for one without an agent;
-  /// none where no service tells, as all that follows.
+  /// `unprotected`, `initialReplication`, `protected`, `paused`, `resynchronising`,
+  /// `resynchronisationRequired`, or `manual` for one without an agent; none where no service tells, as all
+  /// that follows.
   public internal(set) var state: String?
   /// `healthy`, `warning` or `critical`; none for one that is not protected.
   public internal(set) var health: String?
@@ -78,6 +79,13 @@ public struct MachineDocument: Codable, Sendable {
   public internal(set) var totalBytes: UInt64?
   /// Why its newest cycle made no recovery point.
   public internal(set) var failure: String?
+  /// How it is replicated; none for one that is not protected or has no agent, as what follows.
+  public internal(set) var settings: SettingsDocument?
+  /// How it stands with its replica.
+  public internal(set) var resynchronisation: ResynchronisationDocument?
+  /// What most of the time went to lately: `reading`, `compressing`, `link` or `vault`; none in a list, or
+  /// if there was nothing to do.
+  public internal(set) var bottleneck: String?
 
   /// Describes a machine.
   public init(_ machine: MachineSummary) {

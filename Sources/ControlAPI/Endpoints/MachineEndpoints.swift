@@ -18,7 +18,7 @@ extension Endpoint {
       return MachineDocument(machine)
     },
     .get("/v1/machines/{name}", .reader) { call in
-      MachineDocument(try call.service.overview(of: call.parameter("name")))
+      try MachineDocument(call.parameter("name"), in: call.service)
     },
     .delete("/v1/machines/{name}", .administrator) { call in
       let name = call.parameter("name")

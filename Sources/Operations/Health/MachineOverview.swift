@@ -15,6 +15,10 @@ public struct MachineOverview: Sendable {
     case protected
     /// An operator has paused it.
     case paused
+    /// It is compared with its replica, and makes no recovery points meanwhile.
+    case resynchronising
+    /// Nothing is replicated until it is resynchronised.
+    case resynchronisationRequired
     /// It is replicated by hand, without an agent.
     case manual
   }
@@ -31,6 +35,8 @@ public struct MachineOverview: Sendable {
   public let agent: AgentStatus?
   /// How it is replicated; nil if it is not protected.
   public let settings: MachineSettings?
+  /// How it stands with its replica; nil if it is not protected, or has no agent.
+  public let resynchronisation: ResynchronisationStatus?
   /// What is wrong with it, the worst first.
   public let errors: [HealthErrorRecord]
   /// Nanoseconds between the newest time its source vouches for and now; nil before the first point.
@@ -53,18 +59,22 @@ public struct MachineOverview: Sendable {
 
   init(
     _ summary: MachineSummary?, _ agent: AgentStatus?, _ settings: MachineSettings?,
-    errors: [HealthErrorRecord], at now: Timestamp
+    _ doubt: ResynchronisationRecord?, errors: [HealthErrorRecord], at now: Timestamp
   ) {
     (self.summary, self.agent) = (summary, agent)
     id = summary?.id ?? agent?.agent.machine ?? Identifier(high: 0, low: 0)
     name = agent?.agent.name ?? summary?.name ?? ""
-    self.settings = summary == nil ? nil : settings
+    let kept = summary == nil ? nil : settings
+    self.settings = kept
+    resynchronisation = kept.map { ResynchronisationStatus(doubt, $0) }
     let isEmpty = summary?.points.isEmpty ?? true
-    switch agent?.state {
-    case nil: state = .manual
-    case .unprotected: state = .unprotected
-    case .paused: state = .paused
-    case .some: state = isEmpty ? .initialReplication : .protected
+    switch (agent?.state, doubt?.state) {
+    case (nil, _): state = .manual
+    case (.unprotected, _): state = .unprotected
+    case (.paused, _): state = .paused
+    case (.protected, .running): state = .resynchronising
+    case (.protected, .required): state = .resynchronisationRequired
+    case (.protected, nil): state = isEmpty ? .initialReplication : .protected
     }
     self.errors = errors.sorted { ($0.severity.health, $1.since) > ($1.severity.health, $0.since) }
     rpo = summary?.windowEnd.map { max(0, now.rawValue - $0.rawValue) }
@@ -118,18 +128,21 @@ extension VaultService {
     var found: [MachineOverview] = []
     for agent in agents {
       let summary = summaries.first { $0.id == agent.agent.machine }
-      let settings = try inCatalog { () throws(CatalogError) in
-        try catalog.settings(of: agent.agent.machine)
+      let (settings, doubt) = try inCatalog { () throws(CatalogError) in
+        (
+          try catalog.settings(of: agent.agent.machine),
+          try catalog.resynchronisation(of: agent.agent.machine)
+        )
       }
       found.append(
         MachineOverview(
-          summary, agent, settings, errors: errors.filter { $0.subject == agent.agent.name },
-          at: now))
+          summary, agent, settings, doubt,
+          errors: errors.filter { $0.subject == agent.agent.name }, at: now))
     }
     for summary in summaries where !agents.contains(where: { $0.agent.machine == summary.id }) {
       found.append(
         MachineOverview(
-          summary, nil, nil, errors: errors.filter { $0.subject == summary.name }, at: now))
+          summary, nil, nil, nil, errors: errors.filter { $0.subject == summary.name }, at: now))
     }
     return found.sorted { $0.name < $1.name }
   }

@@ -8,6 +8,11 @@ public struct ResynchronisationStatus: Sendable {
   public let record: ResynchronisationRecord?
   /// When one that is required begins by itself.
   public let window: ResynchronisationWindow
+
+  init(_ record: ResynchronisationRecord?, _ settings: MachineSettings) {
+    self.record = record
+    window = settings.resyncWindow.flatMap { ResynchronisationWindow($0) } ?? .automatic
+  }
 }
 
 extension VaultService {
@@ -19,8 +24,7 @@ extension VaultService {
   ) throws(OperationError) -> ResynchronisationStatus {
     let settings = try settings(of: name)
     return ResynchronisationStatus(
-      record: try agentHost.resynchronisation(of: settings.machine),
-      window: settings.resyncWindow.flatMap { ResynchronisationWindow($0) } ?? .automatic)
+      try agentHost.resynchronisation(of: settings.machine), settings)
   }
 
   /// Begins the resynchronisation of a machine, whatever its window says and also if none is required.

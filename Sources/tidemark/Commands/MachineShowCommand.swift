@@ -5,8 +5,11 @@ internal import Operations
 /// `tidemark machine show NAME`
 struct MachineShowCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
-    commandName: "show", abstract: "Show a machine: its disks and recovery points.",
+    commandName: "show",
+    abstract: "Show a machine: its disks, recovery points, settings, and how it stands.",
     discussion: discussion(
+      "How it is replicated, how it stands with its replica, and where the time goes are told where a "
+        + "service runs.",
       examples: ["tidemark machine show web01"], ends: [.noVault, .damaged, .unknown]))
 
   @Argument(help: "The machine's name.")

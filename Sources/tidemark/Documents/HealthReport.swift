@@ -39,7 +39,7 @@ enum HealthReport {
     let machine = health.machine
     var facts = [
       ("Machine", machine.name), ("Health", machine.health ?? "not protected"),
-      ("State", machine.state ?? "unknown"),
+      ("State", machine.state.map(MachineReport.words) ?? "unknown"),
       ("RPO", machine.rpoSeconds.map { Words.time(seconds: Int64($0)) } ?? "none yet"),
     ]
     if let threshold = machine.rpoThresholdSeconds {

@@ -12,6 +12,12 @@ enum MachineReport {
     if let health = machine.health { facts.append(("Health", health)) }
     if let system = machine.operatingSystem { facts.append(("System", system)) }
     facts += agentFacts(machine) + machine.disks.map(fact)
+    // The address is among what the agent tells, and the threshold with the RPO where there is one.
+    let told = ["Address"] + (machine.rpoSeconds == nil ? [] : ["RPO threshold"])
+    facts += (machine.settings.map(SettingsReport.facts) ?? []).filter { !told.contains($0.0) }
+    if let doubt = machine.resynchronisation, let words = words(of: doubt) {
+      facts.append(("Resynchronisation", words))
+    }
     facts.append(("Recovery points", String(machine.points)))
     if let oldest = machine.oldestPoint { facts.append(("Oldest", oldest)) }
     if let newest = machine.newestPoint { facts.append(("Newest", newest)) }
@@ -51,9 +57,7 @@ enum MachineReport {
       }
       facts.append(("RPO", Words.time(seconds: Int64(rpo)) + (limit ?? "")))
     }
-    if let cycle = machine.cycleSeconds {
-      facts.append(("Cycle", "every \(Words.time(seconds: Int64(cycle)))"))
-    }
+    if let bottleneck = machine.bottleneck { facts.append(("Time goes to", bottleneck)) }
     if let activity = machine.activity {
       facts.append(("Agent does", activity + (progress(machine).map { ": \($0)" } ?? "")))
     }
@@ -70,8 +74,20 @@ enum MachineReport {
     return "\(percent) %, \(Words.size(done)) of \(Words.size(total))"
   }
 
-  private static func words(of state: String) -> String {
-    state == "initialReplication" ? "initial replication" : state
+  static func words(of state: String) -> String {
+    switch state {
+    case "initialReplication": "initial replication"
+    case "resynchronisationRequired": "resynchronisation required"
+    default: state
+    }
+  }
+
+  /// How a machine stands with its replica; nil if all is well.
+  private static func words(of doubt: ResynchronisationDocument) -> String? {
+    guard doubt.state != "none" else { return nil }
+    let job = doubt.job.map { ", job \($0)" } ?? ""
+    let held = doubt.isHeld == true ? ", cancelled: it waits for a person" : ""
+    return "\(doubt.state) since \(doubt.since ?? "?")\(job)\(held): \(doubt.reason ?? "")"
   }
 
   /// A row a machine; what only a service knows is shown where one told.

@@ -61,7 +61,7 @@ struct StatusReport {
     }
     let hasService = service != nil
     let rows = machines.map { machine in
-      [machine.name] + (hasService ? [machine.state ?? "-"] : []) + [
+      [machine.name] + (hasService ? [machine.state.map(MachineReport.words) ?? "-"] : []) + [
         machine.health ?? "-",
         machine.rpoSeconds.map { Words.time(seconds: Int64($0)) } ?? "none",
         machine.newestPoint ?? "none", String(machine.points), Words.size(machine.storedBytes),
