@@ -127,8 +127,11 @@ import Testing
     let page = try PagesTests.page("JSON")
     let machine = try tool.json("machine", "show", "web01")
     #expect(machine["state"] as? String == "protected" && machine["rpoSeconds"] != nil)
+    let settings = machine["settings"] as? [String: Any]
+    #expect(settings?["bandwidthHours"] as? String == "always")
     let documents = [
-      machine, try tool.json("status"), try tool.json("health"), try tool.json("health", "web01"),
+      machine, try tool.json("machine", "set", "web01", "--address", "8.8.8.8"),
+      try tool.json("status"), try tool.json("health"), try tool.json("health", "web01"),
       try tool.json("machine", "enable", "web01", "--dry-run"),
     ]
     for document in documents {
@@ -140,6 +143,12 @@ import Testing
       (try? tool.run("jobs").output)?.contains(/Finalize protection +web01 +Succeeded/) == true
     }
     #expect(finalized)
+    let jobs = try #require(try tool.json("jobs")["jobs"] as? [[String: Any]])
+    let enabled = try #require(jobs.first { $0["kind"] as? String == "Enable protection" })
+    let tasks = try tool.require("jobs", "\(try #require(enabled["id"] as? Int))")
+    #expect(tasks.contains(/Prerequisites check +Succeeded/), "\(tasks)")
+    #expect(try tool.run("jobs", "999").status == 13)
+    #expect(try tool.run("machine", "set", "web01", "--bandwidth-hours", "8-18").status == 64)
     for command in [["status"], ["health"], ["health", "web01"], ["machine", "list"]] {
       let result = try tool.start(command).wait(seconds: 60)
       // How much room this host has is no matter here.
@@ -210,10 +219,28 @@ import Testing
       let reasons = try tool.json("machine", "show", "web01")["reasons"] as? [String]
       return reasons?.contains { $0.hasPrefix("Resynchronisation is required") } == true
     }
-    try agent.work { try isRequired() }
+    func status() throws -> [String: Any]? {
+      try agent.json("status")["status"] as? [String: Any]
+    }
+    try agent.work {
+      guard try isRequired() else { return false }
+      let (shown, list) = (
+        try tool.require("machine", "show", "web01"), try tool.run("machine", "list")
+      )
+      #expect(shown.contains(/Resynchronisation: +required since .*: Disk 0/), "\(shown)")
+      #expect(shown.contains(/Resync window: +manual/))
+      #expect(list.output.contains("resynchronisation required"), "\(list.report)")
+      #expect(
+        Program.poll(seconds: 20) {
+          (try? status()?["state"] as? String) == "resynchronisationRequired"
+        })
+      #expect(try agent.run("status").status == 3)
+      return true
+    }
     let before = try tool.points(of: "web01").count
     try tool.require("machine", "resynchronise", "web01", "--no-wait")
     try agent.work { try !isRequired() }
+    #expect(try tool.json("machine", "show", "web01")["state"] as? String == "protected")
     #expect(try tool.points(of: "web01").count > before)
     let out = tool.file("out.img")
     try tool.require("export", "web01", "--point", "latest", "--format", "raw", out)

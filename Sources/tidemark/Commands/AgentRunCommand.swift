@@ -67,7 +67,10 @@ struct AgentStatusCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "status", abstract: "Show how this machine's agent is doing.",
     discussion: discussion(
-      "Ends with 3 if the agent does not run, is not let in, or failed at what it did last.",
+      """
+      Ends with 3 if the agent does not run, is not let in, waits for a resynchronisation, or failed at \
+      what it did last, also at renewing its certificate or making a point app-consistent.
+      """,
       examples: ["tidemark agent status", "tidemark agent status --json"],
       ends: [.incomplete, .damaged, .refused]))
 
@@ -80,8 +83,6 @@ struct AgentStatusCommand: ParsableCommand {
     let status = try directory.currentStatus()
     let report = AgentReport(configuration, status)
     output.print(report.document, text: report.text)
-    if status.state == .stopped || status.state == .refused || status.lastError != nil {
-      throw ExitStatus.incomplete.code
-    }
+    if status.needsAttention { throw ExitStatus.incomplete.code }
   }
 }

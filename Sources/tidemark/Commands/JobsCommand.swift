@@ -7,18 +7,34 @@ struct JobsCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "jobs", abstract: "Show long operations: what runs, and how others ended.",
     discussion: discussion(
-      "With --follow every change is shown, a line each, until SIGINT or SIGTERM, or until the "
-        + "service ends; with --json each is one JSON object.",
-      examples: ["tidemark jobs", "tidemark jobs --follow", "tidemark jobs --limit 5 --json"],
-      ends: [.noVault, .locked, .damaged, .unwritable]))
+      "With a number: that job, with its tasks. With --follow every change is shown, a line each, until "
+        + "SIGINT or SIGTERM, or until the service ends; with --json each is one JSON object.",
+      examples: [
+        "tidemark jobs", "tidemark jobs 12", "tidemark jobs --follow",
+        "tidemark jobs --limit 5 --json",
+      ],
+      ends: [.noVault, .locked, .damaged, .unknown, .unwritable]))
+
+  @Argument(help: "The job's number.")
+  var job: Int64?
 
   @OptionGroup var list: ListOption
   @OptionGroup var vault: VaultOption
   @OptionGroup var output: OutputOption
 
+  func validate() throws {
+    guard job == nil || !list.follow else {
+      throw ValidationError("--follow shows all jobs: leave out the number.")
+    }
+  }
+
   func run() throws {
     Interruption.listen()
     try ServiceAccess.with(try vault.opened()) { access in
+      if let job {
+        let found = try access.client.job(job)
+        return output.print(found, text: JobReport.text(found))
+      }
       let jobs = try access.client.jobs(after: 0, limit: list.limit)
       guard list.follow else {
         return output.print(jobs, text: JobReport.table(jobs.jobs))

@@ -70,7 +70,14 @@ struct AgentReport {
     }
     guard let status else { return Words.facts(facts) }
     facts.append(("State", status.state.rawValue))
+    if let version = status.serviceVersion { facts.append(("Service version", version)) }
     if let server = status.processServer { facts.append(("Process server", server)) }
+    if let seconds = status.intervalSeconds {
+      facts.append(("Interval", Words.time(seconds: Int64(seconds))))
+    }
+    if let bytes = status.bandwidth {
+      facts.append(("Bandwidth", Words.size(UInt64(clamping: bytes)) + " a second"))
+    }
     facts.append(("Last contact", status.lastContact ?? "never"))
     facts.append(("Last point", status.lastPoint?.id ?? "none"))
     if !configuration.hooks.isEmpty {

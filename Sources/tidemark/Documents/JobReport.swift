@@ -19,7 +19,30 @@ enum JobReport {
     ]
   }
 
+  /// Everything that is known of one, its tasks below each other.
+  static func text(_ job: JobDocument) -> String {
+    var facts = [("Job", "\(job.id)"), ("Kind", job.kind)]
+    if let machine = job.machine { facts.append(("Machine", machine)) }
+    facts += [("State", job.state.rawValue), ("Asked for", job.created)]
+    if let started = job.started { facts.append(("Began", started)) }
+    if let ended = job.ended { facts.append(("Ended", ended)) }
+    let detail = outcome(job)
+    if !detail.isEmpty { facts.append((job.error == nil ? "Detail" : "Error", detail)) }
+    let text = Words.facts(facts)
+    guard !job.tasks.isEmpty else { return text }
+    let tasks = job.tasks.map { [$0.name, $0.state.rawValue, $0.started ?? "", $0.ended ?? ""] }
+    return text + "\n\n" + Words.table(["TASK", "STATE", "BEGAN", "ENDED"], tasks)
+  }
+
+  /// The task in progress, or that the job stopped at, and what there is to say of it.
   private static func detail(_ job: JobDocument) -> String {
+    let stops: [JobState] = [.inProgress, .failed, .cancelled]
+    // Of several that are at work, as where each is a machine, the first one stands for all.
+    let task = job.tasks.first { stops.contains($0.state) }?.name
+    return [task ?? "", outcome(job)].filter { !$0.isEmpty }.joined(separator: ": ")
+  }
+
+  private static func outcome(_ job: JobDocument) -> String {
     if let error = job.error { return error.message }
     if let point = job.replication?.cycles.last?.point.id { return point }
     guard let progress = job.progress, progress.totalBytes > 0 else { return "" }
