@@ -49,6 +49,7 @@ final class RemoteTarget: CaptureTarget {
   }
 
   var hasUnmarkedWrites: Bool { stream.position.sequence > settled }
+  var newestNumber: SequenceNumber { stream.position.sequence }
   private(set) var cursor: (disk: DiskNumber, blocks: Range<UInt64>)?
 
   var recordTime: Timestamp? {

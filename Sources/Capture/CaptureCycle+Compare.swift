@@ -80,7 +80,7 @@ extension CaptureCycle {
   }
 
   /// Makes safe what was stored so far, for the next cycle to find.
-  private func stopped(_ target: any CaptureTarget) throws(CaptureError) -> CaptureError {
+  func stopped(_ target: any CaptureTarget) throws(CaptureError) -> CaptureError {
     try target.commit()
     return CaptureError(
       .cancelled,

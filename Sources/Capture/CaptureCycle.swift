@@ -60,6 +60,8 @@ public struct CaptureCycle {
     target.recordTime = time
     defer { target.recordTime = nil }
     let (tallies, scanTime) = try compare(sources, with: target, clones: clones, cut: cut)
+    // It was asked after each piece only, and there may have been none.
+    if cancelled() { throw try stopped(target) }
     let point = try mark(sources, with: target, clones: clones, cut: cut, time: time)
     return CaptureResult(
       point: point, disks: tallies.sorted { $0.number < $1.number },

@@ -8,6 +8,8 @@ public protocol CaptureTarget: AnyObject {
   var cycle: UInt64? { get }
   /// Whether something was stored since the newest recovery point.
   var hasUnmarkedWrites: Bool { get }
+  /// The newest number of the log, whatever took it.
+  var newestNumber: SequenceNumber { get }
   /// How far a cycle that was broken off has come; see `MachineWriter.cursor`.
   var cursor: (disk: DiskNumber, blocks: Range<UInt64>)? { get }
   /// Bytes stored so far.
@@ -62,6 +64,8 @@ public final class LocalTarget: CaptureTarget {
   public var cycle: UInt64? { writer.cycle }
   /// Whether something was stored since the newest recovery point.
   public var hasUnmarkedWrites: Bool { writer.hasUnmarkedWrites }
+  /// The newest number of the log.
+  public var newestNumber: SequenceNumber { writer.lastSequence }
   /// How far a cycle that was broken off has come.
   public var cursor: (disk: DiskNumber, blocks: Range<UInt64>)? { writer.cursor }
   /// Bytes added to the log.

@@ -40,9 +40,11 @@ struct CloneSet: Sendable {
     let newest = target.cycle
     let floor = CloneFloor(stores: stores, percent: floorPercent)
     try floor.check()
-    if target.hasUnmarkedWrites, let found = try Self.interrupted(stores, after: newest ?? 0) {
-      (cycle, resumed) = (found.cycle, true)
-      clones = try Self.describe(stores, found.cycle, newest: newest)
+    if target.hasUnmarkedWrites,
+      let found = try Self.interrupted(stores, after: newest ?? 0, before: target.newestNumber)
+    {
+      (cycle, resumed) = (found, true)
+      clones = try Self.describe(stores, found, newest: newest)
       time = try Self.madeAt(clones)
       return
     }
@@ -52,7 +54,8 @@ struct CloneSet: Sendable {
     }
     let lost = try Self.tidy(stores, newest: newest, unmarked: target.hasUnmarkedWrites)
     (cycle, resumed) = (Self.newCycle(), false)
-    let maker = CloneMaker(stores: stores, cycle: cycle, after: newest ?? 0)
+    let maker = CloneMaker(
+      stores: stores, cycle: cycle, after: newest ?? 0, number: target.newestNumber)
     let durations: [Duration]
     do throws(CaptureError) { durations = try maker.make(cut) } catch {
       // What is half made is removed by the next cycle if not now; the first failure is the one told.
@@ -69,21 +72,22 @@ struct CloneSet: Sendable {
 
   private static func newCycle() -> UInt64 { UInt64.random(in: 1...UInt64.max) }
 
-  /// The cycle of which every disk still has its clone, made since the newest mark.
+  /// The cycle of which every disk still has its clone, made since the newest mark and before the log's
+  /// newest number: what was stored last is of these clones. Numbers that nothing stored takes, of marks and
+  /// of what gives up, are told apart by what follows from them: another newest mark, or nothing unmarked.
   private static func interrupted(
-    _ stores: [CloneStore], after: UInt64
-  ) throws(CaptureError) -> CloneName? {
+    _ stores: [CloneStore], after: UInt64, before number: SequenceNumber
+  ) throws(CaptureError) -> UInt64? {
     var common: Set<UInt64>?
-    var found: CloneName?
     for store in stores {
-      let usable = try store.names().filter { $0.after == after && $0.cycle != after }
+      let usable = try store.names().filter {
+        $0.after == after && $0.cycle != after && $0.number < number
+      }
       let cycles = Set(usable.map(\.cycle))
       common = common?.intersection(cycles) ?? cycles
-      found = found ?? usable.first
     }
-    guard let common, common.count == 1, let cycle = common.first else { return nil }
-    found?.cycle = cycle
-    return found
+    guard let common, common.count == 1 else { return nil }
+    return common.first
   }
 
   /// When the last of the clones was made: cloning sets a file's time of change, and nothing else
@@ -127,9 +131,14 @@ struct CloneSet: Sendable {
   ) throws(CaptureError) -> [Clone] {
     var clones: [Clone] = []
     for store in stores {
-      let name = CloneName(
-        machine: store.machine, disk: store.disk, cycle: cycle, after: newest ?? 0)
-      let base = try store.names().first { $0.cycle == newest }
+      let names = try store.names()
+      let base = names.first { $0.cycle == newest }
+      guard let name = names.first(where: { $0.cycle == cycle }) else {
+        throw CaptureError(
+          .sourceUnreadable,
+          "The clone of disk \(store.disk) in '\(store.directory)' is gone again: somebody else "
+            + "removes files there. See who does, and run the command again.")
+      }
       let whole: WholeComparison? =
         base != nil ? nil : newest == nil ? .firstCycle : .cloneLost
       clones.append(Clone(store: store, name: name, base: base, whole: whole))
@@ -155,6 +164,7 @@ private struct CloneMaker {
   let stores: [CloneStore]
   let cycle: UInt64
   let after: UInt64
+  let number: SequenceNumber
 
   /// A file in an array.
   private final class Handle {
@@ -164,7 +174,8 @@ private struct CloneMaker {
 
   private func path(_ store: CloneStore) -> String {
     store.path(
-      of: CloneName(machine: store.machine, disk: store.disk, cycle: cycle, after: after))
+      of: CloneName(
+        machine: store.machine, disk: store.disk, cycle: cycle, after: after, number: number))
   }
 
   /// Makes them all durable under their names; gives how long each took to clone.

@@ -45,15 +45,12 @@ struct CloneStore: Sendable {
     }
   }
 
-  /// Removes clones, and what an interrupted cycle left half made; durable when it returns.
+  /// Removes clones, and what is none: half made by a cycle that was interrupted, or named as no clone is
+  /// any more. Durable when it returns.
   func remove(_ names: some Sequence<CloneName>) throws(CaptureError) {
-    let half = try entries().filter {
-      $0.hasSuffix(Self.temporarySuffix)
-        && CloneName(fileName: String($0.dropLast(Self.temporarySuffix.count))).map {
-          $0.machine == machine && $0.disk == disk
-        } ?? false
-    }
-    let all = half + names.map(\.fileName)
+    let prefix = CloneName.prefix(machine, disk)
+    let strays = try entries().filter { $0.hasPrefix(prefix) && CloneName(fileName: $0) == nil }
+    let all = strays + names.map(\.fileName)
     guard !all.isEmpty else { return }
     try act { () throws(IOError) in
       for name in all {

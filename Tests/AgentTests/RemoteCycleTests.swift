@@ -131,6 +131,24 @@ import Vault
     #expect(site.host.notes.bytes < (50 << 20) + attempts * Int(AgentHandler.window) + 1 << 20)
   }
 
+  @Test("a first copy whose clones are gone, twice, lacks nothing of what changed meanwhile")
+  func lostClones() throws {
+    var random = SeededGenerator(for: "remote clones lost twice")
+    let mount = try LoopMount(.xfs, size: 1 << 30)
+    let site = try Site(sizes: [32 << 20], capture: .reflink, on: mount)
+    try site.write(random.bytes(20 << 20), at: 4 << 20)
+    var seen: UInt64 = 0
+    #expect(throws: CaptureError.self) {
+      try site.cycle(progress: { seen = $0.changed }, cancelled: { seen >= 12 << 20 })
+    }
+    try Program.require("rm", "-r", mount.file(".tidemark"))
+    try site.write(random.bytes(4096), at: 5 << 20)
+    #expect(throws: CaptureError.self) { try site.cycle(cancelled: { true }) }
+    let result = try site.cycle()
+    #expect(!result.resumed)
+    #expect(try site.isSame(at: result.point))
+  }
+
   @Test("a broken cycle whose clone is gone gives up its pages and starts from the last clone")
   func lostClone() throws {
     var random = SeededGenerator(for: "lost remote clones")

@@ -136,15 +136,19 @@ import Testing
 @Suite struct CloneNameTests {
   @Test("a clone's name is read back")
   func roundTrip() {
-    let name = CloneName(machine: .random(), disk: 12, cycle: 0xAB, after: 0)
+    let name = CloneName(
+      machine: .random(), disk: 12, cycle: 0xAB, after: 0, number: SequenceNumber(rawValue: 0x1F))
     #expect(CloneName(fileName: name.fileName) == name)
-    #expect(name.fileName.hasSuffix("_disk12_00000000000000ab_after_0000000000000000"))
+    #expect(
+      name.fileName.hasSuffix("_disk12_00000000000000ab_after_0000000000000000_at_000000000000001f")
+    )
   }
 
   @Test("names of other files are no clones")
   func otherNames() {
-    let good = CloneName(machine: .random(), disk: 0, cycle: 1, after: 2).fileName
-    for bad in ["", "disk0", good + ".new", good.uppercased(), good + "0", "_" + good] {
+    let good = CloneName(machine: .random(), disk: 0, cycle: 1, after: 2, number: .zero).fileName
+    let older = good.split(separator: "_").prefix(5).joined(separator: "_")
+    for bad in ["", "disk0", older, good + ".new", good.uppercased(), good + "0", "_" + good] {
       #expect(CloneName(fileName: bad) == nil)
     }
     #expect(CloneName(fileName: good.replacing("disk0", with: "disk00")) == nil)

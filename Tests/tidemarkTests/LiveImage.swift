@@ -99,9 +99,9 @@ final class LiveImage: Sendable {
   /// Gives every clone that is there a second name, under which it outlives its use.
   func keepClones() throws {
     for name in (try? FileSystem.system.list(clones)) ?? [] {
-      // MACHINE_diskN_CYCLE_after_CYCLE, written in full before it gets this name.
+      // MACHINE_diskN_CYCLE_after_CYCLE_at_NUMBER, written in full before it gets this name.
       let parts = name.split(separator: "_")
-      guard parts.count == 5, let cycle = UInt64(parts[2], radix: 16), !name.hasSuffix(".new"),
+      guard parts.count == 7, let cycle = UInt64(parts[2], radix: 16), !name.hasSuffix(".new"),
         state.withLock({ $0.clones[cycle] == nil })
       else { continue }
       let copy = kept + "/" + name

@@ -75,7 +75,7 @@ public final class MachineWriter {
   }
 
   /// The newest number given out.
-  var lastSequence: SequenceNumber { stream.position.sequence }
+  public var lastSequence: SequenceNumber { stream.position.sequence }
   /// The newest record's time.
   public var lastTime: Timestamp { stream.position.time }
 
