@@ -1,3 +1,4 @@
+import Dispatch
 import FileIO
 import Support
 import Testing
@@ -37,7 +38,27 @@ import Testing
     let start = clock.now
     #expect(try Self.run("sleep 60", seconds: 0.3).status == nil)
     #expect(try Self.run("sleep 60 & echo left").output == "left\n")
+    #expect(try Self.run("yes", seconds: 0.3).status == nil)
+    #expect(try Self.run("yes & sleep 0.1; exit 4").status == 4)
     #expect(clock.now - start < .seconds(5))
+  }
+
+  @Test(
+    "one that can't die, as it writes to a frozen file system, is not waited for",
+    .enabled(if: Available.root))
+  func undying() throws {
+    let mount = try LoopMount(.ext4, size: 16 << 20)
+    try Program.require("fsfreeze", "-f", mount.path)
+    let done = DispatchGroup()
+    DispatchQueue.global().async(group: done) {
+      // However long it is waited for.
+      _ = DispatchSemaphore(value: 0).wait(timeout: .now() + 8)
+      _ = try? Program.run("fsfreeze", "-u", mount.path)
+    }
+    defer { done.wait() }
+    let start = ContinuousClock.now
+    #expect(try Self.run("echo x >'\(mount.file("x"))'", seconds: 0.3).status == nil)
+    #expect(ContinuousClock.now - start < .seconds(5))
   }
 
   @Test("a conversation has lines of limited length, time-outs that lose nothing, and an end")

@@ -8,7 +8,7 @@ struct FencesTests {
   static let mayImport: [String: Set<String>] = [
     "Bytes": ["CBytes"],
     "Codecs": ["CCodecs"],
-    "FileIO": ["CFileIO", "Bytes", "Glibc"],
+    "FileIO": ["CFileIO", "Bytes", "Dispatch", "Glibc"],
     "Vault": library.union(["Bytes", "Codecs", "FileIO"]),
     "ImageFormats": library.union(["Bytes", "FileIO"]),
     "RecoveryTree": library.union(["Bytes", "FileIO", "Glibc", "Vault", "ImageFormats"]),

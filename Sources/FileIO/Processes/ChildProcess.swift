@@ -1,4 +1,5 @@
 internal import CFileIO
+internal import Dispatch
 internal import Glibc
 
 /// Another program that this process has started: its identifier, and a stream to it.
@@ -19,6 +20,11 @@ public struct ChildProcess: ~Copyable, Sendable {
   /// The stream to it.
   public var stream: ByteStream
   private var status: Int32?
+
+  /// How long it is waited for a program that was killed.
+  private static let patience = Duration.seconds(2)
+  /// Pieces of output that are taken of a program that has ended: what a pipe can hold.
+  private static let lastPieces = 256
 
   /// Starts a program with these arguments, its own name first, and these variables, as `NAME=value`.
   ///
@@ -67,16 +73,23 @@ public struct ChildProcess: ~Copyable, Sendable {
       let soon = min(deadline, ContinuousClock.now + .milliseconds(10))
       if try !stream.collect(limit: limit, until: soon) { _ = wait(until: soon) }
     }
-    while try stream.collect(limit: limit, until: .now) {}
+    // Whoever goes on writing, it or what it left running, is not listened to for ever.
+    var pieces = 0
+    while pieces < Self.lastPieces, try stream.collect(limit: limit, until: .now) { pieces += 1 }
     return (status, stream.text)
   }
 
   /// Kills the program and its group (SIGKILL), and takes its exit status.
+  ///
+  /// One that sleeps in the kernel, such as for a frozen file system to be thawed, dies only once that is
+  /// over. Nobody waits for it here: it counts as killed, and its exit status is taken when there is one.
   public mutating func end() {
     guard status == nil else { return }
     kill(-identifier, SIGKILL)
     kill(identifier, SIGKILL)
-    status = Self.takeStatus(of: identifier, 0)
+    guard wait(until: .now + Self.patience) == nil else { return }
+    status = 128 + SIGKILL
+    DispatchQueue(label: "tidemark.reap").async { [identifier] in Self.reap(identifier) }
   }
 
   /// Waits until a process that this one has started has ended. Blocks for as long as that takes.
