@@ -19,12 +19,19 @@ struct CycleHold {
 
 /// When and how an agent holds the machine's writers.
 extension AgentLoop {
-  /// Thaws what an earlier run has left frozen, if the guard of that is gone, too.
-  func thawLeftovers(_ configuration: AgentConfiguration) {
+  /// Thaws what an earlier run has left frozen, if the guard of that is gone, too. The note of it says what
+  /// that is; where it can't be read, all hooks of the configuration are taken, if there is one.
+  func thawLeftovers(_ configuration: AgentConfiguration?) {
     let freeze = FreezeNote(directory: directory)
     guard freeze.exists else { return }
     note(.warning, "Writers may be held since an earlier run of the agent: they are let go")
-    let plan = HookPlan(configuration.hooks, of: configuration, in: directory)
+    let usual = configuration.map { HookPlan($0.hooks, of: $0, in: directory) }
+    guard let plan = freeze.plan() ?? usual else {
+      dueFailure =
+        "Writers may be held, and neither 'frozen.json' nor 'agent.json' in '\(directory.path)' can be "
+        + "read, which say by what. Let them go by hand ('fsfreeze -u', 'virsh domfsthaw')."
+      return note(.error, dueFailure)
+    }
     do throws(AgentError) {
       // A guard that lives knows by now that its agent is gone.
       let lock = try freeze.lock(patience: 15_000)

@@ -64,6 +64,57 @@ import Testing
     #expect(loop.applicationFailure.isEmpty)
   }
 
+  @Test("a guard thaws although nobody takes what it has to say")
+  func fullLog() throws {
+    let bench = try HookBench()
+    let machine = try bench.machine()
+    let log = bench.file("log.fifo")
+    try #require(mkfifo(log, 0o600) == 0)
+    let end = open(log, O_RDWR | O_NONBLOCK | O_CLOEXEC)
+    defer { close(end) }
+    let piece = [UInt8](repeating: 32, count: 4096)
+    while write(end, piece, piece.count) > 0 {}
+    while write(end, piece, 1) > 0 {}
+    let own = bench.command.words
+    let plan = HookPlan(bench.configuration.hooks, of: bench.configuration, in: bench.agent)
+    var freeze: GuardedFreeze? = try GuardedFreeze(
+      GuardedFreeze.Command(words: ["/bin/sh", "-c", "exec \"$0\" \"$@\" 2>'\(log)'"] + own),
+      FreezeRequest(plan: plan, isThawOnly: false))
+    #expect(freeze?.becomes { $0.isHolding } == true)
+    freeze = nil
+    #expect(Program.poll(seconds: 5) { !machine.notes.isFrozen && !bench.note.exists })
+  }
+
+  @Test("a guard that is to thaw what was thawed meanwhile touches nothing that others hold")
+  func nothingToThaw() throws {
+    let bench = try HookBench()
+    let monitor = try bench.machine(isMonitor: true)
+    monitor.set(frozen: true)
+    let plan = HookPlan(bench.configuration.hooks, of: bench.configuration, in: bench.agent)
+    let freeze = try GuardedFreeze(bench.command, FreezeRequest(plan: plan, isThawOnly: true))
+    #expect(freeze.becomes { $0.isThawed })
+    #expect(monitor.notes.isFrozen && !monitor.notes.commands.contains("cont"))
+  }
+
+  @Test("an agent that can't read its configuration thaws before it says so")
+  func damagedConfiguration() throws {
+    let bench = try HookBench()
+    let machine = try bench.machine()
+    machine.set(frozen: true)
+    try bench.note.save(
+      HookPlan(bench.configuration.hooks, of: bench.configuration, in: bench.agent))
+    try FileSystem.system.replaceFile(
+      bench.agent.path + "/agent.json", with: Array("{".utf8), permissions: 0o600)
+    #expect { try Self.loop(bench).run() } throws: { ($0 as? AgentError)?.code == .damaged }
+    #expect(!machine.notes.isFrozen && !bench.note.exists)
+    // Where nothing can be read, that is told.
+    try FileSystem.system.replaceFile(
+      bench.agent.path + "/frozen.json", with: [], permissions: 0o600)
+    let loop = try Self.loop(bench)
+    loop.thawLeftovers(nil)
+    #expect(bench.note.exists && loop.applicationFailure.contains("by hand"))
+  }
+
   @Test("what the next start can't thaw gets a guard that goes on trying, and the agent says so")
   func stubbornLeftovers() throws {
     let bench = try HookBench()

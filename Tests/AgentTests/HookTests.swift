@@ -175,6 +175,51 @@ import Vault
     #expect(limited.failure?.contains("time limit") == true && !bench.note.exists)
   }
 
+  @Test(
+    "scripts may write to a file system that is frozen by another hook, whichever was set first",
+    .enabled(if: Available.root))
+  func scriptsThatWrite() throws {
+    let mount = try LoopMount(.ext4, size: 16 << 20)
+    let bench = try HookBench()
+    try bench.configuration.set(Hook(.fileSystems, [mount.path]))
+    for phase in ["pre", "post"] { try bench.script("a", phase, "date >>'\(mount.file("x"))'") }
+    #expect(bench.configuration.hooks.map(\.kind) == [.scripts, .fileSystems])
+    let hold = bench.hold(limit: 5)
+    #expect(hold.begin(), "\(hold.failure ?? "")")
+    hold.end()
+    #expect(hold.failure == nil && hold.remarks.isEmpty && !bench.note.exists)
+    // What an earlier release has left behind freezes in another order.
+    bench.configuration.hooks.reverse()
+    try Program.require("fsfreeze", "-f", mount.path)
+    try bench.note.save(
+      HookPlan(bench.configuration.hooks, of: bench.configuration, in: bench.agent))
+    var remarks: [String]?
+    BackgroundThread.run { [note = bench.note] in
+      // Whatever becomes of the test: no mount may stay frozen.
+      sleep(15)
+      if note.exists { _ = try? Program.run("fsfreeze", "-u", mount.path) }
+    }
+    let start = ContinuousClock.now
+    remarks = try bench.note.settle(
+      usual: HookPlan([], of: bench.configuration, in: bench.agent))
+    #expect(remarks == [] && ContinuousClock.now - start < .seconds(4))
+  }
+
+  @Test("nothing else is looked after while writers are held for the cut")
+  func promptHold() throws {
+    let bench = try HookBench()
+    let machine = try bench.machine()
+    var ticks = 0
+    let plan = HookPlan(bench.configuration.hooks, of: bench.configuration, in: bench.agent)
+    let hold = HookHold(plan, in: bench.agent, by: bench.command) {
+      if machine.notes.isFrozen { ticks += 1 }
+      return true
+    }
+    #expect(hold.begin() && ticks == 0)
+    hold.end()
+    #expect(!machine.notes.isFrozen)
+  }
+
   @Test("file systems that must not be frozen are not", .enabled(if: Available.root))
   func unfreezable() throws {
     let mount = try LoopMount(.ext4, size: 16 << 20)

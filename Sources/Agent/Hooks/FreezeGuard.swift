@@ -1,4 +1,6 @@
+internal import Dispatch
 internal import FileIO
+internal import Synchronization
 
 /// The process that owns a freeze: it freezes, and whatever becomes of the agent meanwhile, it thaws.
 ///
@@ -7,7 +9,7 @@ internal import FileIO
 /// is certain that nothing is frozen. SIGTERM and the like do not end it.
 public struct FreezeGuard: ~Copyable {
   private let note: FreezeNote
-  private let tell: (String) -> Void
+  private let teller: Teller
   private var stream: ByteStream
   private var begun = ContinuousClock.now
 
@@ -16,16 +18,18 @@ public struct FreezeGuard: ~Copyable {
   /// Between two attempts to thaw: the first wait, and the longest.
   private static let pauses = (first: Duration.milliseconds(100), longest: Duration.seconds(10))
 
-  /// Guards a freeze for the agent of this directory; `tell` is called with what nobody else may hear.
-  public init(_ directory: AgentDirectory, tell: @escaping (String) -> Void) {
+  /// Guards a freeze for the agent of this directory; `tell` is called with what nobody else may hear, on
+  /// a thread that nothing waits for.
+  public init(_ directory: AgentDirectory, tell: @escaping @Sendable (String) -> Void) {
     note = FreezeNote(directory: directory)
-    self.tell = tell
+    teller = Teller(tell)
     stream = ByteStream.standardInput()
   }
 
   /// Does what the agent asks for. Blocks until nothing is frozen any more.
   public mutating func run() throws(AgentError) {
     ProcessSignals.ignoreEnds()
+    defer { teller.finish() }
     let request: FreezeRequest? =
       try inHook { () throws(IOError) in
         try stream.line(limit: FreezeRequest.limit, until: .now + Self.patience)
@@ -72,7 +76,7 @@ public struct FreezeGuard: ~Copyable {
   private mutating func wait(until deadline: ContinuousClock.Instant) {
     do throws(IOError) {
       let line = try stream.line(limit: FreezeRequest.limit, until: deadline)
-      if line == nil { tell("The agent is gone while writers are held: they are let go.") }
+      if line == nil { teller.tell("The agent is gone while writers are held: they are let go.") }
       send(FreezeEvent(.thawing))
     } catch {
       let reason =
@@ -82,6 +86,8 @@ public struct FreezeGuard: ~Copyable {
   }
 
   private mutating func settle(_ usual: HookPlan) throws(AgentError) {
+    // Somebody else was there first. What is held now is held by others.
+    guard note.exists else { return send(FreezeEvent(.thawed)) }
     var runner = HookRunner(inheriting: note.plan() ?? usual)
     try thaw(&runner)
   }
@@ -91,7 +97,7 @@ public struct FreezeGuard: ~Copyable {
     var pause = Self.pauses.first
     while let failure = runner.thaw() {
       send(FreezeEvent(.retrying, failure, milliseconds: elapsed))
-      tell("\(failure) It is tried again.")
+      teller.tell("\(failure) It is tried again.")
       ProcessSignals.sleep(pause)
       pause = min(pause * 2, Self.pauses.longest)
     }
@@ -108,4 +114,36 @@ public struct FreezeGuard: ~Copyable {
   private func send(_ event: FreezeEvent) {
     try? stream.send(encodedLine(event), until: .now + .seconds(1))
   }
+}
+
+/// Hands words to somebody who may not take them now, as a terminal that was stopped, or a log on the very
+/// file system that is frozen. Nothing waits for that.
+private final class Teller: Sendable {
+  private let words: @Sendable (String) -> Void
+  private let queue = DispatchQueue(label: "tidemark.guard.tell")
+  private let work = DispatchGroup()
+  private let waiting = Mutex(0)
+
+  /// What is still to be taken; more is left out.
+  private static let limit = 16
+
+  init(_ words: @escaping @Sendable (String) -> Void) { self.words = words }
+
+  func tell(_ text: String) {
+    let hasRoom = waiting.withLock { waiting in
+      guard waiting < Self.limit else { return false }
+      waiting += 1
+      return true
+    }
+    guard hasRoom else { return }
+    work.enter()
+    queue.async { [self] in
+      words(text)
+      waiting.withLock { $0 -= 1 }
+      work.leave()
+    }
+  }
+
+  /// Lets what was told come out, for a moment.
+  func finish() { _ = work.wait(timeout: .now() + 1) }
 }

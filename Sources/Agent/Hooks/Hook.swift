@@ -17,6 +17,17 @@ public struct Hook: Codable, Hashable, Sendable {
     /// Whether nothing writes to the disks meanwhile. What scripts do is not known.
     var holdsWriters: Bool { self != .scripts }
 
+    /// Its place among the others when they freeze: lower ones go first, and thaw last. A script may write to
+    /// a file system that another hook freezes, which would not let it end until that is thawed. The guest
+    /// agent of a machine that is stopped can't answer.
+    fileprivate var rank: Int {
+      switch self {
+      case .scripts, .guestAgent: 0
+      case .fileSystems: 1
+      case .monitor: 2
+      }
+    }
+
     /// Whether it makes what is in memory part of the cut. A stopped machine keeps that to itself.
     var isQuieting: Bool { self != .monitor }
   }
@@ -51,6 +62,15 @@ public struct Hook: Codable, Hashable, Sendable {
   }
 }
 
+extension [Hook] {
+  /// The hooks in an order in which none waits for what another one holds; else as they are.
+  var inFreezingOrder: [Hook] {
+    enumerated().sorted {
+      ($0.element.kind.rank, $0.offset) < ($1.element.kind.rank, $1.offset)
+    }.map(\.element)
+  }
+}
+
 extension AgentConfiguration {
   /// Seconds that writers may be held, freezing included.
   public static let freezeLimits = 1...3600
@@ -58,8 +78,6 @@ extension AgentConfiguration {
   static let hookLimit = 16
 
   /// Adds a hook, or replaces the one that does the same.
-  ///
-  /// A stopped machine's guest agent can't answer, so monitors come last.
   public mutating func set(_ hook: Hook) throws(AgentError) {
     guard hook.isValid else {
       throw AgentError(
@@ -73,7 +91,7 @@ extension AgentConfiguration {
     guard hooks.count <= Self.hookLimit else {
       throw AgentError(.refused, "An agent has at most \(Self.hookLimit) hooks.")
     }
-    hooks = hooks.filter { $0.kind != .monitor } + hooks.filter { $0.kind == .monitor }
+    hooks = hooks.inFreezingOrder
   }
 
   /// Takes the hooks of a kind away, or only the one that uses a path.
@@ -94,7 +112,7 @@ extension AgentConfiguration {
 
 /// Everything that freezing and thawing takes, for a process that knows nothing else.
 struct HookPlan: Codable, Hashable, Sendable {
-  /// The hooks, in the order they freeze; they thaw in reverse.
+  /// The hooks.
   var hooks: [Hook]
   /// Seconds from the beginning of the freeze to that of the thaw at the most.
   var limit: Int

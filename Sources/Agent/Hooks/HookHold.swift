@@ -48,8 +48,9 @@ final class HookHold: WriterHold {
       // A guard that says nothing is no better than one that is gone.
       let deadline = ContinuousClock.now + .seconds(plan.limit) + Self.patience
       while !freeze.isHolding, freeze.failure == nil, !freeze.isOver {
-        freeze.take(until: min(deadline, .now + .seconds(1)))
-        guard tick() else { break }
+        // While writers wait for this, nothing else is looked after.
+        let hasNews = freeze.take(until: min(deadline, .now + .seconds(1)))
+        guard hasNews || tick() else { break }
         guard ContinuousClock.now < deadline else {
           throw AgentError(.hook, "The guard of the freeze says nothing.")
         }

@@ -1,4 +1,4 @@
-/// Freezes by all hooks of a plan, in order, and thaws in reverse.
+/// Freezes by all hooks of a plan, in their order of freezing, and thaws in reverse.
 struct HookRunner {
   /// How long one hook may take to thaw before the others get their turn.
   static let patience = Duration.seconds(5)
@@ -21,7 +21,8 @@ struct HookRunner {
 
   /// Nothing is held yet.
   init(_ plan: HookPlan) {
-    hooks = plan.hooks.map { Held(hook: $0, freezer: $0.freezer(plan)) }
+    // Plans may be older than that order.
+    hooks = plan.hooks.inFreezingOrder.map { Held(hook: $0, freezer: $0.freezer(plan)) }
   }
 
   /// In the place of a process that is gone: everything may be held.

@@ -11,7 +11,8 @@ struct AgentSetHookCommand: ParsableCommand {
     discussion: discussion(
       """
       Where an app-consistent point is due, the agent freezes by all its hooks, one after another, cuts, \
-      and thaws in reverse order. A process of its own sees to the thaw, whatever becomes of the agent. \
+      and thaws in reverse order: scripts and guest agents as they were set, then file systems, which \
+      scripts may write to, then monitors. A process of its own sees to the thaw, whatever becomes of the agent. \
       Several hooks can be combined: each is added by a command of its own. One that is set again is \
       replaced. Writers are held for 30 seconds at the most, unless 'set-hook limit' says otherwise. \
       Disks that are cloned are held only for that moment, disks that are scanned until they were read.
