@@ -79,7 +79,7 @@ public final class AgentLoop {
   var scanTime: Duration?
   private var lastTold = ""
   /// Where sessions are held, and how often that failed.
-  private var route = Route()
+  private(set) var route = Route()
 
   /// Prepares to run in a directory whose lock is held.
   ///
@@ -116,7 +116,8 @@ public final class AgentLoop {
   public func run() throws(AgentError) {
     defer { lock.release() }
     defer { show(.stopped) }
-    thawLeftovers(try directory.configuration())
+    // Whatever else is wrong here: writers wait.
+    thawLeftovers(try? directory.configuration())
     try recall()
     while !cancellation.isCancelled {
       do throws(AgentError) { try attend() } catch {
