@@ -18,7 +18,9 @@ extension AgentLoop {
     let isResynchronising = session.assignment.state == .resynchronising
     if isResynchronising {
       do throws(CaptureError) {
-        if !notes.isResynchronising { try startAnew(disks, configuration.machine) }
+        // What is noted may be of one that has made its point, if the agent ended before it took note of that.
+        let isUnderWay = notes.isResynchronising && notes.resynchronisedAfter == target.cycle
+        if !isUnderWay { try startAnew(disks, configuration.machine) }
       } catch {
         try fail(error.message, session)
         return nil
@@ -34,6 +36,7 @@ extension AgentLoop {
     var after = SourceNotes(machine: notes.machine)
     after.sources = disks.compactMap { SourceNote(of: $0) }
     (notes.isCycling, notes.isResynchronising) = (true, isResynchronising)
+    notes.resynchronisedAfter = isResynchronising ? target.cycle : nil
     try directory.save(notes)
     return after
   }

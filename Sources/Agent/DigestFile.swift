@@ -41,10 +41,11 @@ func inFile<Result>(_ body: () throws(IOError) -> Result) throws(AgentError) -> 
 /// Protocol: entries are written in place while a cycle runs, but before the first of them the header is
 /// taken away, durably; `settle` makes them durable before the header names the number they are of, and
 /// then the header. Digests without a header count for nothing, so whatever breaks a cycle off, also
-/// before any of it was stored, a block is never taken for unchanged that is not.
+/// before any of it was stored, a block is never taken for unchanged that is not. Nor do entries count
+/// that are not those the header was written for: zeros in their place would say that the vault holds zeros.
 ///
-/// Layout: a header of 4096 bytes (magic, format, vault, machine, disk, size, salt, number, checksum),
-/// then 16 bytes a block: zeros for a block of zeros, so that the file is as sparse as the disk; ones
+/// Layout: a header of 4096 bytes (magic, format, vault, machine, disk, size, salt, number, checksum of the
+/// entries, checksum of the header), then 16 bytes a block: zeros for a block of zeros, so that the file is as sparse as the disk; ones
 /// for a block that nothing is known of.
 final class DigestFile: Sendable {
   /// Whose digests they are.
@@ -53,6 +54,10 @@ final class DigestFile: Sendable {
     let machine: Identifier
     let disk: DiskNumber
     let size: UInt64
+
+    fileprivate var blocks: UInt64 {
+      (size + UInt64(Layout.blockSize) - 1) / UInt64(Layout.blockSize)
+    }
   }
 
   /// What is known of one block.
@@ -67,6 +72,8 @@ final class DigestFile: Sendable {
   private static let magic: UInt32 = 0x4744_4D54
   private static let headerSize = 4096
   private static let chunk: UInt64 = 4096
+  /// Bytes of entries that are read at a time for their checksum.
+  private static let piece: UInt64 = 1 << 18
 
   private let file: File
   private let identity: Identity
@@ -82,7 +89,7 @@ final class DigestFile: Sendable {
     self.identity = identity
     let found = system.exists(path)
     file = try File(path, found ? .writing : .creating(permissions: 0o600), on: system)
-    let header = found ? try Self.readHeader(file, identity) : nil
+    let header = found ? try Self.checkedHeader(file, identity) : nil
     number = header?.number
     hasHeader = Atomic(header != nil)
     let salt = header?.salt ?? Self.newSalt()
@@ -110,9 +117,7 @@ final class DigestFile: Sendable {
     hasHeader.store(false, ordering: .relaxed)
   }
 
-  private var blocks: UInt64 {
-    (identity.size + UInt64(Layout.blockSize) - 1) / UInt64(Layout.blockSize)
-  }
+  private var blocks: UInt64 { identity.blocks }
 
   /// The entry of a block with this digest.
   func entry(_ digest: ContentDigest) -> Entry {
@@ -187,39 +192,72 @@ final class DigestFile: Sendable {
   func settle(at number: SequenceNumber) throws(AgentError) {
     try inFile { () throws(IOError) in
       try file.sync()
-      try file.write(header(number), at: 0)
+      let entries = try Self.checksum(file, identity)
+      try file.write(header(number, entries: entries), at: 0)
       try file.sync()
     }
     hasHeader.store(true, ordering: .relaxed)
   }
 
-  private func header(_ number: SequenceNumber) -> [UInt8] {
+  private func header(_ number: SequenceNumber, entries: UInt32) -> [UInt8] {
     var writer = ByteWriter(capacity: 128)
     Self.encode(identity, into: &writer)
     writer.append(contentsOf: salt)
     writer.integer(number.rawValue)
+    writer.integer(entries)
     writer.integer(writer.bytes.withUnsafeBytes { Checksum.of($0) })
     return writer.bytes
   }
 
   private static func encode(_ identity: Identity, into writer: inout ByteWriter) {
     writer.integer(magic)
-    writer.integer(UInt32(1))
+    writer.integer(UInt32(2))
     writer.identifier(identity.vault)
     writer.identifier(identity.machine)
     writer.integer(UInt64(identity.disk))
     writer.integer(identity.size)
   }
 
-  /// Salt and number of a header that is whole and of this disk; nil for any other.
-  private static func readHeader(
+  /// The checksum of all entries by their places; pieces of nothing but zeros are left out, so that it costs
+  /// no more than what the disk holds.
+  private static func checksum(
+    _ file: borrowing File, _ identity: Identity
+  ) throws(IOError) -> UInt32 {
+    let end = UInt64(headerSize) + identity.blocks * UInt64(Entry.size)
+    var sum = Checksum()
+    var position = UInt64(headerSize)
+    while position < end, let data = try file.nextData(from: position), data < end {
+      let start = max(position, data / piece * piece)
+      position = min(end, (start / piece + 1) * piece)
+      try file.read(at: start, count: Int(position - start)).withUnsafeBytes { bytes in
+        guard !bytes.isZero else { return }
+        sum.add(start)
+        sum.add(bytes)
+      }
+    }
+    return sum.value
+  }
+
+  /// Salt and number of a header that is whole and of this disk, and of the entries that follow; nil for any
+  /// other.
+  private static func checkedHeader(
     _ file: borrowing File, _ identity: Identity
   ) throws(IOError) -> (salt: [UInt8], number: SequenceNumber)? {
+    guard let (salt, number, entries) = try readHeader(file, identity),
+      try entries == checksum(file, identity)
+    else { return nil }
+    return (salt, number)
+  }
+
+  private static func readHeader(
+    _ file: borrowing File, _ identity: Identity
+  ) throws(IOError) -> (salt: [UInt8], number: SequenceNumber, entries: UInt32)? {
     var expected = ByteWriter()
     encode(identity, into: &expected)
     let start = expected.bytes.count
-    let size = start + ContentDigest.saltSize + 12
-    guard try file.status().size >= UInt64(headerSize) else { return nil }
+    let size = start + ContentDigest.saltSize + 16
+    let whole = UInt64(headerSize) + identity.blocks * UInt64(Entry.size)
+    guard try file.status().size == whole else { return nil }
     let bytes = try file.read(at: 0, count: size)
     guard bytes.count == size, Array(bytes[..<start]) == expected.bytes else { return nil }
     return bytes.withUnsafeBytes { buffer in
@@ -227,9 +265,11 @@ final class DigestFile: Sendable {
       guard Checksum.of(UnsafeRawBufferPointer(rebasing: buffer[..<(size - 4)])) == sum else {
         return nil
       }
-      let number = buffer.loadUnaligned(fromByteOffset: size - 12, as: UInt64.self)
+      let number = buffer.loadUnaligned(fromByteOffset: size - 16, as: UInt64.self)
+      let entries = buffer.loadUnaligned(fromByteOffset: size - 8, as: UInt32.self)
       return (
-        Array(bytes[start..<start + ContentDigest.saltSize]), SequenceNumber(rawValue: number)
+        Array(bytes[start..<start + ContentDigest.saltSize]), SequenceNumber(rawValue: number),
+        entries
       )
     }
   }

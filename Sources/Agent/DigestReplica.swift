@@ -76,7 +76,8 @@ final class DigestReplica: Replica {
       var masks = [UInt16](repeating: 0, count: Window.blocks)
       var unequal: [Int] = []
       for block in 0..<Window.blocks where window.pages[block] != 0 {
-        if found[block] == known[block] { continue }
+        // Two blocks of which nothing is known are not equal.
+        if found[block] == known[block], found[block] != .unknown { continue }
         if known[block] == .zeros {
           masks[block] = window.pagesWithData(of: block) & window.pages[block]
         } else {

@@ -15,6 +15,9 @@ struct SourceNotes: Codable, Hashable, Sendable {
   /// What was stored since the newest recovery point, and the clones made since, are of a
   /// resynchronisation: it goes on from these.
   var isResynchronising = false
+  /// The cycle of the recovery point that this resynchronisation came after: while that is the newest one, it
+  /// is the same resynchronisation still. Nil if there was none.
+  var resynchronisedAfter: UInt64?
   /// The disks, as of the newest recovery point.
   var sources: [SourceNote] = []
 

@@ -146,6 +146,27 @@ import Vault
     try site.write([1, 2, 3], at: (4 << 20) + 5000)
   }
 
+  @Test("a second one compares everything as well, if the agent was killed right after the first")
+  func second() throws {
+    var random = SeededGenerator(for: "second resynchronisations")
+    let site = try ProtectedSite(.reflink, on: try LoopMount(.xfs, size: 400 << 20))
+    try site.write(random.bytes(9 << 20), at: 1 << 20)
+    let old = (site.image as String) + ".old"
+    try Program.require("cp", "-p", "--reflink=always", site.image, old)
+    try site.startAgent()
+    #expect(try site.hasPoints(1))
+    try site.endAgentBetweenCycles()
+    // Its point is made, and the agent has not taken note of that.
+    var notes = site.agent.sourceNotes(of: site.machine)
+    (notes.isResynchronising, notes.resynchronisedAfter) = (true, nil)
+    try site.agent.save(notes)
+    try Program.require("mv", old, site.image)
+    try site.startAgent()
+    #expect(site.waits { site.job?.state == .succeeded })
+    site.endAgent()
+    #expect(site.job?.progress?.total == UInt64(Self.size))
+  }
+
   @Test("in its window, and not before, a resynchronisation begins by itself")
   func window() throws {
     var random = SeededGenerator(for: "windows")
