@@ -23,6 +23,8 @@ final class ServiceSession {
 
   private let link: any FrameLink
   private var session: SourceSession
+  private let heartbeat: Duration
+  private let patience: Duration
   private let clock = ContinuousClock()
   private var lastHeartbeat: ContinuousClock.Instant
   private var answers: [Digests] = []
@@ -41,27 +43,43 @@ final class ServiceSession {
   private(set) var failure: AgentError?
 
   /// Opens a session; `sign` signs digests with the machine's key, and `judge` knows the service's
-  /// certificate, if a relay is between.
+  /// certificate, if a relay is between. The times are for tests.
   ///
   /// - Throws: `.refused`, `.protocolBroken`, `.link`.
   init(
     _ link: any FrameLink, hello: Hello, sign: @escaping Signing,
-    through judge: SourceSession.Judge? = nil
+    through judge: SourceSession.Judge? = nil, heartbeat: Duration = ServiceSession.heartbeat,
+    patience: Duration = ServiceSession.patience
   ) throws(AgentError) {
+    (self.heartbeat, self.patience) = (heartbeat, patience)
     var session = SourceSession(hello: hello, sign: sign, through: judge)
     try onLink { () throws(TransportError) in
-      try link.send(session.start(), within: Self.patience)
+      try link.send(session.start(), within: patience)
     }
-    welcome = try Self.greet(&session, link)
+    welcome = try Self.greet(&session, link, heartbeat, patience)
     (self.link, self.session, lastHeartbeat) = (link, session, clock.now)
   }
 
-  /// Waits for the welcome; a relay that brings older groups to the service first says that it is alive.
+  /// Waits for the welcome. A relay that brings older groups to the service first says that it is alive, and
+  /// wants to hear that of the agent too.
   private static func greet(
-    _ session: inout SourceSession, _ link: any FrameLink
+    _ session: inout SourceSession, _ link: any FrameLink, _ heartbeat: Duration,
+    _ patience: Duration
   ) throws(AgentError) -> Welcome {
+    var (told, heard) = (ContinuousClock.now, ContinuousClock.now)
     while true {
-      let frame = try onLink { () throws(TransportError) in try link.receive(within: patience) }
+      if .now - told >= heartbeat {
+        told = .now
+        try onLink { () throws(TransportError) in
+          try link.send(Heartbeat(clock: .now()).frame(), within: patience)
+        }
+      }
+      let frame: Frame
+      do throws(TransportError) { frame = try link.receive(within: heartbeat) } catch {
+        guard error.code == .timedOut, .now - heard < patience else { throw AgentError(error) }
+        continue
+      }
+      heard = .now
       switch try inProtocol({ () throws(ProtocolError) in try session.receive(frame) }) {
       case .welcomed(let welcome): return welcome
       case .refused(let refusal): throw AgentError(refusal)
@@ -81,7 +99,7 @@ final class ServiceSession {
   /// Sends a group, once the window has room for it.
   func send(_ group: Group) throws(AgentError) {
     try takeWhatCame()
-    while !session.hasRoom(for: group.records.count) { try take(within: Self.patience) }
+    try wait { session.hasRoom(for: group.records.count) }
     let frame = try remembering { () throws(AgentError) in
       try inProtocol { () throws(ProtocolError) in try session.send(group) }
     }
@@ -90,7 +108,7 @@ final class ServiceSession {
 
   /// Waits until everything up to `number` is durable; gives the recovery point that ended with it.
   func wait(for number: SequenceNumber) throws(AgentError) -> Stored.MadePoint? {
-    while session.durable < number { try take(within: Self.patience) }
+    try wait { session.durable >= number }
     defer { point = nil }
     return point?.sequence == number ? point : nil
   }
@@ -98,7 +116,7 @@ final class ServiceSession {
   /// Asks for digests and waits for the answer.
   func ask(_ query: some Message) throws(AgentError) -> Digests {
     try send(try inProtocol { () throws(ProtocolError) in try session.ask(query) })
-    while answers.isEmpty { try take(within: Self.patience) }
+    try wait { !answers.isEmpty }
     return answers.removeFirst()
   }
 
@@ -113,18 +131,40 @@ final class ServiceSession {
   @discardableResult
   func keepAlive() throws(AgentError) -> Bool {
     let hasNews = try takeWhatCame()
-    if clock.now - lastHeartbeat >= Self.heartbeat {
-      try send(Heartbeat(clock: .now()).frame())
-      lastHeartbeat = clock.now
-    }
+    try beat()
     return hasNews
+  }
+
+  private func beat() throws(AgentError) {
+    guard clock.now - lastHeartbeat >= heartbeat else { return }
+    lastHeartbeat = clock.now
+    try send(Heartbeat(clock: .now()).frame())
+  }
+
+  /// Waits for what only the other end can bring about. What takes long there is no reason to fail, nor to
+  /// fall silent here: who is between gives up on an agent that says nothing.
+  ///
+  /// - Throws: `.link` once nothing has come for as long as this end is patient.
+  private func wait(until isDone: () -> Bool) throws(AgentError) {
+    var heard = clock.now
+    while !isDone() {
+      try beat()
+      if try take(within: min(heartbeat, patience), isPatient: true) {
+        heard = clock.now
+      } else if clock.now - heard >= patience {
+        try remembering { () throws(AgentError) in
+          throw AgentError(
+            .link, "Nothing has come from the service for \(patience.inSeconds) seconds.")
+        }
+      }
+    }
   }
 
   /// Waits for orders, at most so long, and keeps the session alive meanwhile.
   func idle(for duration: Duration) throws(AgentError) {
     // What came while nobody waited may be an order.
     guard try !keepAlive() else { return }
-    try take(within: min(duration, Self.heartbeat), isPatient: true)
+    try take(within: min(duration, heartbeat), isPatient: true)
   }
 
   /// Forgets that a cycle was ordered: it begins.
@@ -133,7 +173,7 @@ final class ServiceSession {
   private func send(_ frame: Frame) throws(AgentError) {
     try remembering { () throws(AgentError) in
       let sealed = try inProtocol { () throws(ProtocolError) in try session.outgoing(frame) }
-      try onLink { () throws(TransportError) in try link.send(sealed, within: Self.patience) }
+      try onLink { () throws(TransportError) in try link.send(sealed, within: patience) }
     }
   }
 
