@@ -36,11 +36,29 @@ extension AgentLoop {
     }
   }
 
+  /// Renews through the relay, which is perhaps all that can be reached, or else at the service. Only what
+  /// that says itself is its word: whatever a relay answers, the next one is asked.
   private func renew(_ files: IdentityFiles) throws(AgentError) -> Credentials {
     let configuration = try directory.configuration()
+    var earlier = ""
+    for stop in route.relays {
+      do throws(AgentError) { return try renew(files, at: stop) } catch {
+        guard error.code != .cancelled else { throw error }
+        earlier +=
+          "Through the process server at \(stop.host), port \(stop.port): \(error.message) "
+      }
+    }
+    do throws(AgentError) { return try renew(files, at: Route.service(configuration)) } catch {
+      throw error.code == .link ? AgentError(.link, earlier + error.message) : error
+    }
+  }
+
+  private func renew(
+    _ files: IdentityFiles, at stop: Route.Stop
+  ) throws(AgentError) -> Credentials {
     let renewal = CertificateRenewal(
-      of: files, at: configuration.host, port: configuration.replicationPort,
-      patience: pace.attempt, now: { .now() })
+      of: files, at: stop.host, port: stop.port, to: stop.peer, patience: pace.attempt,
+      now: { .now() })
     do throws(CertificateRenewal.Failure) {
       return try renewal.run(cancellation: cancellation)
     } catch {

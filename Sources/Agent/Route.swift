@@ -29,12 +29,19 @@ struct Route {
 
   /// Where to go now: each of the relay's addresses in turn, and then the service.
   func next(_ configuration: AgentConfiguration) -> Stop {
-    let turn = failures % (place.hosts.count + 1)
-    guard let relay = place.relay, turn < place.hosts.count else {
-      return Stop(
-        host: configuration.host, port: configuration.replicationPort, peer: .service)
-    }
-    return Stop(host: place.hosts[turn], port: Int(place.port), peer: .relay(relay))
+    let turn = failures % (relays.count + 1)
+    return turn < relays.count ? relays[turn] : Self.service(configuration)
+  }
+
+  /// The relay's addresses.
+  var relays: [Stop] {
+    guard let relay = place.relay else { return [] }
+    return place.hosts.map { Stop(host: $0, port: Int(place.port), peer: .relay(relay)) }
+  }
+
+  /// The service itself.
+  static func service(_ configuration: AgentConfiguration) -> Stop {
+    Stop(host: configuration.host, port: configuration.replicationPort, peer: .service)
   }
 
   /// A session is open.

@@ -20,15 +20,21 @@ public struct CertificateRenewal: Sendable {
   private let files: IdentityFiles
   private let host: String
   private let port: Int
+  private let peer: Role
   private let patience: Duration
   private let now: @Sendable () -> Timestamp
 
-  /// A renewal of what `files` hold, at the service there; each step may take `patience`.
+  /// A renewal of what `files` hold, at the service there, or through a relay, which passes it on; each step
+  /// may take `patience`.
+  ///
+  /// Nothing else is believed of a relay: a certificate counts only if it is of the pinned authority, and for
+  /// the new key. What is said to be refused there is not known to be.
   public init(
-    of files: IdentityFiles, at host: String, port: Int, patience: Duration = .seconds(10),
+    of files: IdentityFiles, at host: String, port: Int, to peer: Role = .service,
+    patience: Duration = .seconds(10),
     now: @escaping @Sendable () -> Timestamp
   ) {
-    (self.files, self.host, self.port) = (files, host, port)
+    (self.files, self.host, self.port, self.peer) = (files, host, port, peer)
     (self.patience, self.now) = (patience, now)
   }
 
@@ -61,16 +67,18 @@ public struct CertificateRenewal: Sendable {
   ) throws(Failure) -> Renewed {
     var session = session
     let connection = try onLink { () throws(TransportError) in
-      try Client(credentials: credentials, now: now).connect(
+      try Client(credentials: credentials, to: peer, now: now).connect(
         to: host, port: port, within: patience, cancellation: cancellation)
     }
     defer { connection.close() }
     try onLink { () throws(TransportError) in
       try connection.send(session.start(), within: patience)
     }
+    // Signs of life are no reason to wait for ever.
+    let deadline = ContinuousClock.now + patience * 3
     while true {
       let frame = try onLink { () throws(TransportError) in
-        try connection.receive(within: patience)
+        try connection.receive(within: max(.zero, min(patience, deadline - .now)))
       }
       let answer: Result<Renewed, Refusal>?
       do throws(ProtocolError) { answer = try session.receive(frame) } catch {
