@@ -1,5 +1,6 @@
 #include "CBytes.h"
 
+#include <malloc.h>
 #include <pthread.h>
 #include <string.h>
 
@@ -84,4 +85,8 @@ size_t tidemark_difference(const void *left, const void *right, size_t count) {
   while (count - at >= 4096 && memcmp(one + at, other + at, 4096) == 0) at += 4096;
   while (at < count && one[at] == other[at]) at++;
   return at;
+}
+
+int tidemark_keep_freed_memory(int request, int kept) {
+  return mallopt(M_MMAP_THRESHOLD, request) && mallopt(M_TRIM_THRESHOLD, kept);
 }

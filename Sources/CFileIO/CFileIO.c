@@ -55,6 +55,11 @@ int tidemark_punch_hole(int file, int64_t offset, int64_t length) {
   return fallocate(file, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, offset, length);
 }
 
+int tidemark_read_directly(int file) {
+  int flags = fcntl(file, F_GETFL);
+  return flags < 0 ? -1 : fcntl(file, F_SETFL, flags | O_DIRECT);
+}
+
 int tidemark_begin_writeback(int file, int64_t offset, int64_t length) {
   return sync_file_range(file, offset, length, SYNC_FILE_RANGE_WRITE);
 }

@@ -32,7 +32,7 @@ struct DiskSource: Sendable {
     _ clone: CloneSet.Clone, of disk: DiskConfiguration, lastSize: UInt64?
   ) throws(CaptureError) {
     let store = clone.store
-    let content = try SourceCheck.open(disk, at: store.path(of: clone.name))
+    let content = try SourceCheck.open(disk, at: store.path(of: clone.name), isClone: true)
     self.disk = disk
     self.content = content
     cloneTime = clone.duration

@@ -54,10 +54,10 @@ public enum SourceCheck {
 
   /// Opens what is read of a disk: its source, or a clone of it at another path.
   static func open(
-    _ disk: DiskConfiguration, at path: String
+    _ disk: DiskConfiguration, at path: String, isClone: Bool = false
   ) throws(CaptureError) -> any DiskContent {
     do {
-      return try openImage(path, as: disk.format == .vhd ? .vhd : .raw)
+      return try openImage(path, as: disk.format == .vhd ? .vhd : .raw, isReadOnce: isClone)
     } catch { throw .source(disk.number, disk.path, error) }
   }
 }

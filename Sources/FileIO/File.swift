@@ -164,6 +164,14 @@ public struct File: ~Copyable, Sendable {
     _ = posix_fadvise(descriptor, 0, 0, POSIX_FADV_DONTNEED)
   }
 
+  /// Lets reads go around the kernel's memory from now on (O_DIRECT of open(2)): buffer, offset and count of
+  /// each then have to be whole pages, but for what lies behind the end of the file.
+  ///
+  /// - Returns: false, and nothing is changed, where the file system can't do that.
+  public func readDirectly() -> Bool {
+    double == nil && tidemark_read_directly(descriptor) == 0
+  }
+
   /// Frees the room of a range, which then reads as zeros (fallocate(2) PUNCH_HOLE | KEEP_SIZE).
   public func punchHole(at offset: UInt64, count: UInt64) throws(IOError) {
     guard tidemark_punch_hole(descriptor, Int64(offset), Int64(count)) == 0 else {

@@ -17,14 +17,15 @@ public enum ImageFormat: String, Hashable, Sendable, CaseIterable {
 
 /// Opens a disk image for reading.
 ///
-/// A VHD's headers and block table are read and checked here; its data when it is asked for.
+/// A VHD's headers and block table are read and checked here; its data when it is asked for. `isReadOnce` is
+/// for a raw image of which nothing is wanted in the kernel's memory; see ``RawImage/init(_:isReadOnce:)``.
 /// - Throws: `.io` if the file can't be opened; `.invalidSize`, `.notAnImage`, `.damaged` or
 ///   `.unsupported` if it can't be a disk.
 public func openImage(
-  _ path: String, as format: ImageFormat
+  _ path: String, as format: ImageFormat, isReadOnce: Bool = false
 ) throws(ImageError) -> any DiskContent {
   switch format {
-  case .raw: try RawImage(path)
+  case .raw: try RawImage(path, isReadOnce: isReadOnce)
   case .vhd: try VHDImage(path)
   }
 }

@@ -10,14 +10,20 @@ public final class RawImage: DiskContent {
   /// The path it was opened by.
   public let path: String
   private let file: File
+  /// The same file, read around the kernel's memory; nil if that is not wanted or not to be had.
+  private let direct: File?
 
   /// Opens the file or block device at `path` for reading.
   ///
+  /// `isReadOnce` says that little of it is in the kernel's memory and nothing of it is wanted there
+  /// afterwards: whole pages are then read directly from where they are kept. That is true of a clone, which
+  /// shares its blocks on the disk with its source, and none in memory.
   /// - Throws: `.io` if it can't be opened, `.invalidSize` if it is no whole number of sectors,
   ///   `.unsupported` if it is neither file nor block device.
-  public init(_ path: String) throws(ImageError) {
+  public init(_ path: String, isReadOnce: Bool = false) throws(ImageError) {
     self.path = path
     file = try onDisk { () throws(IOError) in try File(path, .reading) }
+    direct = isReadOnce ? Self.openDirectly(path) : nil
     size = try imageFileSize(file, path)
     try checkDiskSize(size, of: path)
   }
@@ -28,7 +34,27 @@ public final class RawImage: DiskContent {
   public func read(
     into buffer: UnsafeMutableRawBufferPointer, at offset: UInt64
   ) throws(ImageError) {
-    try readExactly(file, into: buffer, at: offset)
+    let done = direct == nil ? 0 : readPages(into: buffer, at: offset)
+    guard done < buffer.count else { return }
+    let rest = UnsafeMutableRawBufferPointer(rebasing: buffer[done...])
+    try readExactly(file, into: rest, at: offset + UInt64(done))
+  }
+
+  private static func openDirectly(_ path: String) -> File? {
+    guard let file = try? File(path, .reading), file.readDirectly() else { return nil }
+    return file
+  }
+
+  /// Reads directly what can be; gives how many bytes that were. Whatever hinders it is met again, and told,
+  /// by who reads the rest.
+  private func readPages(into buffer: UnsafeMutableRawBufferPointer, at offset: UInt64) -> Int {
+    let page = Layout.pageSize
+    let count = buffer.count / page * page
+    guard count > 0, offset % UInt64(page) == 0, let base = buffer.baseAddress,
+      UInt(bitPattern: base) % UInt(page) == 0
+    else { return 0 }
+    let pages = UnsafeMutableRawBufferPointer(rebasing: buffer[..<count])
+    return (try? direct?.read(into: pages, at: offset)) ?? 0
   }
 
   /// Lets the next reads come from where the file is kept, not from the kernel's memory.

@@ -21,4 +21,8 @@ void tidemark_clear(void *bytes, size_t count);
 /// The index of the first of `count` bytes in which `left` and `right` differ; `count` if none does.
 size_t tidemark_difference(const void *left, const void *right, size_t count);
 
+/// mallopt(3), which Swift's Glibc lacks: requests of less than `request` bytes come out of memory that was
+/// freed before, of which up to `kept` bytes are not given back to the system. 0 if that is refused.
+int tidemark_keep_freed_memory(int request, int kept);
+
 #endif

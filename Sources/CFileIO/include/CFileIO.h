@@ -28,6 +28,9 @@ int tidemark_punch_hole(int file, int64_t offset, int64_t length);
 /// sync_file_range(2) with SYNC_FILE_RANGE_WRITE: begins to write a range, without waiting for it.
 int tidemark_begin_writeback(int file, int64_t offset, int64_t length);
 
+/// O_DIRECT (open(2)) for all that is read of an open file from now on; 0, or -1 where that can't be done.
+int tidemark_read_directly(int file);
+
 /// BLKGETSIZE64: the size of a block device in bytes.
 int tidemark_device_size(int device, uint64_t *size);
 

@@ -1,5 +1,6 @@
 internal import Agent
 internal import ArgumentParser
+internal import Bytes
 internal import Dispatch
 internal import Logging
 internal import ReplicationService
@@ -29,6 +30,7 @@ struct AgentRunCommand: ParsableCommand {
   @OptionGroup var agent: AgentOption
 
   func run() throws {
+    FreedMemory.keep()
     let directory = try agent.directory()
     _ = try directory.configuration()
     let logger = ServiceLog.logger(level: logLevel.value, format: logFormat.value)
