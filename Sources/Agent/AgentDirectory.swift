@@ -1,7 +1,7 @@
 internal import Bytes
 public import FileIO
 public import Identity
-internal import Replication
+public import Replication
 
 /// The directory of an agent, 0700, with everything it keeps: `agent.json` (whom it serves and which
 /// disks), `identity/` (its key and certificate), `digests/` (of its disks' blocks), `status.json` (how
@@ -28,12 +28,7 @@ public struct AgentDirectory: Sendable {
 
   /// Makes the directory if it is not there; durable when it returns.
   public func make() throws(AgentError) {
-    try inFile { () throws(IOError) in
-      do throws(IOError) {
-        try system.makeDirectory(path, permissions: 0o700)
-      } catch { guard error.isPresent else { throw error } }
-      try system.syncDirectory(FileSystem.parent(of: path))
-    }
+    try inFile { () throws(IOError) in try system.makePrivateDirectory(path) }
   }
 
   /// Whether a machine is enrolled here.
@@ -90,7 +85,7 @@ public struct AgentDirectory: Sendable {
   /// Keeps every other agent, and every enrolment, off the directory.
   ///
   /// - Throws: `.locked` if one runs, `.missing` if there is no directory.
-  public func lock() throws(AgentError) -> AgentLock {
+  public func lock() throws(AgentError) -> FileLock {
     try lock(
       "agent.lock", patience: 200,
       "Another agent runs on '\(path)'. Stop it first ('systemctl stop tidemark-agent').")
@@ -98,17 +93,9 @@ public struct AgentDirectory: Sendable {
 
   func lock(
     _ name: String, patience: Int, _ busy: String
-  ) throws(AgentError) -> AgentLock {
-    let path = path + "/" + name
+  ) throws(AgentError) -> FileLock {
     do throws(IOError) {
-      if !system.exists(path) {
-        do throws(IOError) {
-          _ = try File(path, .creating(permissions: 0o600), on: system)
-        } catch { guard error.isPresent else { throw error } }
-      }
-      let file = try File(path, .writing, on: system)
-      try file.lockExclusively(patience: patience)
-      return AgentLock(file)
+      return try FileLock("\(path)/\(name)", patience: patience, on: system)
     } catch {
       if error.isLocked { throw AgentError(.locked, busy) }
       throw AgentError(error.isMissing ? .missing : .state, error.description)
@@ -116,7 +103,7 @@ public struct AgentDirectory: Sendable {
   }
 
   /// Where the service has sent the agent: a relay, or itself, which it is too where nothing is known.
-  func place() -> ServerPlace {
+  public func place() -> ServerPlace {
     // What can't be read is asked for again.
     let bytes = try? system.readFile(placePath, limit: Self.sizeLimit)
     return bytes.flatMap { ServerPlace(json: $0) } ?? .service
@@ -157,14 +144,4 @@ public struct AgentDirectory: Sendable {
     try file.write(status.encode(), at: 0)
     try system.rename(temporary, to: statusPath)
   }
-}
-
-/// A lock of an agent's directory, held for as long as the value lives.
-public final class AgentLock: Sendable {
-  private let file: File
-
-  fileprivate init(_ file: consuming File) { self.file = file }
-
-  /// Ends the life of the value, and so the lock, not before here.
-  public func release() {}
 }

@@ -1,5 +1,5 @@
 internal import Bytes
-internal import FileIO
+public import FileIO
 internal import Identity
 internal import Replication
 public import ReplicationService
@@ -52,7 +52,7 @@ public final class AgentLoop {
   let rate = RateLimit()
   let clock = ContinuousClock()
   let guardCommand: GuardedFreeze.Command
-  private let lock: AgentLock
+  private let lock: FileLock
   private let tell: (AgentNote) -> Void
 
   /// When the next cycle is due; nil for at once.
@@ -91,7 +91,7 @@ public final class AgentLoop {
   ///   - cancellation: ends the loop, in the middle of anything; what is stored stays.
   ///   - tell: called on the loop's thread with what happens.
   public convenience init(
-    _ directory: AgentDirectory, lock: AgentLock, release: String, pace: AgentPace = AgentPace(),
+    _ directory: AgentDirectory, lock: FileLock, release: String, pace: AgentPace = AgentPace(),
     cancellation: Cancellation, tell: @escaping (AgentNote) -> Void
   ) {
     self.init(
@@ -101,7 +101,7 @@ public final class AgentLoop {
 
   /// The same, with another program as the guard of its freezes.
   init(
-    _ directory: AgentDirectory, lock: AgentLock, release: String, pace: AgentPace,
+    _ directory: AgentDirectory, lock: FileLock, release: String, pace: AgentPace,
     guardedBy guardCommand: GuardedFreeze.Command, cancellation: Cancellation,
     tell: @escaping (AgentNote) -> Void
   ) {

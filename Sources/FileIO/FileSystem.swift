@@ -88,6 +88,14 @@ public struct FileSystem: Sendable {
     }
   }
 
+  /// Makes a directory that only its owner may enter, unless it is there; durable when it returns.
+  public func makePrivateDirectory(_ path: String) throws(IOError) {
+    do throws(IOError) {
+      try makeDirectory(path, permissions: 0o700)
+    } catch { guard error.isPresent else { throw error } }
+    try syncDirectory(Self.parent(of: path))
+  }
+
   /// Gives a path to a group (chown(2)); the owner stays.
   public func setGroup(_ path: String, _ group: UInt32) throws(IOError) {
     guard double == nil else { return }

@@ -41,7 +41,7 @@ struct FreezeNote {
   /// Keeps others from freezing and thawing.
   ///
   /// - Throws: `.locked` if another process does, and goes on for `patience` milliseconds.
-  func lock(patience: Int) throws(AgentError) -> AgentLock {
+  func lock(patience: Int) throws(AgentError) -> FileLock {
     try directory.lock(
       "freeze.lock", patience: patience, "Another process is freezing or thawing by the hooks.")
   }

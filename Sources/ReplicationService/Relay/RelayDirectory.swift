@@ -51,13 +51,8 @@ public struct RelayDirectory: Sendable {
   /// Whether a relay is enrolled here.
   public var isEnrolled: Bool { FileSystem.system.exists(configurationPath) }
 
-  /// Makes the directory if it is not there.
-  public func make() throws(IOError) {
-    do throws(IOError) {
-      try FileSystem.system.makeDirectory(path, permissions: 0o700)
-    } catch { guard error.isPresent else { throw error } }
-    try FileSystem.system.syncDirectory(FileSystem.parent(of: path))
-  }
+  /// Makes the directory if it is not there; durable when it returns.
+  public func make() throws(IOError) { try FileSystem.system.makePrivateDirectory(path) }
 
   /// The key and certificates.
   public func identity() throws(IdentityError) -> IdentityFiles {
@@ -82,26 +77,26 @@ public struct RelayDirectory: Sendable {
     try FileSystem.system.replaceFile(configurationPath, with: bytes, permissions: 0o600)
   }
 
-  /// Keeps every other relay, and every enrolment, off the directory for as long as the value lives.
-  public func lock() throws(IOError) -> RelayLock {
-    let path = path + "/relay.lock"
-    if !FileSystem.system.exists(path) {
-      do throws(IOError) {
-        _ = try File(path, .creating(permissions: 0o600))
-      } catch { guard error.isPresent else { throw error } }
+  /// Bytes of the cache's files, which an earlier run has left; what can't be looked at counts as nothing.
+  public var cachedBytes: UInt64 {
+    let system = FileSystem.system
+    let machines = (try? system.list(cache)) ?? []
+    let files = machines.flatMap { machine in
+      ((try? system.list("\(cache)/\(machine)")) ?? []).map { "\(cache)/\(machine)/\($0)" }
     }
-    let file = try File(path, .writing)
-    try file.lockExclusively(patience: 200)
-    return RelayLock(file)
+    return files.reduce(0) { $0 + ((try? system.status($1).size) ?? 0) }
   }
-}
 
-/// A lock of a relay's directory, held for as long as the value lives.
-public final class RelayLock: Sendable {
-  private let file: File
+  /// Keeps every other relay, and every enrolment, off the directory for as long as the value lives.
+  public func lock() throws(IOError) -> FileLock {
+    try FileLock(path + "/relay.lock", patience: 200)
+  }
 
-  fileprivate init(_ file: consuming File) { self.file = file }
-
-  /// Ends the life of the value, and so the lock, not before here.
-  public func release() {}
+  /// Whether another process holds the directory's lock.
+  public var isAtWork: Bool {
+    do throws(IOError) {
+      try lock().release()
+      return false
+    } catch { return error.isLocked }
+  }
 }
