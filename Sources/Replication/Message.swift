@@ -70,6 +70,8 @@ public struct ProtocolError: Error, Sendable, CustomStringConvertible {
     case malformed
     /// A signature that is not that of the machine's certificate.
     case forged
+    /// A signature of the machine's certificate, for an older epoch.
+    case epoch
     /// No version of the protocol that both ends speak.
     case version
     /// More than the window that was given.

@@ -154,14 +154,29 @@ public struct VaultSession: Sendable {
       throw ProtocolError(
         .window, "The agent sent \(pending) bytes ahead; \(terms.window) were allowed.")
     }
-    let digest = group.digest(
-      vault: terms.vault, machine: terms.machine, epoch: terms.epoch, session: terms.session)
-    guard isSigned(digest, group.signature) else {
+    guard fits(group, terms, epoch: terms.epoch) else {
+      // It may be that of a session that was open when the machine failed over.
+      let older = (terms.epoch - min(terms.epoch, Self.epochsBack))..<terms.epoch
+      if older.contains(where: { fits(group, terms, epoch: $0) }) {
+        throw ProtocolError(
+          .epoch,
+          "The group that ends with number \(group.last) is of an older epoch: the machine has failed "
+            + "over since.")
+      }
       throw ProtocolError(
         .forged,
         "The group that ends with number \(group.last) is not signed by the machine's certificate, or "
           + "not for this session.")
     }
+  }
+
+  /// Older epochs that a group is looked for in before it counts as forged.
+  private static let epochsBack: UInt32 = 4
+
+  private func fits(_ group: Group, _ terms: Terms, epoch: UInt32) -> Bool {
+    let digest = group.digest(
+      vault: terms.vault, machine: terms.machine, epoch: epoch, session: terms.session)
+    return isSigned(digest, group.signature)
   }
 
   /// Opens the session.

@@ -147,6 +147,28 @@ struct SessionTests {
     #expect { try service.receive(frame) } throws: { ($0 as? ProtocolError)?.code == .forged }
   }
 
+  @Test("a group of an older epoch is told from a forgery, one of a newer epoch is none")
+  func epochs() throws {
+    for (own, theirs, code) in [
+      (UInt32(5), UInt32(4), ProtocolError.Code.epoch), (5, 1, .epoch), (5, 0, .forged),
+      (5, 6, .forged), (1, 0, .epoch), (0, .max, .forged),
+    ] {
+      var (source, service) = (source, service)
+      var welcome = welcome()
+      _ = try service.receive(source.start())
+      welcome.epoch = own
+      _ = service.welcome(welcome)
+      welcome.epoch = theirs
+      _ = try source.receive(welcome.frame())
+      let frame = try source.send(group(1))
+      #expect {
+        try service.receive(frame)
+      } throws: {
+        ($0 as? ProtocolError)?.code == code
+      }
+    }
+  }
+
   @Test("who sends more than the window is sent away")
   func window() throws {
     var (source, service) = try opened(window: 4000)

@@ -66,7 +66,7 @@ public final class AgentHandler: ConnectionHandler {
         step = try state.withLock { state throws(ProtocolError) in
           try state.session.receive(frame)
         }
-      } catch { throw Rejection(.protocolBroken, error.message) }
+      } catch { throw Rejection(error.code == .epoch ? .epoch : .protocolBroken, error.message) }
       try act(step, on: connection)
     }
   }
