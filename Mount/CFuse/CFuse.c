@@ -19,6 +19,10 @@ size_t tidemark_fuse_operations_size(void) { return sizeof(struct fuse_lowlevel_
 
 int tidemark_pipe(int ends[2]) { return pipe2(ends, O_CLOEXEC); }
 
+int tidemark_close_from(posix_spawn_file_actions_t *actions, int first) {
+  return posix_spawn_file_actions_addclosefrom_np(actions, first);
+}
+
 int tidemark_eventfd(void) { return eventfd(0, EFD_CLOEXEC); }
 
 int tidemark_receive_descriptor(int socket) {

@@ -53,8 +53,9 @@ func inheritedEnvironment(without name: String) -> [String] {
   return texts.filter { !$0.hasPrefix(name + "=") }
 }
 
-/// Starts a program (posix_spawnp(3)) with descriptors of this process under new numbers; detached
-/// means in a session of its own, without the terminal (setsid(2)). A program not found is `.missing`.
+/// Starts a program (posix_spawnp(3)) with descriptors of this process under new numbers, which are 0 to 3,
+/// and no others: not all of a service's sockets are closed at an exec by themselves. Detached means in a
+/// session of its own, without the terminal (setsid(2)). A program not found is `.missing`.
 func spawn(
   _ program: String, _ arguments: [String], _ environment: [String],
   _ descriptors: [(Int32, as: Int32)], detached: Bool = false
@@ -65,6 +66,9 @@ func spawn(
   for (descriptor, number) in descriptors {
     posix_spawn_file_actions_adddup2(&actions, descriptor, number)
   }
+  let highest = descriptors.map { $0.as }.max() ?? 2
+  let failed = tidemark_close_from(&actions, max(highest, 2) + 1)
+  guard failed == 0 else { throw .system("start '\(program)'", failed) }
   var attributes = posix_spawnattr_t()
   posix_spawnattr_init(&attributes)
   defer { posix_spawnattr_destroy(&attributes) }

@@ -52,6 +52,10 @@ public final class Program: Sendable {
     let flags = O_WRONLY | O_CREAT | O_APPEND
     posix_spawn_file_actions_addopen(&actions, 1, output.file("output"), flags, 0o600)
     posix_spawn_file_actions_addopen(&actions, 2, output.file("errors"), flags, 0o600)
+    // Whatever listens in this process is none of the program's, and NIO does not see to that.
+    for name in (try? FileSystem.system.list("/proc/self/fd")) ?? [] {
+      if let number = Int32(name), number > 2 { _ = fcntl(number, F_SETFD, FD_CLOEXEC) }
+    }
     var attributes = posix_spawnattr_t()
     posix_spawnattr_init(&attributes)
     defer { posix_spawnattr_destroy(&attributes) }

@@ -292,7 +292,14 @@ final class RunningService {
     let tool = try Self.prepare("serve-mount")
     let directory = tool.file("mnt")
     try FileSystem.system.makeDirectory(directory)
-    let service = try RunningService(tool, "--mount", directory)
+    let service = try RunningService(
+      tool, "--mount", directory, "--https-port", "0", "--replication-port", "0")
+    // The mount outlives the service, so it must not keep the ports from the next one.
+    for field in ["httpsPort", "replicationPort"] {
+      let port = try #require(try service.notice()[field] as? Int)
+      let holders = try Program.require("ss", "-Hltnp", "sport = :\(port)")
+      #expect(holders.matches(of: /pid=/).count == 1, "\(holders)")
+    }
     try tool.require("replicate", "web01")
     #expect(
       Program.poll(seconds: 5) {

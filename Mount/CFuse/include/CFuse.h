@@ -9,6 +9,7 @@
 #include <fuse3/fuse_lowlevel.h>
 #include <pthread.h>
 #include <signal.h>
+#include <spawn.h>
 
 // Below: only what Swift can't import (GNU extensions, macros, variadics) or must not do itself
 // (code inside signal handlers).
@@ -18,6 +19,10 @@ int tidemark_pipe(int ends[2]);
 
 /// eventfd(2) at 0, with EFD_CLOEXEC. Returns -1 on failure.
 int tidemark_eventfd(void);
+
+/// Has a program that is started get no descriptors from `first` on (posix_spawn_file_actions_addclosefrom_np(3)).
+/// Returns an errno.
+int tidemark_close_from(posix_spawn_file_actions_t *actions, int first);
 
 /// The size of the table of operations as C sees it; Swift's must be the same.
 size_t tidemark_fuse_operations_size(void);
