@@ -173,7 +173,7 @@ public struct File: ~Copyable, Sendable {
   }
 
   /// Frees the room of a range, which then reads as zeros (fallocate(2) PUNCH_HOLE | KEEP_SIZE).
-  public func punchHole(at offset: UInt64, count: UInt64) throws(IOError) {
+  package func punchHole(at offset: UInt64, count: UInt64) throws(IOError) {
     guard tidemark_punch_hole(descriptor, Int64(offset), Int64(count)) == 0 else {
       throw IOError("free room in", path, code: errno)
     }

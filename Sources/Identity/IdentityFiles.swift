@@ -42,16 +42,6 @@ public final class IdentityFiles: Sendable {
     }
   }
 
-  /// The request for the key that waits for its certificate, made anew; nil if none waits.
-  public func pendingRequest(for role: Role) throws(IdentityError) -> CertificateRequest? {
-    try turn.withLock { (_) throws(IdentityError) in
-      guard system.exists(path(0) + ".new") else { return nil }
-      let text = try KeyDirectory.readSecret(path(0) + ".new", on: system)
-      let key = try PEMText.privateKey(text, of: "'\(path(0)).new'")
-      return try CertificateRequest(for: role, key: key)
-    }
-  }
-
   /// Takes the certificate that came for the last request, and with its key puts it in the place of
   /// the old ones: both or neither, durable when it returns. `authorityPEM` is the vault's authority;
   /// whoever calls has compared its fingerprint.

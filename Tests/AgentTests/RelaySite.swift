@@ -88,6 +88,13 @@ final class RelaySite {
     try #require(isDone)
   }
 
+  /// Has the machine's agent send to another process server.
+  func send(to server: String) throws {
+    var changes = MachineChanges()
+    changes.processServer = server
+    _ = try service.change("web01", changes)
+  }
+
   /// Enrols a relay; gives what it speaks with.
   @discardableResult
   func enrolRelay(_ name: String) throws -> Credentials {

@@ -149,7 +149,7 @@ import Vault
       let (link, next) = round % 2 == 0 ? (site.link, "relay01") : (relay.front, "service")
       let before = link.bytesForward
       #expect(Program.poll(seconds: 20) { link.bytesForward > before + (3 << 20) }, "\(round)")
-      try site.service.setProcessServer(next, ofMachine: "web01")
+      try site.send(to: next)
     }
     site.link.limit(bytesPerSecond: nil)
     relay.front.limit(bytesPerSecond: nil)
@@ -171,7 +171,7 @@ import Vault
     relay.front.reset()
     #expect(agent.becomes { $0.lastError != nil })
     try site.write(random.bytes(9000), at: 2 << 20)
-    try site.service.setProcessServer("service", ofMachine: "web01")
+    try site.send(to: "service")
     #expect(site.becomesEqual())
     #expect(agent.becomes { $0.processServer == nil && $0.lastError == nil })
     #expect(agent.end() && relay.end())
@@ -247,14 +247,14 @@ import Vault
     let site = try RelaySite()
     let credentials = try site.enrolRelay("relay01")
     #expect(throws: OperationError.self) {
-      try site.service.setProcessServer("relay01", ofMachine: "web01")
+      try site.send(to: "relay01")
     }
     #expect(throws: OperationError.self) {
-      try site.service.setProcessServer("relay02", ofMachine: "web01")
+      try site.send(to: "relay02")
     }
     #expect(throws: OperationError.self) { try site.service.refreshServer("relay01") }
     let relay = try RunningRelay(site, credentials)
-    try site.service.setProcessServer("relay01", ofMachine: "web01")
+    try site.send(to: "relay01")
     #expect(throws: OperationError.self) { try site.service.removeServer("relay01") }
     #expect(throws: OperationError.self) { try site.enrolRelay("RELAY01") }
     #expect(throws: OperationError.self) { try site.enrolRelay("service") }

@@ -199,3 +199,8 @@ struct ExportTests {
     }
   }
 }
+
+extension ExportFormat {
+  /// What a file of this format is read as.
+  fileprivate var imageFormat: ImageFormat { self == .raw ? .raw : .vhd }
+}

@@ -68,9 +68,6 @@ public final class NetworkTransport: ControlTransport {
   /// Ends the connections.
   deinit { client.shutdown { _ in } }
 
-  /// Nobody listens there.
-  public struct Unreachable: Error {}
-
   /// Whether somebody listens there.
   ///
   /// - Throws: `.unwritable` if this user may not ask, or `.failed`.

@@ -6,7 +6,4 @@ public enum ExportFormat: String, Hashable, Sendable, CaseIterable {
   case fixedVHD = "vhd"
   /// A dynamic VHD: blocks of 2 MiB, those of zeros left out. Smaller to copy.
   case dynamicVHD = "vhd-dynamic"
-
-  /// The format a file of this kind is read in.
-  public var imageFormat: ImageFormat { self == .raw ? .raw : .vhd }
 }

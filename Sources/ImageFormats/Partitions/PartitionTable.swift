@@ -99,7 +99,7 @@ public func readPartitionTable(of disk: any DiskContent) throws(ImageError) -> P
 /// The partitions that `readPartitionTable` finds.
 ///
 /// - Throws: `.source` if the disk can't be read.
-public func readPartitions(of disk: any DiskContent) throws(ImageError) -> [Partition] {
+package func readPartitions(of disk: any DiskContent) throws(ImageError) -> [Partition] {
   try readPartitionTable(of: disk).partitions
 }
 

@@ -145,20 +145,31 @@ extension VaultService {
   }
 
   private func freeName(_ enrolment: Enrolment) throws(OperationError) -> String {
-    let first = enrolment.hostName.split(separator: ".").first.map(String.init)
-    let name = enrolment.name ?? first ?? ""
-    if let objection = NameRule.objection(to: name) {
-      throw OperationError(
-        .refused, "A machine can't be named '\(name)': \(objection). Choose one with --name.")
-    }
     let agents = try inCatalog { () throws(CatalogError) in try catalog.agents() }
     let machines = try inVault { () throws(VaultError) in try vault.machines() }
-    let taken = agents.map(\.name) + machines.map(\.name)
-    guard !taken.contains(where: { $0.lowercased() == name.lowercased() }) else {
+    return try enrolment.freeName(of: "machine", besides: agents.map(\.name) + machines.map(\.name))
+    {
+      "There is a machine '\($0)' already. Choose another name with --name; or, if it is this one, "
+        + "have a key made with 'tidemark key create --machine \($0)'."
+    }
+  }
+}
+
+extension Enrolment {
+  /// The name that was asked for, or the first part of the host's.
+  ///
+  /// - Throws: `.refused` if it breaks a rule, or is taken, which `taken` tells of.
+  func freeName(
+    of kind: String, besides others: [String], _ taken: (String) -> String
+  ) throws(OperationError) -> String {
+    let first = hostName.split(separator: ".").first.map(String.init)
+    let name = name ?? first ?? ""
+    if let objection = NameRule.objection(to: name) {
       throw OperationError(
-        .refused,
-        "There is a machine '\(name)' already. Choose another name with --name; or, if it is this one, "
-          + "have a key made with 'tidemark key create --machine \(name)'.")
+        .refused, "A \(kind) can't be named '\(name)': \(objection). Choose one with --name.")
+    }
+    guard !others.contains(where: { $0.lowercased() == name.lowercased() }) else {
+      throw OperationError(.refused, taken(name))
     }
     return name
   }

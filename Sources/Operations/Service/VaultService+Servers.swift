@@ -150,18 +150,6 @@ extension VaultService {
     note(.warning, "server-removed", "The process server '\(name)' was removed.")
   }
 
-  /// Has a machine's agent send to another process server from now on.
-  /// `server` is a relay's name, or ``ownServer``.
-  ///
-  /// - Throws: `.unknown`, or `.refused` if the server is critical.
-  public func setProcessServer(
-    _ server: String, ofMachine name: String
-  ) throws(OperationError) {
-    var changes = MachineChanges()
-    changes.processServer = server
-    _ = try change(name, changes)
-  }
-
   /// Refuses a process server that is critical.
   func checkServer(_ name: String) throws(OperationError) {
     guard name != Self.ownServer else { return }
@@ -190,7 +178,9 @@ extension VaultService {
   private func enrolNextRelay(_ enrolment: Enrolment) throws(OperationError) -> Enrolment.Result {
     let (authority, now) = (try authority(), Timestamp.now())
     try checkClock(enrolment.clock, now)
-    let name = try serverName(enrolment)
+    let name = try enrolment.freeName(
+      of: "relay", besides: [Self.ownServer] + (try relays()).map(\.name)
+    ) { "There is a process server '\($0)' already. Choose another with --name." }
     let digest = Self.text(of: enrolment.key.digest)
     let used = try inCatalog { () throws(CatalogError) in
       // A key that was made for one machine enrols nothing else.
@@ -215,20 +205,5 @@ extension VaultService {
       .info, "server-enrolled", "'\(enrolment.hostName)' enrolled as process server '\(name)'.")
     return Enrolment.Result(
       machine: id, name: name, certificate: issued, authority: authority.certificatePEM)
-  }
-
-  private func serverName(_ enrolment: Enrolment) throws(OperationError) -> String {
-    let first = enrolment.hostName.split(separator: ".").first.map(String.init)
-    let name = enrolment.name ?? first ?? ""
-    if let objection = NameRule.objection(to: name) {
-      throw OperationError(
-        .refused, "A relay can't be named '\(name)': \(objection). Choose one with --name.")
-    }
-    let taken = [Self.ownServer] + (try relays()).map(\.name)
-    guard !taken.contains(where: { $0.lowercased() == name.lowercased() }) else {
-      throw OperationError(
-        .refused, "There is a process server '\(name)' already. Choose another with --name.")
-    }
-    return name
   }
 }

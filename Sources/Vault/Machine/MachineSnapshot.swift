@@ -51,9 +51,6 @@ public final class MachineSnapshot: Sendable {
     self.runs = newestFirst
   }
 
-  /// How many sorted runs a read may have to ask.
-  public var runCount: Int { runs.count }
-
   /// A disk as it was at a point.
   ///
   /// Takes no time worth mentioning, whatever the number of points.

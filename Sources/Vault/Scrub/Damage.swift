@@ -17,7 +17,7 @@ public struct Damage: Hashable, Sendable {
   public let points: [String]
 
   /// Whether a read of some point fails because of it.
-  public var hurtsReads: Bool { !points.isEmpty }
+  package var hurtsReads: Bool { !points.isEmpty }
 
   init(
     file: String, offset: UInt64, what: String, disk: DiskNumber? = nil,

@@ -24,19 +24,14 @@ struct StatusCommand: ParsableCommand {
   @OptionGroup var output: OutputOption
 
   func validate() throws {
-    guard rpo == nil || threshold != nil else {
+    guard rpo == nil || Lifetime(rpo) != nil else {
       throw ValidationError("--rpo takes a number and a unit of s, m, h, d or w, such as 15m.")
     }
   }
 
-  /// Nanoseconds the RPO may reach.
-  private var threshold: Int64? {
-    guard let rpo, case .ago(let seconds) = Instant(rpo + "-ago") else { return nil }
-    return seconds * 1_000_000_000
-  }
-
   func run() throws {
     let vault = try vault.opened()
+    let threshold = Lifetime(rpo).map { $0.seconds * 1_000_000_000 }
     let status = try VaultStatus(of: vault, now: Timestamp.now(), threshold: threshold)
     let report = StatusReport(status, try ServiceAccess.running(for: vault)?.status())
     output.print(report.document, text: report.text)
