@@ -36,7 +36,7 @@ import Testing
 
     /// Runs the agent until `condition` holds, and ends it.
     func work(until condition: () throws -> Bool) throws {
-      let program = try start(["run", "--foreground"])
+      let program = try start(["run"])
       defer { if program.isRunning { program.killGroup() } }
       let isDone = try Program.poll(seconds: 60) { try !program.isRunning || condition() }
       #expect(try isDone && condition(), "\(program.outputSoFar)")
@@ -212,7 +212,7 @@ import Testing
     }
     try File(image, .writing).write(random.bytes(40_960), at: 2 << 20)
     try tool.require("machine", "enable", "web01", "--interval", "10")
-    try tool.require("machine", "set", "web01", "--resync-window", "manual")
+    let settings = try tool.json("machine", "set", "web01", "--resync-window", "manual")
     try agent.work { try !tool.points(of: "web01").isEmpty }
     try Program.require("cp", "-p", tool.file("old"), image)
     func isRequired() throws -> Bool {
@@ -238,7 +238,14 @@ import Testing
       return true
     }
     let before = try tool.points(of: "web01").count
-    try tool.require("machine", "resynchronise", "web01", "--no-wait")
+    let job = try tool.json("machine", "resynchronise", "web01", "--no-wait")
+    let page = try PagesTests.page("JSON")
+    let order = try tool.json("server", "refresh", "service")
+    for field in [settings, job, order].reduce(
+      into: Set<String>(), { $0.formUnion(CommandTests.fields($1)) })
+    {
+      #expect(page.contains("`\(field)`"), "\(field)")
+    }
     try agent.work { try !isRequired() }
     #expect(try tool.json("machine", "show", "web01")["state"] as? String == "protected")
     #expect(try tool.points(of: "web01").count > before)

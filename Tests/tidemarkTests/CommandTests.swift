@@ -85,7 +85,8 @@ import Testing
     #expect((token["token"] as? String)?.hasPrefix("tidemark_") == true)
     let key = try tool.json("key", "create", "--label", "rack")
     #expect((key["key"] as? String)?.hasPrefix("TMK1-") == true && key["usesLeft"] as? Int == 1)
-    #expect((try tool.json("key", "list")["keys"] as? [Any])?.count == 1)
+    let keys = try tool.json("key", "list")
+    #expect((keys["keys"] as? [Any])?.count == 1)
     try tool.require("key", "revoke", #require(key["id"] as? String))
     #expect(try tool.run("key", "revoke", "none").status == 13)
     let host = try tool.json("serve", "--check", "--time-source", "none", "--https-port", "0")
@@ -93,7 +94,10 @@ import Testing
     let page = try PagesTests.page("JSON")
     for object in [
       made, added, cycle, export, error ?? [:], try tool.json("status"), jobs, events, token, key,
-      host,
+      keys, host, try tool.json("token", "list"), try tool.json("server", "list"),
+      try tool.json("server", "show", "service"), try tool.json("machine", "list"),
+      try tool.json("point", "list", "m"), try tool.json("verify"), try tool.json("vault", "info"),
+      try tool.json("key", "rotate-service"),
     ] {
       for field in Self.fields(object) {
         #expect(page.contains("`\(field)`") || page.contains("\"\(field)\""), "\(field)")
@@ -111,15 +115,8 @@ import Testing
   @Test("every command's help shows examples and how it can end")
   func help() throws {
     let tool = try Tool("help")
-    let commands = [
-      ["vault", "init"], ["vault", "info"], ["vault", "rebuild"], ["machine", "add"],
-      ["machine", "list"], ["machine", "show"], ["machine", "remove"], ["replicate"],
-      ["point", "list"], ["point", "show"], ["mount"], ["unmount"], ["export"], ["verify"],
-      ["status"], ["serve"], ["jobs"], ["events"], ["token", "create"], ["token", "list"],
-      ["key", "create"], ["key", "list"], ["key", "revoke"],
-      ["token", "revoke"], ["agent", "enrol"], ["agent", "add-disk"], ["agent", "remove-disk"],
-      ["agent", "preflight"], ["agent", "run"], ["agent", "status"],
-    ]
+    let commands = try Self.commands(tool)
+    #expect(commands.count > 50)
     for command in commands {
       let help = try tool.start(command + ["--help"]).wait(seconds: 60)
       #expect(help.succeeded)
@@ -130,6 +127,38 @@ import Testing
     #expect(try tool.require("--version").contains("."))
     #expect(try tool.run("nonsense").status == 64)
     #expect(try tool.run("replicate").status == 64)
+  }
+
+  /// The names of all commands that do something, as they are typed: those that help names, and so on.
+  private static func commands(_ tool: Tool, _ group: [String] = []) throws -> [[String]] {
+    let help = try tool.start(group + ["--help"]).wait(seconds: 60).output
+    guard let list = help.split(separator: "SUBCOMMANDS:\n").dropFirst().last else {
+      return [group]
+    }
+    let names = list.split(separator: "\n").compactMap { line in
+      line.firstMatch(of: /^  ([a-z][a-z-]*)/).map { String($0.1) }
+    }
+    return try names.flatMap { try commands(tool, group + [$0]) }
+  }
+
+  @Test("the README names every command in its table, with its group")
+  func readme() throws {
+    let path = URL(filePath: #filePath).deletingLastPathComponent().appending(
+      path: "../../README.md")
+    var group = ""
+    var named: Set<[String]> = []
+    for line in try String(contentsOf: path, encoding: .utf8).split(separator: "\n") {
+      let cells = line.split(separator: "|").map { cell in
+        cell.matches(of: /`([a-z-]+)`/).map { String($0.1) }
+      }
+      guard line.hasPrefix("| "), cells.count == 3 else { continue }
+      if let first = cells[0].first { group = first }
+      for name in cells[0] where cells[1].isEmpty { named.insert([name]) }
+      for name in cells[1] { named.insert([group, name]) }
+    }
+    let commands = try Self.commands(try Tool("readme"))
+    #expect(commands.count > 50)
+    for command in commands { #expect(named.contains(Array(command.prefix(2))), "\(command)") }
   }
 
   @Test("shells can complete the command", arguments: ["bash", "zsh", "fish"])
