@@ -81,6 +81,28 @@ import Testing
   @Test("a registration key is used as often as it says and no more, nor after it expired")
   func registrationKeys() throws {
     let directory = try TemporaryDirectory("catalog")
+  @Test("certificates that expired long ago are forgotten, but for the newest of each holder")
+  func oldCertificates() throws {
+    let directory = try TemporaryDirectory("catalog")
+    let catalog = try Catalog(in: directory.path)
+    func add(_ serial: String, _ subject: String, until end: Timestamp) throws {
+      try catalog.add(
+        CertificateRecord(
+          serial: serial, role: "agent", subject: subject, notBefore: Self.now, notAfter: end))
+    }
+    try add("01", "a", until: Self.later(10))
+    try add("02", "a", until: Self.later(20))
+    try add("03", "a", until: Self.later(30))
+    try add("04", "b", until: Self.later(10))
+    try catalog.forgetCertificates(expiredBefore: Self.later(10))
+    #expect(try catalog.certificates().count == 4)
+    try catalog.forgetCertificates(expiredBefore: Self.later(21))
+    #expect(try catalog.certificates().map(\.serial) == ["03", "04"])
+    try catalog.forgetCertificates(expiredBefore: Self.later(100))
+    #expect(try catalog.certificates().map(\.serial) == ["03", "04"])
+    try catalog.close()
+  }
+
     let key = RegistrationKeyRecord(
       id: .random(), digest: "aa", label: "web", created: Self.now, expires: Self.later(60),
       usesLeft: 2)

@@ -36,6 +36,17 @@ extension Catalog {
     try insert(certificate)
   }
 
+  /// Forgets the certificates that expired before a moment, but for the newest of each holder: by that one
+  /// a machine that was off for long shows who it was.
+  public func forgetCertificates(expiredBefore moment: Timestamp) throws(CatalogError) {
+    try change(
+      """
+      DELETE FROM certificate WHERE notAfter < ? AND EXISTS (
+        SELECT 1 FROM certificate AS newer
+        WHERE newer.subject = certificate.subject AND newer.notAfter > certificate.notAfter)
+      """, [moment.rawValue])
+  }
+
   /// All certificates, the oldest first.
   public func certificates() throws(CatalogError) -> [CertificateRecord] {
     try all(CertificateRecord.self, by: "notBefore, serial")

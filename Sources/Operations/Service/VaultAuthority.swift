@@ -12,6 +12,8 @@ internal import Vault
 final class VaultAuthority: Sendable {
   /// How long the certificate of an agent or relay is good for; they renew after two thirds of that.
   static let life = Duration.seconds(90 * 86400)
+  /// Seconds for which an expired certificate is still told of.
+  static let memory: Int64 = 30 * 86400
   /// Certificates of one holder that are good at a time: what a broken one may ask for has an end.
   static let liveLimit = 10
 
@@ -78,7 +80,7 @@ final class VaultAuthority: Sendable {
     return issued
   }
 
-  /// Keeps what was issued.
+  /// Keeps what was issued, and forgets what expired long ago.
   func keep(_ issued: IssuedCertificate, of role: Role) throws(OperationError) {
     let subject = role.subject ?? vault.description.id
     try inCatalog { () throws(CatalogError) in
@@ -87,6 +89,9 @@ final class VaultAuthority: Sendable {
           serial: issued.serial, role: role.kind, subject: subject.description,
           notBefore: issued.notBefore, notAfter: issued.notAfter))
     }
+    // What could not be forgotten now is when the next one is issued.
+    try? catalog.forgetCertificates(
+      expiredBefore: Timestamp(seconds: Timestamp.now().seconds - Self.memory))
   }
 
   /// Issues a certificate in the place of one that is good, to the same holder in the same role.
