@@ -85,7 +85,8 @@ enum Schema {
     CREATE TABLE agent (
       machine TEXT NOT NULL PRIMARY KEY, name TEXT NOT NULL, hostName TEXT NOT NULL,
       operatingSystem TEXT NOT NULL, version TEXT NOT NULL, addresses TEXT NOT NULL,
-      disks TEXT NOT NULL, findings TEXT NOT NULL, enrolled INTEGER NOT NULL, lastContact INTEGER
+      disks TEXT NOT NULL, findings TEXT NOT NULL, enrolled INTEGER NOT NULL, lastContact INTEGER,
+      revoked INTEGER
     ) STRICT;
     CREATE TABLE server (
       id TEXT NOT NULL PRIMARY KEY, name TEXT NOT NULL UNIQUE, version TEXT NOT NULL,

@@ -159,6 +159,6 @@ import Vault
     try bench.service.revoke("web01")
     #expect(throws: AgentError.self) { for _ in 0..<10 { try third.idle(for: .seconds(1)) } }
     #expect(throws: AgentError.self) { try bench.session(credentials, disks) }
-    #expect(try bench.service.agents().isEmpty)
+    #expect(try bench.service.agent(named: "web01").revoked != nil)
   }
 }

@@ -95,9 +95,12 @@ import Vault
     #expect { try refused.receive(within: .seconds(5)) } throws: {
       ($0 as? TransportError)?.code == .rejected
     }
-    // A protected machine that was revoked is not lost either.
+    // A protected machine that was revoked is not lost either, and critical meanwhile.
     try site.service.revoke("web01")
+    let revoked = try site.service.overview(of: "web01")
+    #expect(revoked.health == .critical && revoked.errors.map(\.code) == ["agent-revoked"])
     let third = try site.enrol(try site.key(for: "web01"))
+    #expect(try site.service.overview(of: "web01").errors.isEmpty)
     #expect(third.identity.role == first.identity.role)
     let session = try ServiceSession(
       try site.connect(third), hello: ServiceSite.hello(try site.agent.configuration().disks),

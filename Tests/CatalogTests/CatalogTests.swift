@@ -72,15 +72,15 @@ import Testing
     #expect(try catalog.revokeCertificates(of: machine.description, at: Self.now) == ["0a1b"])
     #expect(try catalog.revokeCertificates(of: machine.description, at: Self.now).isEmpty)
     #expect(try catalog.certificate(serial: "0a1b")?.revoked == Self.now)
+    try catalog.revokeAgent(of: machine, at: Self.now)
+    #expect(try catalog.agent(of: machine)?.revoked == Self.now)
+    #expect(try !catalog.change(heard))
     #expect(try catalog.removeAgent(of: machine))
     #expect(try !catalog.removeAgent(of: machine))
     #expect(try catalog.removeServer(server.id))
     try catalog.close()
   }
 
-  @Test("a registration key is used as often as it says and no more, nor after it expired")
-  func registrationKeys() throws {
-    let directory = try TemporaryDirectory("catalog")
   @Test("certificates that expired long ago are forgotten, but for the newest of each holder")
   func oldCertificates() throws {
     let directory = try TemporaryDirectory("catalog")
@@ -103,6 +103,9 @@ import Testing
     try catalog.close()
   }
 
+  @Test("a registration key is used as often as it says and no more, nor after it expired")
+  func registrationKeys() throws {
+    let directory = try TemporaryDirectory("catalog")
     let key = RegistrationKeyRecord(
       id: .random(), digest: "aa", label: "web", created: Self.now, expires: Self.later(60),
       usesLeft: 2)

@@ -182,6 +182,37 @@ import Vault
     #expect(bench.codes().isEmpty)
   }
 
+  @Test("a machine that was revoked is critical, its RPO still counts, and it can be disabled")
+  func revoked() throws {
+    let bench = try Bench("web01", "web02")
+    try bench.enable("web01")
+    try bench.hear("web01", at: Self.later(minutes: 1), point: true)
+    bench.monitor.look(at: Self.later(minutes: 1), load: Self.calm)
+    try bench.service.revoke("web01")
+    #expect(bench.codes() == ["agent-revoked"])
+    bench.monitor.look(at: Self.later(minutes: 30), load: Self.calm)
+    #expect(Set(bench.codes()) == ["agent-revoked", "rpo-exceeded"])
+    try bench.service.setPaused(true, machine: "web01")
+    bench.monitor.look(at: Self.later(minutes: 31), load: Self.calm)
+    #expect(bench.codes() == ["agent-revoked"])
+    #expect(try bench.service.overview(of: "web01").health == .critical)
+    _ = try bench.service.disable("web01")
+    #expect(bench.codes().isEmpty)
+    #expect(throws: OperationError.self) { try bench.service.agent(named: "web01") }
+    // One without recovery points is forgotten at once, and one without an agent can be disabled too.
+    try bench.service.revoke("web02")
+    #expect(try bench.service.agents().isEmpty && bench.codes().isEmpty)
+    try bench.enrol("web03", disks: [0])
+    try bench.enable("web03")
+    let machine = try bench.service.agent(named: "web03").machine
+    _ = try bench.service.catalog.removeAgent(of: machine)
+    _ = try bench.service.disable("web03")
+    #expect(try bench.service.overviews(at: .now()).isEmpty)
+    #expect { try bench.service.disable("web03") } throws: {
+      ($0 as? OperationError)?.code == .unknown
+    }
+  }
+
   @Test("a relay that is busy, full, slow or silent is a current error of its own, until it is not")
   func relays() throws {
     let bench = try Bench("relay01")

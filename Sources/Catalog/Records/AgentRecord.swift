@@ -68,6 +68,8 @@ public struct AgentRecord: Codable, Hashable, Sendable {
   public var enrolled: Timestamp
   /// When it was last heard of.
   public var lastContact: Timestamp?
+  /// Since when its certificates are refused; nil if they are not.
+  public var revoked: Timestamp?
 
   /// An agent of these properties.
   public init(
@@ -89,8 +91,24 @@ extension Catalog {
   /// Keeps what is known of an agent, in the place of what was.
   public func set(_ agent: AgentRecord) throws(CatalogError) { try put(agent) }
 
-  /// Keeps what is known of an agent that is known already; false, and nothing, if it is not.
-  public func change(_ agent: AgentRecord) throws(CatalogError) -> Bool { try replace(agent) }
+  /// Keeps what is known of an agent that is known already; false, and nothing, if it is not, or was
+  /// revoked.
+  public func change(_ agent: AgentRecord) throws(CatalogError) -> Bool {
+    try write { database in
+      let known = try Self.first(
+        AgentRecord.self, where: "machine = ? AND revoked IS NULL", [agent.machine.description],
+        database)
+      guard known != nil else { return false }
+      try Stored(agent).update(database)
+      return true
+    }
+  }
+
+  /// Notes that an agent's certificates are refused from now on, until it enrols again.
+  public func revokeAgent(of machine: Identifier, at now: Timestamp) throws(CatalogError) {
+    try change(
+      "UPDATE agent SET revoked = ? WHERE machine = ?", [now.rawValue, machine.description])
+  }
 
   /// All agents, by name.
   public func agents() throws(CatalogError) -> [AgentRecord] {

@@ -113,4 +113,9 @@ public struct HealthFinding: Hashable, Sendable {
   init(_ code: HealthCode, _ severity: Severity, _ message: String) {
     (self.code, self.severity, self.message) = (code, severity, message)
   }
+
+  /// What is said of a protected machine whose agent was revoked.
+  static let revoked = HealthFinding(
+    .agentRevoked, .critical,
+    "The certificate of its agent was revoked; nothing is replicated until it enrols again.")
 }

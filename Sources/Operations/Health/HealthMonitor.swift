@@ -41,7 +41,8 @@ public final class HealthMonitor: Sendable {
   static let sampleInterval: Int64 = 300
   /// Errors of machines that looks begin and end; those of others are left alone.
   private static let machineCodes: Set<HealthCode> = [
-    .agentSilent, .noCrashPoint, .noApplicationPoint, .rpoExceeded, .copySlow, .copyStalled,
+    .agentSilent, .agentRevoked, .noCrashPoint, .noApplicationPoint, .rpoExceeded, .copySlow,
+    .copyStalled,
   ]
 
   init(
@@ -122,7 +123,8 @@ public final class HealthMonitor: Sendable {
     }
     let condition = HealthRules.Condition(
       settings: settings, contact: max(contact, first), newestPoint: activity.newestPoint,
-      newestApplicationPoint: activity.newestApplicationPoint, copy: pace)
+      newestApplicationPoint: activity.newestApplicationPoint, copy: pace,
+      isRevoked: agent.revoked != nil)
     let findings = rules.findings(of: condition, at: now)
     book.update(agent.name, Self.machineCodes, to: findings, at: now)
   }

@@ -29,13 +29,15 @@ struct HealthRules: Sendable {
     var newestApplicationPoint: Timestamp?
     /// How far its first replication is.
     var copy = CopyPace()
+    /// Whether its agent's certificates are refused.
+    var isRevoked = false
   }
 
   /// What is wrong with a machine.
   func findings(of machine: Condition, at now: Timestamp) -> [HealthFinding] {
-    guard !machine.settings.isPaused else { return [] }
-    var findings: [HealthFinding] = []
-    if now.seconds - machine.contact.seconds >= silence {
+    var findings = machine.isRevoked ? [HealthFinding.revoked] : []
+    guard !machine.settings.isPaused else { return findings }
+    if !machine.isRevoked, now.seconds - machine.contact.seconds >= silence {
       findings.append(
         HealthFinding(
           .agentSilent, .critical,

@@ -190,7 +190,7 @@ public final class AgentHost: ReplicationHost {
     let known = try Self.rejecting { () throws(OperationError) in
       try inCatalog { () throws(CatalogError) in try catalog.agent(of: machine) }
     }
-    guard var agent = known else { throw Self.unknown }
+    guard var agent = known, agent.revoked == nil else { throw Self.unknown }
     agent.hostName = hello.hostName
     agent.version = hello.release
     agent.addresses = hello.addresses

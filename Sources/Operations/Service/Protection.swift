@@ -83,41 +83,67 @@ extension VaultService {
     note(.info, "replication-\(what)", machine: name, "Replication of '\(name)' was \(what).")
   }
 
-  /// Ends the protection of a machine: its recovery points are removed, and it stays enrolled.
+  /// Ends the protection of a machine: its recovery points are removed, and it stays enrolled, unless its
+  /// certificates were revoked. One that the vault holds may have no agent, as where the catalog was lost.
   ///
   /// - Throws: `.unknown`, or `.refused` while a mount or another reader has it open.
   public func disable(_ name: String) throws(OperationError) -> [String] {
-    let agent = try agent(named: name)
-    let left = try agentHost.keepingOut(agent.machine, isWriting: false) {
+    let agent = try agents().first { $0.name == name }
+    let machine: Identifier
+    if let agent { machine = agent.machine } else { machine = try self.machine(withoutAgent: name) }
+    let left = try agentHost.keepingOut(machine, isWriting: false) {
       () throws(OperationError) in
       try RemoveMachine(name: name).run(in: writable)
     }
     try inCatalog { () throws(CatalogError) in
-      try catalog.removeSettings(of: agent.machine)
-      try catalog.removeSamples(of: agent.machine)
+      try catalog.removeSettings(of: machine)
+      try catalog.removeSamples(of: machine)
+      if agent?.revoked != nil { _ = try catalog.removeAgent(of: machine) }
     }
-    agentHost.activity.forget(agent.machine)
+    agentHost.activity.forget(machine)
+    agentHost.forgetResynchronisation(of: machine)
     health.clearAll(ofMachine: name, at: .now())
-    agentHost.forgetResynchronisation(of: agent.machine)
     note(.warning, "protection-disabled", machine: name, "Protection of '\(name)' was disabled.")
     return left
   }
 
-  /// Revokes a machine's certificates: its connection is cut, and it has to enrol anew.
+  private func machine(withoutAgent name: String) throws(OperationError) -> Identifier {
+    let machines = try inVault { () throws(VaultError) in try vault.machines() }
+    guard let machine = machines.first(where: { $0.name == name }) else {
+      // In the words for a machine that is not known at all.
+      return try self.agent(named: name).machine
+    }
+    return machine.id
+  }
+
+  /// Revokes a machine's certificates: its connection is cut, and it has to enrol anew. A protected machine
+  /// is still watched, and critical until then.
   ///
   /// - Throws: `.unknown`.
   public func revoke(_ name: String) throws(OperationError) {
     let agent = try agent(named: name)
+    let isProtected = try inVault { () throws(VaultError) in try vault.machines() }
+      .contains { $0.id == agent.machine }
     let serials = try certificates.exclusively { () throws(OperationError) in
       try inCatalog { () throws(CatalogError) in
         let serials = try catalog.revokeCertificates(of: agent.machine.description, at: .now())
-        _ = try catalog.removeAgent(of: agent.machine)
+        if isProtected {
+          try catalog.revokeAgent(of: agent.machine, at: .now())
+        } else {
+          _ = try catalog.removeAgent(of: agent.machine)
+        }
         return serials
       }
     }
     agentHost.revoke(serials)
-    agentHost.activity.forget(agent.machine)
-    health.clearAll(ofMachine: name, at: .now())
-    note(.warning, "agent-revoked", machine: name, "The certificate of '\(name)' was revoked.")
+    if isProtected {
+      // What only its agent tells of.
+      health.clear(name, .cycleFailed, .applicationPointFailed, at: .now())
+      health.raise(.revoked, of: name, at: .now())
+    } else {
+      agentHost.activity.forget(agent.machine)
+      health.clearAll(ofMachine: name, at: .now())
+      note(.warning, "agent-revoked", machine: name, "The certificate of '\(name)' was revoked.")
+    }
   }
 }

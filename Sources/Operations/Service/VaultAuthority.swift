@@ -143,7 +143,7 @@ final class VaultAuthority: Sendable {
     }
     let isKnown = try inCatalog { () throws(CatalogError) in
       switch holder.role {
-      case .agent(let machine): try catalog.agent(of: machine) != nil
+      case .agent(let machine): try catalog.agent(of: machine).map { $0.revoked == nil } ?? false
       case .relay(let relay): try catalog.server(relay) != nil
       case .service: false
       }

@@ -90,6 +90,7 @@ extension VaultService {
           addresses: enrolment.addresses, disks: old?.disks ?? [], enrolled: now,
           lastContact: now))
     }
+    health.clear(claim.name, .agentRevoked, at: now)
     note(
       .info, "agent-enrolled", machine: claim.name,
       "'\(enrolment.hostName)' enrolled \(claim.isKnown ? "again " : "")as '\(claim.name)'.")

@@ -8,8 +8,8 @@ struct MachineDisableCommand: ParsableCommand {
     commandName: "disable",
     abstract: "End the protection of a machine, and remove its recovery points.",
     discussion: discussion(
-      "The machine stays enrolled and can be enabled again, which copies everything anew. Without --yes "
-        + "the name has to be typed again.",
+      "The machine stays enrolled, unless it was revoked, and can be enabled again, which copies everything "
+        + "anew. Without --yes the name has to be typed again.",
       examples: ["tidemark machine disable old01 --yes"],
       ends: [.noVault, .locked, .unknown, .refused, .unwritable]))
 

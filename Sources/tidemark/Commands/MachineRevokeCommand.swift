@@ -8,7 +8,8 @@ struct MachineRevokeCommand: ParsableCommand {
     commandName: "revoke",
     abstract: "Refuse a machine's certificates from now on, and cut its connection.",
     discussion: discussion(
-      "For a machine whose key was stolen or that is gone for good. Its recovery points stay. To have it "
+      "For a machine whose key was stolen or that is gone for good. Its recovery points stay, and "
+        + "its health is critical until it is back or 'tidemark machine disable' ends its protection. To have it "
         + "back, make a key for it with 'tidemark key create --machine NAME'.",
       examples: ["tidemark machine revoke web01 --yes"],
       ends: [.noVault, .locked, .unknown, .refused, .unwritable]))
