@@ -32,6 +32,10 @@ public final class Vault: Sendable {
     cache = PageCache(byteCount: Self.indexCacheSize)
   }
 
+  /// Forgets the index pages that are kept in memory, so that reads see those on disk as they are by now: for
+  /// whoever has heard of damage.
+  public func forgetIndexPages() { cache.removeAll() }
+
   /// Makes a vault in a directory that does not exist or is empty, and opens it.
   ///
   /// Durable when it returns. A `group` may read the vault; without one only the owner can.

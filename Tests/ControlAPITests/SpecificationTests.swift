@@ -40,6 +40,7 @@ import Vault
       {"cycleSeconds":60,"bandwidth":1048576,"bandwidthHours":"08:00-18:00+01:00","rpoSeconds":900,
       "resyncWindow":"22:00-06:00","address":"8.8.8.8","operatingSystem":"windows"}
       """#,
+      "requireResynchronisation": #"{"reason":"It is damaged."}"#,
       "addMachine": #"{"name":"new","disks":["\#(site.directory.file("spare.img"))"]}"#,
       "replicate": #"{"label":"by the API"}"#,
       "makeKey": #"{"label":"rack","validSeconds":60,"uses":2}"#,
@@ -64,7 +65,7 @@ import Vault
   private static let agentOperations = [
     "enableMachine", "disableMachine", "pauseMachine", "resumeMachine", "revokeAgent", "settings",
     "changeSettings", "orderCycle", "planMachine", "refreshAgents", "machineHealth",
-    "resynchronisation", "resynchronise", "cancelResynchronisation",
+    "resynchronisation", "resynchronise", "requireResynchronisation", "cancelResynchronisation",
   ]
 
   private static func addAgents(to site: Site) throws {
@@ -85,7 +86,7 @@ import Vault
       try site.service.catalog.set(agent)
       let enabled = [
         "disableMachine", "orderCycle", "machineHealth", "resynchronise", "cancelResynchronisation",
-        "pauseMachine", "resumeMachine", "changeSettings",
+        "requireResynchronisation", "pauseMachine", "resumeMachine", "changeSettings",
       ]
       guard enabled.contains(name) else { continue }
       let job = try site.service.enable(name, ProtectionOptions())

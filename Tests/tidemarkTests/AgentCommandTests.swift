@@ -259,6 +259,58 @@ import Testing
     #expect(service.stop().status == 0)
   }
 
+  @Test("damage that verify finds in the newest point is mended; the points it hurts are not")
+  func damage() throws {
+    let tool = try Tool.withVault("damage")
+    let service = try RunningService(tool, "--https-port", "0", "--replication-port", "0")
+    let port = try #require(try service.notice()["httpsPort"] as? Int)
+    let image = tool.file("web01.img")
+    // More than a segment holds, of what can't be compressed.
+    try Program.require("dd", "if=/dev/urandom", "of=\(image)", "bs=1M", "count=66")
+    let agent = try enrolled(tool, port, image)
+    try tool.require("machine", "set", "web01", "--resync-window", "manual")
+    try agent.work { try !tool.points(of: "web01").isEmpty }
+    #expect(try tool.run("verify", "web01").status == 0)
+
+    let folders = try FileSystem.system.list(tool.vault + "/machines")
+    let folder = tool.vault + "/machines/" + (try #require(folders.first))
+    let segments = try FileSystem.system.list(folder).filter { $0.hasSuffix(".seg") }
+    try #require(segments.count > 1, "the first one is sealed")
+    let file = try File(folder + "/" + (try #require(segments.min())), .writing)
+    let bytes = try file.read(at: 20 << 20, count: 16)
+    try file.write(bytes.map { ~$0 }, at: 20 << 20)
+
+    let verified = try tool.run("verify", "web01")
+    #expect(verified.status == 12 && verified.errors.contains("'web01' is required"))
+    let reasons = try tool.json("machine", "show", "web01")["reasons"] as? [String]
+    #expect(reasons?.contains { $0.contains("can't read all it has stored of disk 0") } == true)
+    let hurt = try tool.points(of: "web01")
+    try tool.require("machine", "resynchronise", "web01", "--no-wait")
+    try agent.work { try tool.json("machine", "show", "web01")["health"] as? String == "healthy" }
+    #expect(try tool.points(of: "web01").count > hurt.count)
+    let out = tool.file("out.img")
+    try tool.require("export", "web01", "--point", "latest", "--format", "raw", out)
+    try Program.require("cmp", image, out)
+    // What is left of it is no reason any more.
+    let again = try tool.run("verify", "web01")
+    #expect(again.status == 12 && !again.errors.contains("Resynchronisation"), "\(again.report)")
+    #expect(service.stop().status == 0)
+  }
+
+  /// An agent of a disk, protected, that has not replicated yet.
+  private func enrolled(_ tool: Tool, _ port: Int, _ image: String) throws -> Agent {
+    let key = try #require(try tool.json("key", "create")["key"] as? String)
+    let agent = Agent(tool: tool, state: tool.file("state"))
+    try agent.require("enrol", "--service", "127.0.0.1:\(port)", "--key", key, "--name", "web01")
+    try agent.require("add-disk", image)
+    try agent.work {
+      let status = try agent.json("status")["status"] as? [String: Any]
+      return status?["state"] as? String == "unprotected"
+    }
+    try tool.require("machine", "enable", "web01", "--interval", "10")
+    return agent
+  }
+
   @Test("a disk of this host that was replaced is refused until everything is to be compared")
   func localResynchronisation() throws {
     let tool = try Tool.withVault("replaced")

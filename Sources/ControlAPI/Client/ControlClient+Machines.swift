@@ -26,6 +26,14 @@ extension ControlClient {
     try call("POST", "/v1/machines/\(Self.part(name))/resynchronise")
   }
 
+  /// Marks a machine as one that has to be resynchronised; gives how it stands then.
+  public func requireResynchronisation(
+    of name: String, because reason: String
+  ) throws(OperationError) -> ResynchronisationDocument {
+    try post(
+      "/v1/machines/\(Self.part(name))/resynchronise/require", DamageDocument(reason: reason))
+  }
+
   /// Cancels the resynchronisation of a machine; it stays required.
   public func cancelResynchronisation(of name: String) throws(OperationError) {
     let _: RemarksDocument = try call(

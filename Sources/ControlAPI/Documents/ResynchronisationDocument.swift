@@ -26,3 +26,12 @@ public struct ResynchronisationDocument: Codable, Sendable {
     window = status.window.description
   }
 }
+
+/// Why a machine's replica can't be gone on from, as JSON.
+public struct DamageDocument: Codable, Sendable {
+  /// The reason, in sentences.
+  public let reason: String
+
+  /// Tells of a reason.
+  public init(reason: String) { self.reason = reason }
+}

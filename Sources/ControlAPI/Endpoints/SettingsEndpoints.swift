@@ -22,6 +22,12 @@ extension Endpoint {
     .post("/v1/machines/{name}/resynchronise", .operator, status: 202) { call in
       JobDocument(try call.service.resynchronise(call.parameter("name")))
     },
+    .post("/v1/machines/{name}/resynchronise/require", .operator) {
+      (call: Call, body: DamageDocument) in
+      let name = call.parameter("name")
+      try call.service.requireResynchronisation(of: name, because: body.reason)
+      return ResynchronisationDocument(try call.service.resynchronisation(of: name))
+    },
     .post("/v1/machines/{name}/resynchronise/cancel", .operator) { call in
       try call.service.cancelResynchronisation(of: call.parameter("name"))
       return RemarksDocument()

@@ -48,6 +48,8 @@ public final class AgentHost: ReplicationHost {
     /// The certificate that each machine's session was begun with, by the agent itself or through a relay.
     var certificates: [Identifier: PeerIdentity] = [:]
     var credentials: Credentials?
+    /// Damage of machines' logs that was looked into, by what was said of it last.
+    var damages: [Identifier: String] = [:]
     /// Machines whose agents are kept out for a moment.
     var barred: Set<Identifier> = []
     var listener: Listener?

@@ -1,6 +1,7 @@
 internal import Bytes
 public import Catalog
 internal import FileIO
+internal import Vault
 
 /// How a machine stands with its replica.
 public struct ResynchronisationStatus: Sendable {
@@ -32,12 +33,7 @@ extension VaultService {
   /// - Returns: the job, or the one that runs already. It waits for an agent that is not connected.
   /// - Throws: `.unknown`, or `.refused` for a machine that is not protected.
   public func resynchronise(_ name: String) throws(OperationError) -> JobRecord {
-    let agent = try agent(named: name)
-    let status = try agentStatuses().first { $0.agent.machine == agent.machine }
-    guard let status, status.state != .unprotected else {
-      throw OperationError(
-        .refused, "Protection of '\(name)' is not enabled: 'tidemark machine enable \(name)'.")
-    }
+    let agent = try protectedAgent(named: name)
     let record = try agentHost.resynchronisation(of: agent.machine)
     if let record, record.state == .running, let job = record.job { return try jobs.job(job) }
     return try agentHost.begin(
@@ -54,12 +50,29 @@ extension VaultService {
     try agentHost.cancelResynchronisation(of: try agent(named: name).machine)
   }
 
-  /// Marks a machine as one that has to be resynchronised, as its replica was found damaged.
+  /// Marks a machine as one that has to be resynchronised, as its replica was found damaged. Nothing is done
+  /// for one that is being resynchronised. The reason is a sentence of 500 characters at the most.
   ///
-  /// - Throws: `.unknown`.
+  /// - Throws: `.unknown`; `.refused` for a machine that is not protected, or a reason that is none.
   public func requireResynchronisation(
     of name: String, because reason: String
   ) throws(OperationError) {
-    try agentHost.require(try agent(named: name).machine, because: reason)
+    let agent = try protectedAgent(named: name)
+    guard (1...500).contains(reason.count) else {
+      throw OperationError(.refused, "The reason is a sentence of up to 500 characters.")
+    }
+    // What this process still has in memory must not pass for what is stored.
+    vault.forgetIndexPages()
+    try agentHost.require(agent.machine, because: reason)
+  }
+
+  private func protectedAgent(named name: String) throws(OperationError) -> AgentRecord {
+    let agent = try agent(named: name)
+    let status = try agentStatuses().first { $0.agent.machine == agent.machine }
+    guard let status, status.state != .unprotected else {
+      throw OperationError(
+        .refused, "Protection of '\(name)' is not enabled: 'tidemark machine enable \(name)'.")
+    }
+    return agent
   }
 }

@@ -213,7 +213,10 @@ public final class AgentHandler: ConnectionHandler {
     try answer(open, connection, point: point)
     guard point != nil else { return }
     // For the sake of readers; what is left is done after the next point.
-    try inLog { () throws(VaultError) in try open.log.mergeRuns(entryBudget: Self.mergeBudget) }
+    let damage = try inLog { () throws(VaultError) in
+      try open.log.mergeRuns(entryBudget: Self.mergeBudget)
+    }
+    if let damage { host.damaged(open.machine, damage.message) }
   }
 
   /// Makes durable and acknowledges what was appended; `point` is what it ended with.

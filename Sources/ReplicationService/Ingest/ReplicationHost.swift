@@ -27,6 +27,10 @@ public protocol ReplicationHost: Sendable {
   /// could not read what it has stored.
   func doubted(_ doubt: Doubt, by machine: Identifier)
 
+  /// The index of a machine's log can't be read in full, for this reason. Whether that hurts the replica or
+  /// only older recovery points is not known.
+  func damaged(_ machine: Identifier, _ reason: String)
+
   /// A group is durable; `point` is the recovery point it made.
   func stored(_ bytes: Int, point: RecoveryPoint?, of machine: Identifier)
 
@@ -94,6 +98,9 @@ extension ReplicationHost {
 extension ReplicationHost {
   /// There is, unless a host says otherwise.
   public func checkRoom() throws(Rejection) {}
+
+  /// Of no interest, unless a host says otherwise.
+  public func damaged(_ machine: Identifier, _ reason: String) {}
 
   /// Of no interest, unless a host says otherwise.
   public func spent(_ duration: Duration, storing machine: Identifier) {}

@@ -49,6 +49,12 @@ final class PageCache: Sendable {
       }
     }
 
+    func removeAll() {
+      state.withLock { state in
+        for slot in state.tags.indices { state.tags[slot] = 0 }
+      }
+    }
+
     func insert(_ tag: UInt64, _ hash: UInt64, _ content: UnsafeRawBufferPointer) {
       let set = Int(hash % UInt64(sets))
       state.withLock { state in
@@ -60,6 +66,9 @@ final class PageCache: Sendable {
       }
     }
   }
+
+  /// Forgets all pages: those that were damaged since they were read are found to be.
+  func removeAll() { for stripe in stripes { stripe.removeAll() } }
 
   private let stripes: [Stripe]
 

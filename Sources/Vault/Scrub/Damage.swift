@@ -42,6 +42,9 @@ public struct CheckReport: Sendable {
   public let points: Int
   /// Everything that is not as it was written.
   public internal(set) var damages: [Damage] = []
+  /// The first damage because of which the newest recovery point can't be read in full; nil if it can. What
+  /// only hurts older points is not mended by any that comes after.
+  public internal(set) var newestDamage: Damage?
 
   /// Whether nothing at all was found.
   public var isIntact: Bool { damages.isEmpty }

@@ -65,6 +65,18 @@ public final class MachineCheck {
     for run in manifest.state.runs { try check(run) }
     try compareSums(manifest.state)
     try checkForStrangers(manifest.state)
+    report.newestDamage = try newestDamage()
+    return report
+  }
+
+  /// Checks the index alone, as a writer reads it to merge runs.
+  ///
+  /// - Throws: as `run` does.
+  public func runIndex() throws(VaultError) -> CheckReport {
+    let manifest = try Manifest.read(
+      machine.manifestPath, identity: machine.identity, on: machine.system)
+    for run in manifest.state.runs { try check(run) }
+    report.newestDamage = try newestDamage()
     return report
   }
 

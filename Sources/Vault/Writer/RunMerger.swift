@@ -82,23 +82,36 @@ extension MachineWriter {
   /// Protocol of one merge: write the new run's files, fdatasync each, fsync the directory, then one
   /// MANIFEST transaction that adds the new run and retires the old ones; then remove their files once
   /// no reader uses them. A crash before the transaction leaves files that nobody knows, which the next
-  /// writer removes. A damaged page ends the merging and leaves everything as it was.
+  /// writer removes. A damaged page ends the merging and leaves everything as it was: what can't be merged
+  /// can still be read, but for the damaged part.
+  ///
+  /// - Returns: the damage that was met, as an error of reading; nil if there was none.
+  @discardableResult
   public func mergeRuns(
     entryBudget: Int, cancelled: () -> Bool = { false }
-  ) throws(VaultError) {
+  ) throws(VaultError) -> VaultError? {
     var left = entryBudget
     while !cancelled() {
       let runs = manifest.manifest.state.runs
-      guard let choice = RunMerger.choice(runs, lowestTier: limits.lowestTier) else { return }
+      guard let choice = RunMerger.choice(runs, lowestTier: limits.lowestTier) else { return nil }
       let chosen = Array(runs[choice])
       let count = chosen.reduce(0) { $0 + Int($1.entryCount) }
-      guard count <= left else { return }
+      guard count <= left else { return nil }
       left -= count
-      guard let merged = try merge(chosen, cancelled) else { return }
+      let merged: RunSet?
+      do throws(VaultError) { merged = try merge(chosen, cancelled) } catch {
+        switch error.code {
+        case .damaged: return error
+        case .cancelled: return nil
+        default: throw error
+        }
+      }
+      guard let merged else { return nil }
       try manifest.append([.runAdded(merged), .runsRetired(chosen.map(\.id))])
       for run in chosen { self.runs[run.id] = nil }
       try removeOrphans()
     }
+    return nil
   }
 
   private func merge(
@@ -118,9 +131,7 @@ extension MachineWriter {
       return try output.finish()
     } catch {
       output.discard()
-      // What can't be merged can still be read, but for the damaged part; verify tells.
-      guard error.code == .damaged || error.code == .cancelled else { throw error }
-      return nil
+      throw error
     }
   }
 }

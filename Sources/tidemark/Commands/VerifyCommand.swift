@@ -1,5 +1,7 @@
 internal import ArgumentParser
+internal import ControlAPI
 internal import Operations
+internal import Vault
 
 /// `tidemark verify [NAME]`
 struct VerifyCommand: ParsableCommand {
@@ -7,7 +9,9 @@ struct VerifyCommand: ParsableCommand {
     commandName: "verify", abstract: "Read and check everything a vault holds.",
     discussion: discussion(
       "Names what is damaged, and the recovery points and ranges that it hurts; all others read as "
-        + "they should. Needs no permission to write.",
+        + "they should. Needs no permission to write. Where a service runs, a machine with an agent whose "
+        + "newest recovery point is hurt is resynchronised, so that the next one is whole; older ones can't "
+        + "be mended.",
       examples: ["tidemark verify", "tidemark verify web01 --json"],
       ends: [.noVault, .damaged, .unknown, .interrupted]))
 
@@ -20,13 +24,37 @@ struct VerifyCommand: ParsableCommand {
   func run() throws {
     Interruption.listen()
     var meter = ProgressMeter()
+    let vault = try vault.opened()
     let findings = try VerifyVault(machine: name).run(
-      in: try vault.opened(),
+      in: vault,
       progress: { machine, done, total in meter.show(machine, done: done, of: total) },
       cancelled: { Interruption.isRequested })
     let report = VerifyReport(findings: findings)
     Console.endProgress()
     output.print(report.document, text: report.text)
+    mend(findings, vault)
     if !report.isIntact { throw ExitStatus.damaged.code }
+  }
+
+  /// Has the machines resynchronised whose newest recovery point is hurt.
+  private func mend(_ findings: [VerifyVault.Finding], _ vault: Vault) {
+    let hurt = findings.compactMap { finding in
+      finding.report?.newestDamage.map { (finding.machine, $0) }
+    }
+    guard !hurt.isEmpty else { return }
+    guard let service = ServiceAccess.running(for: vault) else {
+      return Console.note(
+        "No service runs that you may ask. Start it and run 'tidemark verify' again: machines whose "
+          + "newest recovery point is hurt are resynchronised then.")
+    }
+    for (name, damage) in hurt {
+      do throws(OperationError) {
+        let state = try service.requireResynchronisation(
+          of: name, because: damage.reasonToResynchronise
+        ).state
+        Console.note(
+          "Resynchronisation of '\(name)' is \(state); 'tidemark machine show \(name)' tells more.")
+      } catch { Console.note("tidemark: '\(name)' is not resynchronised. \(error.message)") }
+    }
   }
 }

@@ -26,6 +26,7 @@ struct VerifyReport {
     let records: UInt64
     let indexPages: UInt64
     let points: Int
+    let newestPointIsHurt: Bool
     let damages: [Damage]
   }
 
@@ -44,6 +45,7 @@ struct VerifyReport {
       name: finding.machine, intact: finding.isIntact, problem: finding.problem?.message,
       bytes: report?.bytes ?? 0, records: report?.records ?? 0,
       indexPages: report?.indexPages ?? 0, points: report?.points ?? 0,
+      newestPointIsHurt: report?.newestDamage != nil,
       damages: (report?.damages ?? []).map { damage in
         Damage(
           file: damage.file, offset: damage.offset, what: damage.what, disk: damage.disk,

@@ -48,7 +48,8 @@ struct DamageJudge {
       return effect
     }
     try compareList(snapshot, namesAll, &effect)
-    effect.damages = try MachineCheck(machine).run().damages
+    let report = try MachineCheck(machine).run()
+    effect.damages = report.damages
     let known = Set(snapshot.points)
     let named = effect.damages.filter(\.hurtsReads).flatMap {
       [$0.points.first, $0.points.last, $0.points.randomElement(using: &random)]
@@ -66,6 +67,11 @@ struct DamageJudge {
       guard !hurt.isDisjoint(with: damage.points) else {
         throw Verdict("verify names \(damage), and all of it can be read")
       }
+    }
+    let isNewestHurt = snapshot.points.last.map { hurt.contains($0.id) } ?? false
+    guard !namesAll || isNewestHurt == (report.newestDamage != nil) else {
+      throw Verdict(
+        "the newest point is \(isNewestHurt ? "" : "not ")hurt, and verify says otherwise")
     }
     return effect
   }
