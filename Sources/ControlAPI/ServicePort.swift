@@ -1,3 +1,5 @@
+internal import Replication
+
 /// A port of the network that Tidemark uses. `Ports` lists them for whoever sets a firewall.
 public struct ServicePort: Hashable, Sendable {
   /// Whose port it is.
@@ -29,7 +31,7 @@ public struct ServicePort: Hashable, Sendable {
   public let purpose: String
 
   private static let control = "\(ListenAddress.usualPort)/tcp"
-  private static let replication = "9443/tcp"
+  private static let replication = "\(Frame.usualPort)/tcp"
   private static let time = "\(TimeSource.usualPort)/udp"
 
   /// Every port there is.
@@ -54,6 +56,9 @@ public struct ServicePort: Hashable, Sendable {
       purpose: "replication to the service, its own load, and renewal of its certificate"),
     ServicePort(
       place: .relay, name: control, direction: .outbound, purpose: "enrolment"),
+    ServicePort(
+      place: .relay, name: time, direction: .outbound,
+      purpose: "the time source that the host check asks; none with --time-source none"),
     ServicePort(
       place: .agent, name: control, direction: .outbound,
       purpose: "enrolment, and the service's clock for the preflight"),

@@ -12,6 +12,8 @@ public struct Frame: Hashable, Sendable {
   /// What is carried, at most ``largestPayload`` bytes.
   public var payload: [UInt8]
 
+  /// The TCP port that frames go to, unless another is set.
+  public static let usualPort = 9443
   /// The largest value of the length field: 4 MiB of records, and room for what goes with them.
   public static let largestLength = (4 << 20) + 64
   /// Bytes of the longest payload.

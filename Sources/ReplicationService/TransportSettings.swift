@@ -1,3 +1,5 @@
+internal import Replication
+
 /// The limits of a listener. Every one has a default that suits a service with a hundred machines.
 public struct ListenerSettings: Sendable {
   /// The address to listen on; `::` takes IPv6 and IPv4.
@@ -26,7 +28,7 @@ public struct ListenerSettings: Sendable {
   public var reportInterval = Duration.seconds(60)
 
   /// The port of the replication service.
-  public static let defaultPort = 9443
+  public static let defaultPort = Frame.usualPort
 
   /// The defaults.
   public init() {}

@@ -1,4 +1,6 @@
+internal import Dispatch
 internal import Glibc
+internal import ReplicationService
 internal import Synchronization
 
 /// SIGINT, SIGTERM and SIGHUP as a wish to stop at the next good place. A second one does not wait:
@@ -22,6 +24,19 @@ enum Interruption {
         if before > 0 { _exit(ExitStatus.interrupted.rawValue) }
       }
     }
+  }
+
+  /// Starts to listen, and gives what is cancelled once somebody wants the work to stop; the manager that
+  /// started this process is told then.
+  static func cancelling() -> Cancellation {
+    let cancellation = Cancellation()
+    listen()
+    DispatchQueue.global().async {
+      while !isRequested { wait(milliseconds: 1000) }
+      ServiceManager.tell("STOPPING=1")
+      cancellation.cancel()
+    }
+    return cancellation
   }
 
   /// Whether someone wants the work to stop.

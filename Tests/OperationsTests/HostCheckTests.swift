@@ -4,6 +4,7 @@ import FileIO
 import Identity
 import Support
 import Testing
+import Vault
 
 @testable import Operations
 
@@ -17,9 +18,9 @@ import Testing
       (HostCheck.memory(HostCheck.memoryNeeded - 1), .refused),
       (HostCheck.memory(HostCheck.memoryNeeded), .warning),
       (HostCheck.memory(HostCheck.memoryWanted), .ok),
-      (HostCheck(needsMount: true).fuse(isThere: false), .refused),
-      (HostCheck(needsMount: false).fuse(isThere: false), .warning),
-      (HostCheck(needsMount: true).fuse(isThere: true), .ok),
+      (HostCheck.fuse(isThere: false, isNeeded: true), .refused),
+      (HostCheck.fuse(isThere: false, isNeeded: false), .warning),
+      (HostCheck.fuse(isThere: true, isNeeded: true), .ok),
       (HostCheck.clock(offset: 300_000_000_000, source: "x"), .ok),
       (HostCheck.clock(offset: -300_000_000_001, source: "x"), .refused),
       (HostCheck.clock(offset: Int64.min, source: "x"), .refused),
@@ -30,12 +31,31 @@ import Testing
     }
   }
 
-  @Test("a vault's room is looked at, and what was found is said")
+  @Test(
+    "a vault or cache has its room looked at, and what was found is said; a relay needs no FUSE")
   func findings() throws {
     let site = try Site()
-    let findings = HostCheck(needsMount: false).findings(for: site.vault)
+    let findings = HostCheck(for: .service(withMount: false)).findings(at: site.vault.path)
     #expect(findings.map(\.subject) == ["cores", "memory", "space", "fuse"])
     #expect(findings.allSatisfy { !$0.found.isEmpty })
+    let relay = HostCheck(for: .relay(limit: 64 << 20, kept: 0))
+    #expect(relay.findings(at: site.vault.path).map(\.subject) == ["cores", "memory", "space"])
+    let missing = relay.findings(at: site.vault.path + "/none").last
+    #expect(missing?.verdict == .refused && missing?.advice != nil)
+  }
+
+  @Test("a cache needs the room that it may still take, a vault a GiB")
+  func room() {
+    let total: UInt64 = 100 << 30
+    let relay = HostCheck(for: .relay(limit: 10 << 30, kept: 4 << 30))
+    #expect(relay.space(6 << 30, of: total, at: "/c").verdict == .ok)
+    let scarce = relay.space((6 << 30) - 1, of: total, at: "/c")
+    #expect(scarce.verdict == .warning && scarce.advice?.contains("--cache-size") == true)
+    let overfull = HostCheck(for: .relay(limit: 1 << 30, kept: 2 << 30))
+    #expect(overfull.space(0, of: total, at: "/c").verdict == .ok)
+    let service = HostCheck(for: .service(withMount: true))
+    #expect(service.space(1 << 30, of: total, at: "/v").verdict == .ok)
+    #expect(service.space((1 << 30) - 1, of: total, at: "/v").verdict == .warning)
   }
 
   @Test("the service's certificate is the authority's, and stays the same until it is due")

@@ -120,12 +120,8 @@ import Testing
   func ports() throws {
     let tool = try Tool.withVault("ports")
     let service = try RunningService(tool, "--https-port", "0", "--replication-port", "0")
-    let listeners = try Self.listeners(of: service.program.processIdentifier)
-    let root = URL(filePath: #filePath).deletingLastPathComponent()
-      .appending(path: "../../Sources/ControlAPI/ControlAPI.docc/Ports.md")
-    let rows = try String(contentsOf: root, encoding: .utf8).split(separator: "\n").filter {
-      $0.hasPrefix("| service |") && $0.contains("| in |")
-    }
+    let listeners = try Listeners(of: service.program.processIdentifier)
+    let rows = try Listeners.page(of: "service")
     #expect(rows.filter { $0.contains("/tcp |") }.count == listeners.ports.count)
     #expect(rows.filter { $0.contains("| socket |") }.count == listeners.sockets)
     let notice = try service.notice()
@@ -138,34 +134,5 @@ import Testing
       #expect(rows.contains { $0.contains("| \(port ?? 0)/tcp |") })
     }
     #expect(service.stop().status == 0)
-  }
-
-  /// The TCP ports that a process listens on, and how many sockets of the file system (proc(5)).
-  private static func listeners(of process: Int32) throws -> (ports: Set<Int>, sockets: Int) {
-    let own = Set(try inodes(of: process))
-    var ports: Set<Int> = []
-    for table in ["tcp", "tcp6"] {
-      for line in try Self.table("/proc/\(process)/net/\(table)") {
-        let port = line[1].split(separator: ":").last.flatMap { Int($0, radix: 16) }
-        guard line.count > 9, line[3] == "0A", own.contains(line[9]), let port else { continue }
-        ports.insert(port)
-      }
-    }
-    let sockets = try Self.table("/proc/\(process)/net/unix").filter { line in
-      // __SO_ACCEPTCON: it listens.
-      line.count > 6 && line[3] == "00010000" && own.contains(line[6])
-    }
-    return (ports, sockets.count)
-  }
-
-  private static func inodes(of process: Int32) throws -> [String] {
-    try Program.require("sh", "-c", "readlink /proc/\(process)/fd/*").split(separator: "\n")
-      .compactMap { $0.firstMatch(of: /^socket:\[(\d+)\]$/).map { String($0.1) } }
-  }
-
-  private static func table(_ path: String) throws -> [[String]] {
-    try Program.require("cat", path).split(separator: "\n").map {
-      $0.split(separator: " ").map(String.init)
-    }
   }
 }

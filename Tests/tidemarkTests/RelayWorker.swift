@@ -51,7 +51,7 @@ final class RelayWorker: Worker {
     try begin([
       "serve", "--relay", "--state", state, "--replication-port", String(front.port),
       "--replication-address", namespace == nil ? "127.0.0.1" : "0.0.0.0", "--advertise", host,
-      "--cache-size", "64M",
+      "--cache-size", "64M", "--time-source", "none",
     ])
     let isReady = Program.poll(seconds: 30) { [program] in
       program?.isRunning != true || program?.outputSoFar.errors.contains("Relaying") == true

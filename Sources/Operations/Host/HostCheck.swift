@@ -1,6 +1,5 @@
-internal import FileIO
+public import FileIO
 internal import FoundationEssentials
-public import Vault
 
 /// One thing a host must have, and whether it does.
 public struct HostFinding: Sendable {
@@ -29,7 +28,7 @@ public struct HostFinding: Sendable {
   }
 }
 
-/// Looks whether a host can serve a vault.
+/// Looks whether a host can serve a vault, or be a relay.
 public struct HostCheck: Sendable {
   /// Seconds the clock may be off (as the clocks of agent and service may be when one enrols).
   public static let clockLimit: Int64 = 300
@@ -40,19 +39,32 @@ public struct HostCheck: Sendable {
   /// Bytes free in the vault below which an operator should look.
   public static let spaceWanted: UInt64 = 1 << 30
 
-  /// Whether the mount is to be served, for which FUSE is needed.
-  public var needsMount: Bool
+  /// What a host is to be.
+  public enum Purpose: Sendable {
+    /// A vault's service; for the mount FUSE is needed.
+    case service(withMount: Bool)
+    /// A relay whose cache may hold `limit` bytes and holds `kept` of them already.
+    case relay(limit: UInt64, kept: UInt64)
+  }
 
-  /// A check for a service of this kind.
-  public init(needsMount: Bool) { self.needsMount = needsMount }
+  /// What the host is to be.
+  public let purpose: Purpose
 
-  /// What can be told without a network. Blocks for as long as a few system calls take.
-  public func findings(for vault: Vault) -> [HostFinding] {
+  /// A check for a host that is to be this.
+  public init(for purpose: Purpose) { self.purpose = purpose }
+
+  /// What can be told without a network of a host whose vault or cache lies at a path. Blocks for as long as
+  /// a few system calls take.
+  public func findings(
+    at path: String, on system: FileSystem = .system
+  ) -> [HostFinding] {
     let process = ProcessInfo.processInfo
-    return [
+    let common = [
       Self.cores(process.activeProcessorCount), Self.memory(process.physicalMemory),
-      Self.space(of: vault), fuse(isThere: FileSystem.system.exists("/dev/fuse")),
+      space(at: path, on: system),
     ]
+    guard case .service(let withMount) = purpose else { return common }
+    return common + [Self.fuse(isThere: system.exists("/dev/fuse"), isNeeded: withMount)]
   }
 
   static func cores(_ count: Int) -> HostFinding {
@@ -71,23 +83,38 @@ public struct HostCheck: Sendable {
       advice: "Give this host \(memoryWanted >> 20) MiB or more.")
   }
 
-  static func space(of vault: Vault) -> HostFinding {
-    do throws(VaultError) {
-      let (free, total) = try vault.space()
-      let found = "\(free >> 20) of \(total >> 20) MiB free"
-      guard free < spaceWanted else { return HostFinding("space", .ok, found) }
-      return HostFinding(
-        "space", .warning, found,
-        advice: "Make room where '\(vault.path)' lies: a full vault stops replication.")
+  private func space(at path: String, on system: FileSystem) -> HostFinding {
+    do throws(IOError) {
+      let (free, total) = try system.space(at: path)
+      return space(free, of: total, at: path)
     } catch {
-      return HostFinding("space", .refused, error.message, advice: "Mend the file system.")
+      return HostFinding("space", .refused, error.description, advice: "Mend the file system.")
     }
   }
 
-  func fuse(isThere: Bool) -> HostFinding {
+  func space(_ free: UInt64, of total: UInt64, at path: String) -> HostFinding {
+    let found = "\(free >> 20) of \(total >> 20) MiB free"
+    switch purpose {
+    case .service:
+      guard free < Self.spaceWanted else { return HostFinding("space", .ok, found) }
+      return HostFinding(
+        "space", .warning, found,
+        advice: "Make room where '\(path)' lies: a full vault stops replication.")
+    case .relay(let limit, let kept):
+      let rest = limit - min(limit, kept)
+      guard free < rest else { return HostFinding("space", .ok, found) }
+      return HostFinding(
+        "space", .warning, "\(found), but the cache may take \(rest >> 20) MiB more",
+        advice:
+          "Make room where '\(path)' lies, or give the cache less with --cache-size: agents are "
+          + "held back where it can't grow.")
+    }
+  }
+
+  static func fuse(isThere: Bool, isNeeded: Bool) -> HostFinding {
     guard !isThere else { return HostFinding("fuse", .ok, "/dev/fuse is there") }
     return HostFinding(
-      "fuse", needsMount ? .refused : .warning, "/dev/fuse is missing",
+      "fuse", isNeeded ? .refused : .warning, "/dev/fuse is missing",
       advice: "Load it with 'modprobe fuse'; without it no recovery point can be mounted here.")
   }
 
@@ -107,6 +134,7 @@ public struct HostCheck: Sendable {
     return HostFinding(
       "clock", .refused, found,
       advice: "Set the clock, and keep it right with a daemon such as chrony or systemd-timesyncd: "
-        + "more than \(clockLimit / 60) minutes off, no agent can enrol.")
+        + "agents and services that are more than \(clockLimit / 60) minutes apart refuse each other."
+    )
   }
 }

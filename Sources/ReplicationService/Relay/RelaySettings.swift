@@ -1,4 +1,5 @@
 internal import Bytes
+internal import Replication
 
 /// What a relay is set to.
 public struct RelaySettings: Sendable {
@@ -29,6 +30,10 @@ public struct RelaySettings: Sendable {
 
   /// The size of a cache unless another is set.
   public static let usualLimit: UInt64 = 10 << 30
+  /// The least that a cache should be: several groups of the largest size fit.
+  public static let leastLimit: UInt64 = 64 << 20
+  /// Names and addresses at the most.
+  public static var addressLimit: Int { RelayStatus.addressLimit }
 
   /// A relay of these properties.
   public init(

@@ -1,7 +1,6 @@
 internal import Agent
 internal import ArgumentParser
 internal import Bytes
-internal import Dispatch
 internal import Logging
 internal import ReplicationService
 
@@ -12,14 +11,12 @@ struct AgentRunCommand: ParsableCommand {
     discussion: discussion(
       """
       Keeps a session with the service, and makes a recovery point of all disks at each interval that \
-      the service has set. Failures of link and service are waited out. SIGTERM or SIGINT ends it; \
+      the service has set, in the foreground, and logs to standard error. Failures of link and service \
+      are waited out. SIGTERM or SIGINT ends it; \
       what is stored stays, and the next run goes on from there.
       """,
       examples: ["tidemark agent run", "tidemark agent run --log-format json"],
       ends: [.locked, .damaged, .refused]))
-
-  @Flag(help: "Stay in the foreground, and log to standard error; so it does without this, too.")
-  var foreground = false
 
   @Option(help: "trace, debug, info, notice, warning, error or critical.")
   var logLevel = Choice(Logger.Level.info)
@@ -34,13 +31,7 @@ struct AgentRunCommand: ParsableCommand {
     let directory = try agent.directory()
     _ = try directory.configuration()
     let logger = ServiceLog.logger(level: logLevel.value, format: logFormat.value)
-    let cancellation = Cancellation()
-    Interruption.listen()
-    DispatchQueue.global().async {
-      while !Interruption.isRequested { Interruption.wait(milliseconds: 1000) }
-      ServiceManager.tell("STOPPING=1")
-      cancellation.cancel()
-    }
+    let cancellation = Interruption.cancelling()
     let loop = AgentLoop(
       directory, lock: try directory.lock(), release: Tidemark.version, cancellation: cancellation
     ) { note in

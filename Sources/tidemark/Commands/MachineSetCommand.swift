@@ -137,22 +137,3 @@ struct MachineReplicateCommand: ParsableCommand {
     for remark in remarks { Console.note(remark) }
   }
 }
-
-/// Bytes a second, as people write them: a number, and K, M or G for 1024 of what comes before it.
-struct ByteRate: ExpressibleByArgument {
-  /// 0 for no limit.
-  let bytesPerSecond: Int64
-
-  init?(argument: String) {
-    guard argument != "none" else {
-      bytesPerSecond = 0
-      return
-    }
-    let places = "KMG".firstIndex { String($0) == argument.suffix(1).uppercased() }
-    let shift = places.map { 10 * ("KMG".distance(from: "KMG".startIndex, to: $0) + 1) } ?? 0
-    guard let number = Int64(places == nil ? argument[...] : argument.dropLast()),
-      (1...Int64.max >> Int64(shift)).contains(number)
-    else { return nil }
-    bytesPerSecond = number << Int64(shift)
-  }
-}

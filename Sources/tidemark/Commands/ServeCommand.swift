@@ -9,16 +9,21 @@ internal import Vault
 /// `tidemark serve`
 struct ServeCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
-    commandName: "serve", abstract: "Keep a vault in service: its API, jobs and mount.",
+    commandName: "serve",
+    abstract: "Keep a vault in service: its API, jobs and mount; or be a relay.",
     discussion: discussion(
       """
       The service holds the vault's lock; commands that change something go to it, over its socket, \
       and end as they would without it. Whoever the socket's file lets in may do everything; over \
       HTTPS a token says what its bearer may ('tidemark token create').
 
-      Each option is also a field of the configuration file, a JSON object, by its name in one word \
+      Each setting is also a field of the configuration file, a JSON object, by its name in one word \
       (httpsPort), and a variable (TIDEMARK_HTTPS_PORT). An option counts more than a variable, and \
       that more than the file.
+
+      At each start, and with --check alone, cores, memory, room, FUSE, ports and clock of this host are \
+      looked at; a relay's too. With --relay the options of addresses and ports of replication, of the log, \
+      of the time source, and those of a relay count; others are refused.
 
       SIGHUP has it read the files of its HTTPS certificate anew and renew its own certificate.
 
@@ -28,7 +33,7 @@ struct ServeCommand: ParsableCommand {
       examples: [
         "tidemark serve --vault /srv/vault", "tidemark serve --config /etc/tidemark/serve.json",
         "tidemark serve --check",
-        "tidemark serve --relay --cache-size 50G",
+        "tidemark serve --relay --cache-size 50G", "tidemark serve --relay --check",
         "tidemark serve --https-certificate service.pem --https-key service.key --mount /mnt/tidemark",
       ],
       ends: [.incomplete, .noVault, .locked, .damaged, .refused, .unwritable]))
@@ -53,12 +58,14 @@ struct ServeCommand: ParsableCommand {
   var httpsPort: String?
 
   @Option(
-    help: ArgumentHelp("The address agents send to. Default: 0.0.0.0.", valueName: "ip"))
+    help: ArgumentHelp(
+      "The address that agents are listened for on. Default: 0.0.0.0.", valueName: "ip"))
   var replicationAddress: String?
 
   @Option(
     help: ArgumentHelp(
-      "The port agents send to; 0 for any; or none. Default: 9443.", valueName: "port"))
+      "The port agents send to; 0 for any; or none, but for a relay. Default: 9443.",
+      valueName: "port"))
   var replicationPort: String?
 
   @Option(
@@ -93,7 +100,7 @@ struct ServeCommand: ParsableCommand {
       "Who is asked for the time, or none. Default: pool.ntp.org.", valueName: "host"))
   var timeSource: String?
 
-  @Flag(help: "Look whether this host can serve the vault, and end.")
+  @Flag(help: "Look whether this host can serve the vault, or be the relay, and end.")
   var check = false
 
   @Flag(
@@ -108,29 +115,33 @@ struct ServeCommand: ParsableCommand {
 
   @Option(
     help: ArgumentHelp(
-      "Bytes that a relay keeps while the service does not take them, such as 500M or 10G.",
+      "Bytes that a relay keeps while the service does not take them, such as 500M or 50G. Default: 10G.",
       valueName: "bytes"))
-  var cacheSize: ByteRate?
+  var cacheSize: String?
 
   @OptionGroup var state: RelayOption
   @OptionGroup var vault: VaultOption
   @OptionGroup var output: OutputOption
 
+  func validate() throws {
+    guard check || !output.json else { throw ValidationError("--json goes with --check.") }
+    guard relay || state.state == nil else {
+      throw ValidationError("--state is a relay's directory: it goes with --relay.")
+    }
+  }
+
   func run() throws {
+    let kind: ServiceKind = relay ? .relay : .service
     let settings = try ServiceSettings(
       try ServiceLayers(
         file: config ?? Environment.value("TIDEMARK_CONFIG"), variable: Environment.value,
-        options: options))
+        options: options, for: kind), for: kind)
     if relay { return try serveAsRelay(settings) }
     let named = VaultOption(of: settings.vault)
     // A mount that the service starts works in another directory.
     let vault = try VaultOption(of: try absolute(try named.directory())).opened()
-    let report = HostReport(findings: Self.findings(settings, vault))
-    if check {
-      output.print(report.document, text: report.text)
-      if report.isRefused { throw ExitStatus.refused.code }
-      return
-    }
+    let report = HostReport(findings: ServiceCheck(settings).findings(for: vault))
+    if check { return try show(report) }
     let logger = ServiceLog.logger(level: settings.logLevel, format: settings.logFormat)
     report.log(to: logger)
     if let refusal = report.refusal { throw refusal }
@@ -138,10 +149,14 @@ struct ServeCommand: ParsableCommand {
   }
 
   private func serveAsRelay(_ settings: ServiceSettings) throws {
-    try RelayServer(
-      settings: settings, directory: try state.directory(), advertised: advertise,
-      cacheLimit: cacheSize.map { UInt64($0.bytesPerSecond) } ?? RelaySettings.usualLimit
-    ).run()
+    let server = try RelayServer(settings: settings, directory: try state.directory())
+    guard check else { return try server.run() }
+    try show(HostReport(findings: server.findings()))
+  }
+
+  private func show(_ report: HostReport) throws {
+    output.print(report.document, text: report.text)
+    if report.isRefused { throw ExitStatus.refused.code }
   }
 
   private var options: [ServiceSetting: String] {
@@ -159,6 +174,8 @@ struct ServeCommand: ParsableCommand {
     options[.logLevel] = logLevel
     options[.logFormat] = logFormat
     options[.timeSource] = timeSource
+    options[.cacheSize] = cacheSize
+    options[.advertise] = advertise.isEmpty ? nil : advertise.joined(separator: ",")
     return options
   }
 
@@ -182,30 +199,5 @@ struct ServeCommand: ParsableCommand {
       throw OperationError(
         .incomplete, "Some jobs did not stop in time; they are shown as failed at the next start.")
     }
-  }
-
-  /// A port that this vault's service uses already is not one that is taken.
-  private static func finding(
-    _ port: Int, _ address: String, _ vault: Vault
-  ) -> HostFinding {
-    if let notice = ServiceNotice(in: vault.path), notice.ports.contains(port), notice.isAnswered {
-      return HostFinding("port \(port)", .ok, "used by this vault's service, which runs")
-    }
-    return PortProbe.finding(host: address, port: port)
-  }
-
-  private static func findings(_ settings: ServiceSettings, _ vault: Vault) -> [HostFinding] {
-    var findings = HostCheck(needsMount: settings.mount != nil).findings(for: vault)
-    if let port = settings.httpsPort {
-      findings.append(Self.finding(port, settings.httpsAddress, vault))
-    }
-    if let port = settings.replicationPort {
-      findings.append(Self.finding(port, settings.replicationAddress, vault))
-    }
-    if let source = settings.timeSource {
-      let offset = source.offset(within: 2)
-      findings.append(HostCheck.clock(offset: offset, source: source.host))
-    }
-    return findings
   }
 }

@@ -16,9 +16,9 @@ struct AgentPreflight {
 
   private static let patience = Duration.seconds(10)
 
-  /// Blocks for as long as the network takes, at most half a minute.
+  /// Blocks for as long as the network takes, at most two thirds of a minute.
   func findings() -> [HostFinding] {
-    var findings = [replicationPort, controlPort, serviceClock]
+    var findings = ports + [controlPort, serviceClock]
     if let timeSource {
       findings.append(
         HostCheck.clock(offset: timeSource.offset(within: 2), source: timeSource.host))
@@ -28,20 +28,56 @@ struct AgentPreflight {
       + (preflight.findings() + preflight.hookFindings()).map(HostFinding.init)
   }
 
-  private var replicationPort: HostFinding {
-    let subject = "port \(configuration.replicationPort)"
+  /// Where replication goes: the relay that the agent was sent to, if it was, and the service.
+  private var ports: [HostFinding] {
+    let place = directory.place()
+    guard let relay = place.relay, !place.hosts.isEmpty else {
+      return [servicePort(failing: .refused)]
+    }
+    let found = relayPort(relay, place)
+    // Through a relay that answers everything goes on, whether the service can be reached from here or not.
+    return [found, servicePort(failing: found.verdict == .ok ? .warning : .refused)]
+  }
+
+  private func relayPort(_ relay: Identifier, _ place: ServerPlace) -> HostFinding {
+    let subject = "relay port \(place.port)"
+    var failures: [String] = []
+    let patience = max(.seconds(1), Self.patience / place.hosts.count)
+    // Of many addresses the first ones are the best, and each may take its time.
+    for host in place.hosts.prefix(10) {
+      do {
+        try connect(to: host, Int(place.port), .relay(relay), within: patience)
+        return HostFinding(subject, .ok, "the relay answers at \(host)")
+      } catch { failures.append("\(error)") }
+    }
+    return HostFinding(
+      subject, .refused, failures.joined(separator: " "),
+      advice:
+        "Let TCP through to port \(place.port) of the relay, where 'tidemark serve --relay' listens, "
+        + "or send the machine elsewhere at the service: 'tidemark machine set "
+        + "\(configuration.name) --process-server service'.")
+  }
+
+  private func servicePort(failing verdict: HostFinding.Verdict) -> HostFinding {
+    let (host, port) = (configuration.host, configuration.replicationPort)
     do {
-      let client = try Client(credentials: try directory.identity().load(), now: { .now() })
-      let connection = try client.connect(
-        to: configuration.host, port: configuration.replicationPort, within: Self.patience)
-      connection.close()
-      return HostFinding(subject, .ok, "the service of '\(configuration.vaultName)' answers")
+      try connect(to: host, port, .service, within: Self.patience)
+      return HostFinding(
+        "port \(port)", .ok, "the service of '\(configuration.vaultName)' answers")
     } catch {
       return HostFinding(
-        subject, .refused, "\(error)",
-        advice: "Let TCP through to \(configuration.host):\(configuration.replicationPort), where "
-          + "'tidemark serve' listens for replication.")
+        "port \(port)", verdict, "\(error)",
+        advice: "Let TCP through to \(host):\(port), where 'tidemark serve' listens for replication"
+          + (verdict == .refused ? "." : ": while the relay fails, the agent asks there."))
     }
+  }
+
+  private func connect(
+    to host: String, _ port: Int, _ peer: Role, within duration: Duration
+  ) throws {
+    let client = try Client(
+      credentials: try directory.identity().load(), to: peer, now: { .now() })
+    try client.connect(to: host, port: port, within: duration).close()
   }
 
   private var controlPort: HostFinding {

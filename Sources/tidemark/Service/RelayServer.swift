@@ -1,5 +1,4 @@
 internal import Agent
-internal import Dispatch
 internal import FileIO
 internal import Identity
 internal import Logging
@@ -8,38 +7,48 @@ internal import ReplicationService
 
 /// A relay being run, until it is asked to end.
 struct RelayServer {
-  let settings: ServiceSettings
-  let directory: RelayDirectory
-  /// The names and addresses that agents are told; those of this host's adapters if none are given.
-  let advertised: [String]
-  let cacheLimit: UInt64
+  private let settings: ServiceSettings
+  private let directory: RelayDirectory
+  private let configuration: RelayConfiguration
 
-  /// Blocks until a signal comes.
-  func run() throws {
+  /// The relay of a directory; nothing is begun yet.
+  ///
+  /// - Throws: `.refused` if none was enrolled there.
+  init(settings: ServiceSettings, directory: RelayDirectory) throws {
     guard directory.isEnrolled, let configuration = try directory.configuration() else {
       throw OperationError(
         .refused,
         "There is no relay in '\(directory.path)', or its relay.json is damaged. 'tidemark relay enrol' "
           + "makes one.")
     }
+    (self.settings, self.directory, self.configuration) = (settings, directory, configuration)
+  }
+
+  /// Whether this host can run it, or does. Blocks for at most some seconds.
+  func findings() -> [HostFinding] {
+    ServiceCheck(settings).findings(for: directory, mayRun: true)
+  }
+
+  /// Blocks until a signal comes.
+  ///
+  /// - Throws: `.refused` if the host can't run it, `.locked` if another process does.
+  func run() throws {
     let lock = try directory.lock()
     defer { lock.release() }
     let logger = ServiceLog.logger(level: settings.logLevel, format: settings.logFormat)
+    let report = HostReport(
+      findings: ServiceCheck(settings).findings(for: directory, mayRun: false))
+    report.log(to: logger)
+    if let refusal = report.refusal { throw refusal }
     let relay = try Relay(
-      identity: try directory.identity(), settings: relaySettings(configuration),
+      identity: try directory.identity(), settings: relaySettings,
       release: Tidemark.version
     ) { note in
       logger.log(
         level: note.isWarning ? .warning : .notice, "\(note.message)",
         metadata: note.fields.mapValues { .string($0) })
     }
-    let cancellation = Cancellation()
-    Interruption.listen()
-    DispatchQueue.global().async {
-      while !Interruption.isRequested { Interruption.wait(milliseconds: 1000) }
-      ServiceManager.tell("STOPPING=1")
-      cancellation.cancel()
-    }
+    let cancellation = Interruption.cancelling()
     logger.notice(
       "Relaying",
       metadata: [
@@ -52,14 +61,14 @@ struct RelayServer {
     logger.notice("Ended", metadata: ["pending": "\(relay.pendingBytes)"])
   }
 
-  private func relaySettings(_ configuration: RelayConfiguration) -> RelaySettings {
+  private var relaySettings: RelaySettings {
     var listener = ListenerSettings()
     listener.address = settings.replicationAddress
     listener.port = settings.replicationPort ?? ListenerSettings.defaultPort
-    var addresses = advertised.isEmpty ? MachineFacts.addresses : advertised
+    var addresses = settings.advertised.isEmpty ? MachineFacts.addresses : settings.advertised
     if addresses.isEmpty { addresses = [MachineFacts.hostName] }
     return RelaySettings(
       host: configuration.host, port: configuration.replicationPort, listener: listener,
-      addresses: addresses, cache: directory.cache, cacheLimit: cacheLimit)
+      addresses: addresses, cache: directory.cache, cacheLimit: settings.cacheSize)
   }
 }

@@ -2,7 +2,15 @@ internal import FileIO
 internal import FoundationEssentials
 internal import Operations
 
-/// What can be set for a service, each by a field of the configuration file, a variable of the
+/// What 'tidemark serve' makes of a host.
+enum ServiceKind {
+  /// A vault's service.
+  case service
+  /// A process server that stands alone.
+  case relay
+}
+
+/// What can be set for a service or a relay, each by a field of the configuration file, a variable of the
 /// environment and an option of the command line; the later one of these counts.
 enum ServiceSetting: String, CaseIterable, CodingKey {
   case vault
@@ -18,6 +26,19 @@ enum ServiceSetting: String, CaseIterable, CodingKey {
   case logLevel
   case logFormat
   case timeSource
+  case cacheSize
+  case advertise
+
+  /// Whether it means something to a service or relay.
+  func isUsed(by kind: ServiceKind) -> Bool {
+    switch self {
+    case .replicationAddress, .replicationPort, .logLevel, .logFormat, .timeSource: true
+    case .cacheSize, .advertise: kind == .relay
+    case .vault, .socket, .httpsAddress, .httpsPort, .httpsCertificate, .httpsKey, .mount,
+      .mountAllowOther:
+      kind == .service
+    }
+  }
 
   /// The variable: `TIDEMARK_HTTPS_PORT` for `httpsPort`.
   var variable: String {
@@ -39,15 +60,27 @@ struct ServiceLayers {
   private static let fileLimit = 65536
 
   /// Reads the file, if there is one, and the environment, and puts the options on top.
+  ///
+  /// A variable may be there for others: one that means nothing to this kind is passed over.
+  /// - Throws: `.refused` if the file is not sound, or file or options set what this kind does not use.
   init(
-    file: String?, variable: (String) -> String?, options: [ServiceSetting: String]
+    file: String?, variable: (String) -> String?, options: [ServiceSetting: String],
+    for kind: ServiceKind = .service
   ) throws(OperationError) {
     if let file { try load(file) }
     for setting in ServiceSetting.allCases {
-      if let text = variable(setting.variable), !text.isEmpty {
+      if setting.isUsed(by: kind), let text = variable(setting.variable), !text.isEmpty {
         values[setting] = (text, setting.variable)
       }
       if let text = options[setting] { values[setting] = (text, setting.option) }
+    }
+    for setting in ServiceSetting.allCases where !setting.isUsed(by: kind) {
+      guard let origin = values[setting]?.from else { continue }
+      throw OperationError(
+        .refused,
+        kind == .relay
+          ? "\(origin) means nothing to a relay. Leave it out, or leave out --relay."
+          : "\(origin) is for a relay. Add --relay, or leave it out.")
     }
   }
 
@@ -60,7 +93,8 @@ struct ServiceLayers {
     do { fields = try JSONDecoder().decode([String: Scalar].self, from: Data(bytes)) } catch {
       throw OperationError(
         .refused,
-        "The configuration '\(file)' is not one JSON object of texts, numbers and truths: \(error)")
+        "The configuration '\(file)' is not one JSON object of texts, numbers, truths and lists of texts: \(error)"
+      )
     }
     for (name, value) in fields.sorted(by: { $0.key < $1.key }) {
       guard let setting = ServiceSetting(rawValue: name) else {
@@ -98,6 +132,8 @@ struct ServiceLayers {
         text = String(truth)
       } else if let number = try? container.decode(Int.self) {
         text = String(number)
+      } else if let list = try? container.decode([String].self) {
+        text = list.joined(separator: ",")
       } else {
         text = try container.decode(String.self)
       }

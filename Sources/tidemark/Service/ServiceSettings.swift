@@ -6,7 +6,7 @@ internal import Operations
 internal import ReplicationService
 internal import Vault
 
-/// What a service is set to.
+/// What a service or relay is set to.
 struct ServiceSettings {
   /// The vault's directory or friendly name; nil for the usual one.
   let vault: String?
@@ -28,11 +28,15 @@ struct ServiceSettings {
   let logFormat: LogFormat
   /// Whom to ask for the time; nil for nobody.
   let timeSource: TimeSource?
+  /// Bytes of groups that a relay's cache may hold.
+  let cacheSize: UInt64
+  /// The names and addresses that agents are told to reach a relay by; empty for those of this host.
+  let advertised: [String]
 
   /// Reads every setting.
   ///
   /// - Throws: `.refused`, naming the setting that is not what it should be.
-  init(_ layers: ServiceLayers) throws(OperationError) {
+  init(_ layers: ServiceLayers, for kind: ServiceKind = .service) throws(OperationError) {
     vault = layers.text(.vault)
     socket = layers.text(.socket)
     httpsAddress = layers.text(.httpsAddress) ?? "0.0.0.0"
@@ -48,8 +52,13 @@ struct ServiceSettings {
     }
     replicationAddress = layers.text(.replicationAddress) ?? "0.0.0.0"
     replicationPort = try layers.value(
-      .replicationPort, or: ListenerSettings.defaultPort, "'none', or a number from 0 to 65535"
-    ) { text in text == "none" ? .some(nil) : UInt16(text).map { .some(Int($0)) } }
+      .replicationPort, or: ListenerSettings.defaultPort,
+      kind == .relay
+        ? "a number from 0 to 65535, as a relay has to listen"
+        : "'none', or a number from 0 to 65535"
+    ) { text in
+      text == "none" && kind == .service ? .some(nil) : UInt16(text).map { .some(Int($0)) }
+    }
     mount = layers.text(.mount)
     mountAllowOther = try layers.value(.mountAllowOther, or: false, "true or false", Bool.init)
     let levels = Logger.Level.allCases.map(\.rawValue).joined(separator: ", ")
@@ -61,6 +70,21 @@ struct ServiceSettings {
       .timeSource, or: TimeSource("pool.ntp.org"),
       "'none', or a host, with :PORT if that is not 123"
     ) { text in text == "none" ? .some(nil) : TimeSource(text).map { .some($0) } }
+    cacheSize = try layers.value(
+      .cacheSize, or: RelaySettings.usualLimit,
+      "a number of bytes, such as 500M or 10G, of 64M at the least"
+    ) { text in
+      ByteCount(argument: text).map { UInt64($0.bytes) }.flatMap {
+        $0 < RelaySettings.leastLimit ? nil : $0
+      }
+    }
+    advertised = try layers.value(
+      .advertise, or: [], "names or addresses with commas between them"
+    ) { text in
+      let names = text.split(separator: ",", omittingEmptySubsequences: false).map(String.init)
+      let isSound = names.count <= RelaySettings.addressLimit && names.allSatisfy(\.isHostLike)
+      return isSound ? names : nil
+    }
   }
 
   /// Where the socket is: as set; else in `/run/tidemark` for root and in `tidemark` of
@@ -73,5 +97,12 @@ struct ServiceSettings {
       return "\(base)/tidemark/\(file)"
     }
     return try absolute(vault.path) + "/service.sock"
+  }
+}
+
+extension String {
+  /// Whether it can be a name or address of a host: printable, without blanks, and not too long.
+  fileprivate var isHostLike: Bool {
+    (1...253).contains(utf8.count) && utf8.allSatisfy { (0x21...0x7E).contains($0) && $0 != 0x2F }
   }
 }
