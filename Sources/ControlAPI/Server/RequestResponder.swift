@@ -29,8 +29,10 @@ struct RequestResponder: Sendable {
       status: HTTPResponse.Status(code: response.status), headerFields: fields)
     let limit = limited(channel)
     defer { limit.cancel() }
+    // What is read behind the answer to HEAD is taken for the next answer.
+    let body = request.head.method == .head ? [] : response.body
     try await writer.write(
-      response: head, body: ResponseBody(byteBuffer: ByteBuffer(bytes: response.body)))
+      response: head, body: ResponseBody(byteBuffer: ByteBuffer(bytes: body)))
     // What is left of a request that was not read to its end can't be told from the next one.
     if !isWhole { throw Unusable() }
   }

@@ -14,14 +14,19 @@ final class VaultAuthority: Sendable {
   static let life = Duration.seconds(90 * 86400)
   /// Seconds for which an expired certificate is still told of.
   static let memory: Int64 = 30 * 86400
-  /// Certificates of one holder that are good at a time: what a broken one may ask for has an end.
-  static let liveLimit = 10
+  /// Certificates that are issued to one holder within a day: what a broken one may ask for has an end, and
+  /// one that was unlucky goes on the day after.
+  static let dailyLimit = 10
 
   private let vault: Vault
   private let catalog: Catalog
   private let known = Mutex<CertificateAuthority?>(nil)
   /// Whoever issues or revokes does so alone: a renewal does not slip past a revocation.
   private let turn = Mutex(())
+  /// What was issued last, by the digest of the renewal: one that is said again, by an unlucky agent or a
+  /// relay that wants to use up its certificates, gets the same.
+  private let answered = Mutex<[[UInt8]: IssuedCertificate]>([:])
+  private static let answersKept = 1000
 
   init(_ vault: Vault, _ catalog: Catalog) { (self.vault, self.catalog) = (vault, catalog) }
 
@@ -119,27 +124,39 @@ final class VaultAuthority: Sendable {
     }
     do throws(OperationError) {
       return try exclusively { () throws(OperationError) in
-        try check(holder, now)
-        return try issue(holder.role, request, now: now)
+        try checkRecord(of: holder)
+        if let issued = answered.withLock({ $0[renewal.digest] }) { return issued }
+        try checkCount(of: holder, now)
+        let issued = try issue(holder.role, request, now: now)
+        answered.withLock { answered in
+          if answered.count >= Self.answersKept { answered = [:] }
+          answered[renewal.digest] = issued
+        }
+        return issued
       }
     } catch {
       throw Rejection(error.code == .refused ? .unknown : .unavailable, error.message)
     }
   }
 
-  private func check(_ holder: PeerIdentity, _ now: Timestamp) throws(OperationError) {
+  private func checkCount(of holder: PeerIdentity, _ now: Timestamp) throws(OperationError) {
+    let subject = holder.role.subject ?? vault.description.id
+    let live = try inCatalog { () throws(CatalogError) in
+      try catalog.liveCertificates(of: subject.description, at: now)
+    }
+    let today = live.count { $0.notBefore.seconds > now.seconds - 86400 }
+    guard today < Self.dailyLimit else {
+      throw OperationError(
+        .refused, "\(holder.role) got \(today) certificates within a day; it gets more tomorrow.")
+    }
+  }
+
+  private func checkRecord(of holder: PeerIdentity) throws(OperationError) {
     let record = try inCatalog { () throws(CatalogError) in
       try catalog.certificate(serial: holder.serial)
     }
     guard let record, record.revoked == nil else {
       throw OperationError(.refused, "The certificate of \(holder) is not known, or was revoked.")
-    }
-    let live = try inCatalog { () throws(CatalogError) in
-      try catalog.liveCertificates(of: record.subject, at: now)
-    }
-    guard live.count < Self.liveLimit else {
-      throw OperationError(
-        .refused, "\(holder.role) has \(live.count) good certificates; no more are issued.")
     }
     let isKnown = try inCatalog { () throws(CatalogError) in
       switch holder.role {
