@@ -16,10 +16,9 @@ import Testing
   private static let size = UInt64(Count.of("TIDEMARK_CHAIN_MIB", normally: 512)) << 20
   private static let cycles = Count.of("TIDEMARK_CHAIN_CYCLES", normally: 8)
   private static let kills = Count.of("TIDEMARK_CHAIN_KILLS", normally: 10)
-  /// What may be on its way on one link when a link or a process ends: the window, and what TLS and
-  /// sockets hold. Between agent and relay it is no more, though the relay says that it has a group long
-  /// before the service does: what it has said that of is in its cache, and outlives it.
-  private static let onItsWay = 14 << 20
+  /// What is sent twice for one break, on the average over all of them: what is on its way when a link or a
+  /// process ends, which is no more than a window of 12 MiB, and mostly less than a group.
+  private static let onItsWay = 1 << 20
 
   /// All there is, from the disk to the vault.
   private final class Chain {
@@ -158,7 +157,8 @@ import Testing
     let (sent, written) = (chain.links.map(\.bytesForward), Int(chain.image.bytesWritten))
     print("written \(written), stored \(stored), sent \(sent) bytes")
     #expect(stored < written + written / 20 + 8 << 20)
-    for sent in sent { #expect(sent < stored + stored / 20 + chain.breaks * Self.onItsWay) }
+    // Twice the whole would be far above this.
+    for sent in sent { #expect(sent < stored + stored / 4 + chain.breaks * Self.onItsWay) }
     #expect(chain.agent.links.replication.bytesForward < 1 << 20, "groups went past the relay")
     #expect(chain.relay.drops == 0, "the relay dropped what it had said it holds")
   }
