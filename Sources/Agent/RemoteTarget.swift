@@ -164,24 +164,30 @@ final class RemoteTarget: CaptureTarget {
   private func encode(_ body: () throws(VaultError) -> Void) throws(CaptureError) {
     do throws(VaultError) { try body() } catch { throw CaptureError(session: error.message) }
     guard stream.isFull else { return }
-    try inSession { () throws(AgentError) in try drain() }
+    try inSession { () throws(AgentError) in
+      try stream.advance { (sequence, record) throws(AgentError) in try add(sequence, record) }
+    }
   }
 
   /// Encodes what waits, and sends groups that are large enough.
   private func drain() throws(AgentError) {
-    try stream.drain { (sequence, record) throws(AgentError) in
-      if records.count + record.count > Group.recordLimit { try send(.commit) }
-      records.append(contentsOf: record)
-      last = sequence
-      if records.count >= Self.groupSize { try send(.commit) }
-    }
+    try stream.drain { (sequence, record) throws(AgentError) in try add(sequence, record) }
+  }
+
+  private func add(
+    _ sequence: SequenceNumber, _ record: UnsafeRawBufferPointer
+  ) throws(AgentError) {
+    if records.count + record.count > Group.recordLimit { try send(.commit) }
+    records.append(contentsOf: record)
+    last = sequence
+    if records.count >= Self.groupSize { try send(.commit) }
   }
 
   private func send(_ end: Group.End) throws(AgentError) {
     storedBytes += UInt64(records.count)
-    let group = Group(last: last, end: end, records: records)
+    try session.send(Group(last: last, end: end, records: records))
+    // Only now nobody else holds them, and their memory can be used again.
     records.removeAll(keepingCapacity: true)
-    try session.send(group)
   }
 }
 

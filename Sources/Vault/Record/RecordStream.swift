@@ -5,12 +5,16 @@ public import FileIO
 /// Turns writes to the disks of a machine into records of its log, in the order they come.
 ///
 /// It works beside the log, in the vault's writer, or far from it, in an agent that was told where the
-/// log goes on. For one thread at a time; up to 64 blocks are encoded at once, on all cores.
+/// log goes on. For one thread at a time; up to 64 blocks are encoded at once, on all cores, and as many
+/// more are added meanwhile.
 public final class RecordStream {
   private let identity: LogIdentity
   private let codec: Codec
   private let clock: @Sendable () -> Timestamp
-  private let batch = BlockBatch()
+  /// What was added last.
+  private var batch = BlockBatch()
+  /// What was added before that, and is encoded meanwhile; there only once `advance` was called.
+  private var encoding: BlockBatch?
 
   /// Where the next record goes on.
   public internal(set) var position: LogPosition
@@ -37,13 +41,15 @@ public final class RecordStream {
     (self.identity, self.codec, self.position, self.clock) = (identity, codec, position, clock)
   }
 
-  /// Whether nothing waits to be encoded.
-  public var isEmpty: Bool { batch.isEmpty }
+  /// Whether nothing waits to be encoded or given.
+  public var isEmpty: Bool { batch.isEmpty && encoding?.isEmpty ?? true }
 
   /// How long encoding, which is mostly compressing, has taken so far.
-  public var encodingTime: Duration { batch.encodingTime }
+  public var encodingTime: Duration {
+    batch.encodingTime + (encoding?.encodingTime ?? .zero)
+  }
 
-  /// Whether `drain` has to be called before anything more is added.
+  /// Whether `drain` or `advance` has to be called before anything more is added.
   public var isFull: Bool { batch.isFull }
 
   /// Adds pages of one block.
@@ -90,10 +96,24 @@ public final class RecordStream {
   }
 
   /// Encodes what waits, gives each record to `body` in the order they were added, and forgets them.
-  func drainRecords(
-    _ body: (RecordHeader, UnsafeRawBufferPointer) throws(VaultError) -> Void
-  ) throws(VaultError) {
-    try batch.drain(identity: identity, body)
+  func drainRecords<Failure: Error>(
+    _ body: (RecordHeader, UnsafeRawBufferPointer) throws(Failure) -> Void
+  ) throws(Failure) {
+    batch.begin(identity: identity)
+    defer { batch.forget() }
+    try encoding?.end(body)
+    try batch.end(body)
+  }
+
+  /// Begins to encode what waits, on other threads, and gives each record that was encoded before to `body`,
+  /// as `drain` does: a source is read and records are sent while the next ones are compressed.
+  public func advance<Failure: Error>(
+    _ body: (SequenceNumber, UnsafeRawBufferPointer) throws(Failure) -> Void
+  ) throws(Failure) {
+    let encoded = encoding ?? BlockBatch()
+    batch.begin(identity: identity)
+    (batch, encoding) = (encoded, batch)
+    try encoded.end { (header, record) throws(Failure) in try body(header.sequence, record) }
   }
 
   /// Passes the number that a new incarnation takes; nothing may wait to be encoded.
@@ -107,11 +127,6 @@ public final class RecordStream {
   public func drain<Failure: Error>(
     _ body: (SequenceNumber, UnsafeRawBufferPointer) throws(Failure) -> Void
   ) throws(Failure) {
-    var failure: Failure?
-    try? batch.drain(identity: identity) { header, record throws(VaultError) in
-      guard failure == nil else { return }
-      do throws(Failure) { try body(header.sequence, record) } catch { failure = error }
-    }
-    if let failure { throw failure }
+    try drainRecords { (header, record) throws(Failure) in try body(header.sequence, record) }
   }
 }

@@ -1,9 +1,12 @@
 internal import Bytes
 internal import Dispatch
 internal import FoundationEssentials
+internal import Synchronization
 
 /// Records that wait to be encoded: up to 64 blocks, encoded on all cores at once.
-final class BlockBatch {
+///
+/// `@unchecked Sendable`: one thread uses it, and between `begin` and `end` only those that encode.
+final class BlockBatch: @unchecked Sendable {
   static let capacity = 64
 
   private let content = UnsafeMutableRawBufferPointer.allocate(
@@ -13,8 +16,11 @@ final class BlockBatch {
   private var headers: [RecordHeader] = []
   private let encoders: [BlockRecordEncoder]
   private let clock = ContinuousClock()
+  private let queue = DispatchQueue(label: "tidemark.encode", qos: .userInitiated)
+  private let encodingEnds = DispatchGroup()
   /// How long was spent on encoding so far.
-  private(set) var encodingTime = Duration.zero
+  var encodingTime: Duration { time.withLock { $0 } }
+  private let time = Mutex(Duration.zero)
 
   init() {
     let workers = max(1, min(8, ProcessInfo.processInfo.activeProcessorCount))
@@ -40,18 +46,32 @@ final class BlockBatch {
     headers.append(header)
   }
 
-  /// Encodes everything and gives each record, in the order it was added, to `body`; then forgets it.
-  func drain(
-    identity: LogIdentity,
-    _ body: (RecordHeader, UnsafeRawBufferPointer) throws(VaultError) -> Void
-  ) throws(VaultError) {
-    encodingTime += clock.measure { encode(identity) }
-    defer { headers.removeAll(keepingCapacity: true) }
+  /// Begins to encode everything, on other threads; nothing may be added until it was drained.
+  func begin(identity: LogIdentity) {
+    queue.async(group: encodingEnds) { [self] in
+      let spent = clock.measure { encode(identity) }
+      time.withLock { $0 += spent }
+    }
+  }
+
+  /// Waits until all that `begin` began with is encoded, and gives each record, in the order it was added,
+  /// to `body`; then forgets it.
+  func end<Failure: Error>(
+    _ body: (RecordHeader, UnsafeRawBufferPointer) throws(Failure) -> Void
+  ) throws(Failure) {
+    encodingEnds.wait()
+    defer { forget() }
     for (index, header) in headers.enumerated() {
       let start = index * Format.largestBlockRecord
       try body(
         header, UnsafeRawBufferPointer(rebasing: encoded[start..<start + Int(header.length)]))
     }
+  }
+
+  /// Forgets what was added, once none of it is being encoded.
+  func forget() {
+    encodingEnds.wait()
+    headers.removeAll(keepingCapacity: true)
   }
 
   private func encode(_ identity: LogIdentity) {
