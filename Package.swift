@@ -149,6 +149,7 @@ let package = Package(
       "ReplicationService", "Vault"),
     tests(
       "ReplicationServiceTests", "ReplicationService", "Replication", "Identity", "FileIO", "Bytes"),
-    tests("tidemarkTests", "tidemark", "Operations", "Vault", "FileIO", "Bytes", logging),
+    tests(
+      "tidemarkTests", "tidemark", "ControlAPI", "Operations", "Vault", "FileIO", "Bytes", logging),
   ]
 )

@@ -37,8 +37,10 @@ enum JobReport {
   /// The task in progress, or that the job stopped at, and what there is to say of it.
   private static func detail(_ job: JobDocument) -> String {
     let stops: [JobState] = [.inProgress, .failed, .cancelled]
-    // Of several that are at work, as where each is a machine, the first one stands for all.
-    let task = job.tasks.first { stops.contains($0.state) }?.name
+    // Of several that are at work, as where each is a machine, the first one stands for all; between two
+    // the next one is waited for.
+    let next = job.state.isFinal ? nil : job.tasks.first { !$0.state.isFinal }
+    let task = (job.tasks.first { stops.contains($0.state) } ?? next)?.name
     return [task ?? "", outcome(job)].filter { !$0.isEmpty }.joined(separator: ": ")
   }
 
