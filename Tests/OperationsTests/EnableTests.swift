@@ -49,6 +49,17 @@ import Vault
     }
   }
 
+  @Test("a name that breaks the rules, or is another machine's, is refused with the way out")
+  func names() throws {
+    let bench = try HealthTests.Bench("web01", "under_score")
+    #expect(refusal(bench, "under_score") { _ in }.contains("agent enrol --again --name"))
+    let other = MachineConfiguration(
+      name: "WEB01", operatingSystem: .linux,
+      disks: [DiskConfiguration(number: 0, path: "/dev/vda", capture: .scan, format: .raw)])
+    _ = try bench.service.vault.addMachine(other, lock: bench.service.writable.lock)
+    #expect(refusal(bench, "web01") { _ in }.contains("There is another machine 'WEB01'"))
+  }
+
   @Test("a failed preflight refuses, unless the disk is excluded or the preflight skipped")
   func preflight() throws {
     let bench = try HealthTests.Bench("web01", disks: [0, 1])

@@ -94,7 +94,7 @@ extension VaultService {
       throw Self.refusal(
         of: agent,
         "\(objection); revoke it with 'tidemark machine revoke' and let it enrol anew under another "
-          + "name, with 'tidemark agent enrol --name'")
+          + "name, with 'tidemark agent enrol --again --name'")
     }
     let known = try inVault { () throws(VaultError) in try vault.machines() }
     guard !known.contains(where: { $0.id == agent.machine }) else {
@@ -104,12 +104,12 @@ extension VaultService {
           + "replicated; to choose other disks, end it first with 'tidemark machine disable \(name)', "
           + "which removes its recovery points.")
     }
-    guard !known.contains(where: { $0.name.lowercased() == name.lowercased() }) else {
+    if let other = known.map(\.name).first(where: { $0.lowercased() == name.lowercased() }) {
       throw OperationError(
         .refused,
-        "There is another machine '\(name)' in the vault already. Remove that one with 'tidemark machine "
-          + "remove \(name)', or revoke this one and let it enrol anew under another name, with 'tidemark "
-          + "agent enrol --name'.")
+        "There is another machine '\(other)' in the vault already. Remove that one with 'tidemark machine "
+          + "remove \(other)', or revoke this one and let it enrol anew under another name, with 'tidemark "
+          + "agent enrol --again --name'.")
     }
     let before = try inCatalog { () throws(CatalogError) in
       try catalog.settings(of: agent.machine)
