@@ -41,8 +41,10 @@ extension ModelRound {
     }
   }
 
+  /// Starts again where a call has failed, or has met the loss of power where it may pass over it: in what is
+  /// written ahead of a commit.
   private func go(on isDone: Bool) throws {
-    if !isDone { try restart() }
+    if !isDone || disk.isOff { try restart() }
   }
 
   private func writeSome(_ count: Int) throws -> Bool {
