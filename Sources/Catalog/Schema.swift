@@ -35,6 +35,9 @@ enum Schema {
     migrator.registerMigration("2") { database in
       try database.execute(sql: "ALTER TABLE machineSettings ADD COLUMN bandwidthHours TEXT")
     }
+    migrator.registerMigration("3") { database in
+      try database.execute(sql: "ALTER TABLE agent ADD COLUMN revoked INTEGER")
+    }
     return migrator
   }
 
@@ -85,8 +88,7 @@ enum Schema {
     CREATE TABLE agent (
       machine TEXT NOT NULL PRIMARY KEY, name TEXT NOT NULL, hostName TEXT NOT NULL,
       operatingSystem TEXT NOT NULL, version TEXT NOT NULL, addresses TEXT NOT NULL,
-      disks TEXT NOT NULL, findings TEXT NOT NULL, enrolled INTEGER NOT NULL, lastContact INTEGER,
-      revoked INTEGER
+      disks TEXT NOT NULL, findings TEXT NOT NULL, enrolled INTEGER NOT NULL, lastContact INTEGER
     ) STRICT;
     CREATE TABLE server (
       id TEXT NOT NULL PRIMARY KEY, name TEXT NOT NULL UNIQUE, version TEXT NOT NULL,

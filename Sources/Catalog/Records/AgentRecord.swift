@@ -128,6 +128,12 @@ extension Catalog {
       "UPDATE agent SET lastContact = ? WHERE machine = ?", [now.rawValue, machine.description])
   }
 
+  /// Forgets an agent whose certificates were revoked and that has not enrolled anew since.
+  public func removeRevokedAgent(of machine: Identifier) throws(CatalogError) {
+    try change(
+      "DELETE FROM agent WHERE machine = ? AND revoked IS NOT NULL", [machine.description])
+  }
+
   /// Forgets an agent; false if there is none.
   public func removeAgent(of machine: Identifier) throws(CatalogError) -> Bool {
     try change("DELETE FROM agent WHERE machine = ?", [machine.description]) > 0

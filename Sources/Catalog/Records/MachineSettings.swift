@@ -44,6 +44,21 @@ extension Catalog {
       ?? MachineSettings(machine: machine)
   }
 
+  /// Changes a machine's settings, whatever another thread changes of them meanwhile; gives what they are
+  /// then.
+  public func changeSettings(
+    of machine: Identifier, _ body: (inout MachineSettings) -> Void
+  ) throws(CatalogError) -> MachineSettings {
+    try write { database in
+      let known = try Self.first(
+        MachineSettings.self, where: "machine = ?", [machine.description], database)
+      var settings = known ?? MachineSettings(machine: machine)
+      body(&settings)
+      try Stored(settings).upsert(database)
+      return settings
+    }
+  }
+
   /// Forgets a machine's settings.
   public func removeSettings(of machine: Identifier) throws(CatalogError) {
     try change("DELETE FROM machineSettings WHERE machine = ?", [machine.description])

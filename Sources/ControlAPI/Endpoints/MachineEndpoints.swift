@@ -21,12 +21,7 @@ extension Endpoint {
       try MachineDocument(call.parameter("name"), in: call.service)
     },
     .delete("/v1/machines/{name}", .administrator) { call in
-      let name = call.parameter("name")
-      let left = try RemoveMachine(name: name).run(in: call.service.writable)
-      call.service.note(
-        .warning, "machine-removed", machine: name,
-        "Machine '\(name)' was removed, with all its recovery points.")
-      return RemarksDocument(left)
+      RemarksDocument(try call.service.remove(call.parameter("name")))
     },
     .post("/v1/machines/{name}/replicate", .operator, status: 202) {
       (call: Call, body: ReplicationOptionsDocument) in

@@ -41,14 +41,19 @@ extension HealthMonitor {
     book.update("", Self.hostCodes, to: ownLoad(machines: 0).findings, at: now)
   }
 
+  /// What is wrong with when a relay was heard of last. While the service itself was away, or the relay was
+  /// only about to begin, nobody could be heard.
+  func silence(of relay: ServerRecord, at now: Timestamp) -> [HealthFinding] {
+    let heard = agents.relays.heard(of: relay.id)?.time
+    let contact = max(relay.lastContact ?? relay.enrolled, heard ?? started, started)
+    return rules.findings(ofRelayHeard: contact, at: now)
+  }
+
   func lookAtRelays(_ now: Timestamp) {
     guard let relays = try? catalog.servers() else { return }
     for relay in relays {
       let heard = agents.relays.heard(of: relay.id)
-      // While the service itself was away, nobody could be heard.
-      let contact = max(relay.lastContact ?? relay.enrolled, heard?.time ?? started, started)
-      book.update(
-        relay.name, [.serverSilent], to: rules.findings(ofRelayHeard: contact, at: now), at: now)
+      book.update(relay.name, [.serverSilent], to: silence(of: relay, at: now), at: now)
       // Until it tells how it is doing, what it told an earlier process holds.
       guard let load = heard?.status.load else { continue }
       book.update(relay.name, Self.toldCodes, to: rules.findings(ofRelay: load), at: now)

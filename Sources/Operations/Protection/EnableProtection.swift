@@ -90,6 +90,12 @@ extension VaultService {
     _ name: String, _ options: ProtectionOptions
   ) throws(OperationError) -> ProtectionPlan {
     let agent = try agent(named: name)
+    guard agent.revoked == nil else {
+      throw Self.refusal(
+        of: agent,
+        "its certificates were revoked; make a key with 'tidemark key create --machine \(name)', and "
+          + "let it enrol anew with 'tidemark agent enrol --again'")
+    }
     if let objection = NameRule.objection(to: agent.name) {
       throw Self.refusal(
         of: agent,

@@ -59,24 +59,40 @@ extension AgentHost {
   ///   again.
   func require(_ machine: Identifier, because reason: String) throws(OperationError) {
     guard !reason.isEmpty, let agent = try agent(machine) else { return }
-    let old = try resynchronisation(of: machine)
-    if let old, old.state == .running || old.reason == reason { return }
-    var record =
-      old ?? ResynchronisationRecord(machine: machine, reason: reason, since: clock())
-    record.reason = reason
-    let kept = record
-    // First, for it is kept once there is room where the disk is full now, and the record is not.
-    health.raise(
-      HealthFinding(
-        .resynchronisationRequired, .critical, "Resynchronisation is required: \(reason)"),
-      of: agent.name, at: record.since)
-    try inCatalog { () throws(CatalogError) in try catalog.set(kept) }
-    if old != nil {
+    let (isNew, isAnother) = try deciding.withLock { _ throws(OperationError) in
+      try keep(reason, of: agent)
+    }
+    guard isNew else { return }
+    if isAnother {
       note(
         .critical, HealthCode.resynchronisationRequired.rawValue, of: agent.name,
         "Resynchronisation is required for another reason: \(reason)")
     }
     if try !beginIfDue(machine) { order(machine) }
+  }
+
+  /// Keeps that a resynchronisation is required; gives whether that is news, and whether it was for another
+  /// reason before.
+  private func keep(
+    _ reason: String, of agent: AgentRecord
+  ) throws(OperationError) -> (isNew: Bool, isAnother: Bool) {
+    let old = try resynchronisation(of: agent.machine)
+    if let old, old.state == .running || old.reason == reason { return (false, false) }
+    var record =
+      old ?? ResynchronisationRecord(machine: agent.machine, reason: reason, since: clock())
+    record.reason = reason
+    let kept = record
+    // First, for it is kept once there is room where the disk is full now, and the record is not.
+    raise(kept, of: agent.name)
+    try inCatalog { () throws(CatalogError) in try catalog.set(kept) }
+    return (true, old != nil)
+  }
+
+  private func raise(_ record: ResynchronisationRecord, of name: String) {
+    health.raise(
+      HealthFinding(
+        .resynchronisationRequired, .critical, "Resynchronisation is required: \(record.reason)"),
+      of: name, at: record.since)
   }
 
   private func agent(_ machine: Identifier) throws(OperationError) -> AgentRecord? {
@@ -204,20 +220,17 @@ extension AgentHost {
 
   /// Ends a resynchronisation with the recovery point that it has made.
   func completed(_ machine: Identifier, with point: RecoveryPoint) {
-    let ended = live.withLock { live -> LiveResynchronisation? in
-      guard let one = live[machine], one.hasBegun else { return nil }
-      live[machine] = nil
+    let ended = deciding.withLock { _ -> LiveResynchronisation? in
+      guard let one = live.withLock({ $0[machine] }), one.hasBegun else { return nil }
+      // What can't be noted is done again: to compare once more is never wrong.
+      guard (try? catalog.removeResynchronisation(of: machine)) != nil else { return nil }
+      live.withLock { $0[machine] = nil }
+      health.clear(one.name, .resynchronisationRequired, at: .now())
       return one
     }
     guard let ended else { return }
-    do throws(CatalogError) {
-      try catalog.removeResynchronisation(of: machine)
-    } catch {
-      // What can't be noted is done again: to compare once more is never wrong.
-      live.withLock { $0[machine] = ended }
-      return
-    }
-    health.clear(ended.name, .resynchronisationRequired, at: .now())
+    // Damage that was met meanwhile was none of its business any more; it is looked at when it is met again.
+    state.withLock { $0.damages[machine] = nil }
     var total = ended.before
     total.add(ended.now)
     ended.job.tell(Self.tasks[1], .succeeded)
@@ -234,15 +247,9 @@ extension AgentHost {
   ///
   /// - Throws: `.refused` if none runs.
   func cancelResynchronisation(of machine: Identifier) throws(OperationError) {
-    guard var record = try resynchronisation(of: machine), record.state == .running else {
-      throw OperationError(
-        .refused,
-        "No resynchronisation of the machine runs. 'tidemark machine show' tells how it stands.")
+    let ended = try deciding.withLock { _ throws(OperationError) in
+      try stop(machine)
     }
-    (record.state, record.isHeld, record.job) = (.required, true, nil)
-    let kept = record
-    try inCatalog { () throws(CatalogError) in try catalog.set(kept) }
-    let ended = live.withLock { $0.removeValue(forKey: machine) }
     if let ended {
       ended.job.tell(Self.tasks[ended.hasBegun ? 1 : 0], .cancelled)
       jobs.close(
@@ -253,6 +260,22 @@ extension AgentHost {
           + "resynchronise \(ended.name)' begins it anew.")
     }
     try keepingOut(machine, isWriting: true) { () throws(OperationError) in try abandon(machine) }
+  }
+
+  /// Keeps that the resynchronisation that runs is only required now; gives it.
+  private func stop(_ machine: Identifier) throws(OperationError) -> LiveResynchronisation? {
+    guard var record = try resynchronisation(of: machine), record.state == .running else {
+      throw OperationError(
+        .refused,
+        "No resynchronisation of the machine runs. 'tidemark machine show' tells how it stands.")
+    }
+    (record.state, record.isHeld, record.job) = (.required, true, nil)
+    let kept = record
+    try inCatalog { () throws(CatalogError) in try catalog.set(kept) }
+    let ended = live.withLock { $0.removeValue(forKey: machine) }
+    // One that a person has begun on a sound replica is required from now on, for its half is given up.
+    if let ended { raise(kept, of: ended.name) }
+    return ended
   }
 
   /// Forgets a machine that is no longer protected.

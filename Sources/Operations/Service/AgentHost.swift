@@ -229,7 +229,6 @@ public final class AgentHost: ReplicationHost {
       try MachineWriter(machine: machine, in: vault, lock: writable.lock)
     }
     let disks = log.configuration.disks.map(\.number)
-    let assignment = try assignment(of: machine.id, disks)
     // In one step: a revocation finds the session, or is found here.
     let isRevoked = state.withLock { state in
       guard !state.revoked.contains(peer.serial) else { return true }
@@ -239,15 +238,29 @@ public final class AgentHost: ReplicationHost {
         state.draining.insert(machine.id)
       } else {
         state.newcomers[machine.id] = (false, false)
-        state.bandwidths[machine.id] = assignment.bandwidth
       }
       return false
     }
     guard !isRevoked else {
       throw OperationError(.refused, "The certificate of \(peer) was revoked.")
     }
+    // Only now: what is ordered from here on is told behind the welcome.
+    let assigned: Assignment
+    do throws(OperationError) { assigned = try assignment(of: machine.id, disks) } catch {
+      forgetSession(of: machine.id)
+      throw error
+    }
+    if !isDrain { state.withLock { $0.bandwidths[machine.id] = assigned.bandwidth } }
     return OpenLog(
-      log: log, vault: vault.description.id, epoch: 0, assignment: assignment, session: session)
+      log: log, vault: vault.description.id, epoch: 0, assignment: assigned, session: session)
+  }
+
+  private func forgetSession(of machine: Identifier) {
+    state.withLock { state in
+      (state.sessions[machine], state.certificates[machine]) = (nil, nil)
+      (state.newcomers[machine], state.bandwidths[machine]) = (nil, nil)
+      state.draining.remove(machine)
+    }
   }
 
   /// Notes the contact, every few seconds.
@@ -322,12 +335,7 @@ public final class AgentHost: ReplicationHost {
 
   /// Lets go of the machine.
   public func ended(_ machine: Identifier, reason: String?) {
-    state.withLock { state in
-      (state.sessions[machine], state.certificates[machine]) = (nil, nil)
-      state.newcomers[machine] = nil
-      state.draining.remove(machine)
-      state.bandwidths[machine] = nil
-    }
+    forgetSession(of: machine)
     paused(machine)
     writable.end(machine)
   }

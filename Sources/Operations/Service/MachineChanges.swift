@@ -27,33 +27,30 @@ public struct MachineChanges: Hashable, Sendable {
   /// No change.
   public init() {}
 
-  func apply(to settings: inout MachineSettings) throws(OperationError) {
-    if let cycleSeconds {
-      try ReplicationPace.checkCycle(seconds: cycleSeconds)
-      settings.cycleSeconds = cycleSeconds
-    }
+  /// - Throws: `.refused` for a value that is out of its range.
+  func check() throws(OperationError) {
+    if let cycleSeconds { try ReplicationPace.checkCycle(seconds: cycleSeconds) }
     if let applicationSeconds {
       try ReplicationPace.checkApplication(seconds: applicationSeconds)
-      settings.applicationSeconds = applicationSeconds
     }
-    if let bandwidth {
-      guard bandwidth == 0 || bandwidth >= 1024 else {
-        throw OperationError(
-          .refused, "An agent may send 1024 bytes a second or more; 0 is no limit.")
-      }
-      settings.bandwidth = bandwidth == 0 ? nil : bandwidth
+    if let bandwidth, bandwidth != 0, bandwidth < 1024 {
+      throw OperationError(
+        .refused, "An agent may send 1024 bytes a second or more; 0 is no limit.")
     }
+    if let rpoSeconds { try ReplicationPace.checkThreshold(seconds: rpoSeconds) }
+    if let address { try InternetAddress.check(address) }
+  }
+
+  /// Changes what was checked.
+  func apply(to settings: inout MachineSettings) {
+    if let cycleSeconds { settings.cycleSeconds = cycleSeconds }
+    if let applicationSeconds { settings.applicationSeconds = applicationSeconds }
+    if let bandwidth { settings.bandwidth = bandwidth == 0 ? nil : bandwidth }
     if let bandwidthHours {
       settings.bandwidthHours = bandwidthHours == .always ? nil : bandwidthHours.description
     }
-    if let rpoSeconds {
-      try ReplicationPace.checkThreshold(seconds: rpoSeconds)
-      settings.rpoSeconds = rpoSeconds
-    }
-    if let address {
-      try InternetAddress.check(address)
-      settings.address = address
-    }
+    if let rpoSeconds { settings.rpoSeconds = rpoSeconds }
+    if let address { settings.address = address }
     if let resyncWindow {
       settings.resyncWindow = resyncWindow == .automatic ? nil : resyncWindow.description
     }
@@ -81,14 +78,14 @@ extension VaultService {
     _ name: String, _ changes: MachineChanges
   ) throws(OperationError) -> MachineSettings {
     let agent = try agent(named: name)
-    var settings = try settings(of: name)
-    let before = settings.processServer
-    try changes.apply(to: &settings)
-    let changed = settings
-    let isMoved = changed.processServer != before
-    if isMoved { try checkServer(changed.processServer ?? Self.ownServer) }
+    try changes.check()
+    let before = try settings(of: name).processServer ?? Self.ownServer
+    let isMoved = changes.processServer.map { $0 != before } ?? false
+    if isMoved { try checkServer(changes.processServer ?? before) }
     if let system = changes.operatingSystem { try set(system, of: agent) }
-    try inCatalog { () throws(CatalogError) in try catalog.set(changed) }
+    let changed = try inCatalog { () throws(CatalogError) in
+      try catalog.changeSettings(of: agent.machine) { changes.apply(to: &$0) }
+    }
     if isMoved {
       try agentHost.redirect(agent.machine)
     } else if try !agentHost.beginIfDue(agent.machine) {

@@ -74,9 +74,7 @@ extension VaultService {
         .refused, "Protection of '\(name)' is not enabled: 'tidemark machine enable \(name)'.")
     }
     try inCatalog { () throws(CatalogError) in
-      var settings = try catalog.settings(of: agent.machine)
-      settings.isPaused = isPaused
-      try catalog.set(settings)
+      _ = try catalog.changeSettings(of: agent.machine) { $0.isPaused = isPaused }
     }
     agentHost.order(agent.machine)
     let what = isPaused ? "paused" : "resumed"
@@ -95,16 +93,34 @@ extension VaultService {
       () throws(OperationError) in
       try RemoveMachine(name: name).run(in: writable)
     }
+    try forget(machine, name)
+    note(.warning, "protection-disabled", machine: name, "Protection of '\(name)' was disabled.")
+    return left
+  }
+
+  /// Removes a machine from the vault, with its recovery points, and what is known of its protection.
+  ///
+  /// - Throws: `.unknown`, or `.refused` while a mount or another reader has it open.
+  public func remove(_ name: String) throws(OperationError) -> [String] {
+    let machines = try inVault { () throws(VaultError) in try vault.machines() }
+    let left = try RemoveMachine(name: name).run(in: writable)
+    if let machine = machines.first(where: { $0.name == name }) { try forget(machine.id, name) }
+    note(
+      .warning, "machine-removed", machine: name,
+      "Machine '\(name)' was removed, with all its recovery points.")
+    return left
+  }
+
+  /// Forgets how a machine was protected that the vault holds no more.
+  private func forget(_ machine: Identifier, _ name: String) throws(OperationError) {
     try inCatalog { () throws(CatalogError) in
       try catalog.removeSettings(of: machine)
       try catalog.removeSamples(of: machine)
-      if agent?.revoked != nil { _ = try catalog.removeAgent(of: machine) }
+      try catalog.removeRevokedAgent(of: machine)
     }
     agentHost.activity.forget(machine)
     agentHost.forgetResynchronisation(of: machine)
     health.clearAll(ofMachine: name, at: .now())
-    note(.warning, "protection-disabled", machine: name, "Protection of '\(name)' was disabled.")
-    return left
   }
 
   private func machine(withoutAgent name: String) throws(OperationError) -> Identifier {

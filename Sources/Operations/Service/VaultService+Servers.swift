@@ -73,8 +73,9 @@ extension VaultService {
     let heard = agentHost.relays.heard(of: record.id)
     let contact = [record.lastContact, heard?.time].compactMap(\.self).max()
     let silence =
-      contact.map { monitor.rules.findings(ofRelayHeard: $0, at: .now()) }
-      ?? [HealthFinding(.serverSilent, .critical, "It has never been heard of.")]
+      contact == nil
+      ? [HealthFinding(.serverSilent, .critical, "It has never been heard of.")]
+      : monitor.silence(of: record, at: .now())
     return ServerStatus(
       kind: .relay, name: record.name, version: record.version, addresses: record.addresses,
       port: record.port, lastContact: contact, machines: machines, load: heard?.status.load,

@@ -214,8 +214,9 @@ extension Relay {
       to: settings.host, port: settings.port, within: settings.attempt)
     defer { upstream.close() }
     try upstream.send(frame, within: .seconds(10))
+    let deadline = ContinuousClock.now + .seconds(20)
     while true {
-      let answer = try upstream.receive(within: .seconds(10))
+      let answer = try upstream.receive(within: max(.zero, deadline - .now))
       if answer.type != MessageType.heartbeat.rawValue { return answer }
     }
   }
