@@ -30,6 +30,12 @@ struct WindowReader: Sendable {
     let handover: Handover
     var window: Window?
     var stopped = false
+    /// The stretch of data that was found last; between it and the one before there is none.
+    private var data: Range<UInt64> = 0..<0
+
+    init(reader: WindowReader, handover: Handover) {
+      (self.reader, self.handover) = (reader, handover)
+    }
 
     mutating func fill() throws(CaptureError) {
       do {
@@ -42,17 +48,36 @@ struct WindowReader: Sendable {
       let page = UInt64(Layout.pageSize)
       var position = range.lowerBound
       while position < range.upperBound, !stopped {
-        let found = try reader.content.nextData(from: position) ?? reader.content.size
-        let data = max(position, min(found, range.upperBound) / page * page)
-        let start = found < range.upperBound ? data : range.upperBound
+        let data = try nextData(from: position)
+        guard data.lowerBound < range.upperBound else {
+          return try skip(position..<range.upperBound)
+        }
+        let start = max(position, data.lowerBound / page * page)
         try skip(position..<start)
-        guard start < range.upperBound else { return }
-        let hole = try reader.content.nextHole(from: max(found, start))
-        let end = min(range.upperBound, (hole + page - 1) / page * page)
+        let end = min(range.upperBound, Self.roundedUp(data.upperBound))
         // A source that calls the same byte a hole and data must not stall the cycle.
         position = max(end, min(range.upperBound, start + page))
         try read(start..<position)
       }
+    }
+
+    private static func roundedUp(_ position: UInt64) -> UInt64 {
+      let page = UInt64(Layout.pageSize)
+      return position > .max - page ? .max : (position + page - 1) / page * page
+    }
+
+    /// The stretch of data that holds a byte or follows it, which is behind the end if none does.
+    ///
+    /// What was found last is kept: to find a hole, a file system goes through all pieces of the file
+    /// before it, and a disk in use is read in as many stretches as it has pieces.
+    private mutating func nextData(from position: UInt64) throws -> Range<UInt64> {
+      if position < data.upperBound { return data }
+      if let start = try reader.content.nextData(from: position) {
+        data = start..<max(start + 1, try reader.content.nextHole(from: start))
+      } else {
+        data = reader.content.size..<UInt64.max
+      }
+      return data
     }
 
     /// Tells of the whole blocks of a long hole; short ones, and the rests of blocks, are read.
