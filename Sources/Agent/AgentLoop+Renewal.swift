@@ -37,11 +37,15 @@ extension AgentLoop {
   }
 
   /// Renews through the relay, which is perhaps all that can be reached, or else at the service. Only what
-  /// that says itself is its word: whatever a relay answers, the next one is asked.
+  /// that says itself is its word: whatever a relay answers, the service is asked.
+  ///
+  /// Another of the relay's addresses is tried each time: the session that lives may not wait for many.
   private func renew(_ files: IdentityFiles) throws(AgentError) -> Credentials {
     let configuration = try directory.configuration()
     var earlier = ""
-    for stop in route.relays {
+    let relays = route.relays
+    renewals &+= 1
+    for stop in relays.dropFirst(relays.isEmpty ? 0 : renewals % relays.count).prefix(1) {
       do throws(AgentError) { return try renew(files, at: stop) } catch {
         guard error.code != .cancelled else { throw error }
         earlier +=

@@ -59,6 +59,8 @@ public final class AgentLoop {
   var nextCycle: ContinuousClock.Instant?
   /// When to look at the certificate again; nil for at once.
   var nextRenewal: ContinuousClock.Instant?
+  /// How often it was tried to renew the certificate.
+  var renewals = 0
   /// Whether the session was opened with a certificate that was renewed since.
   var hasNewCertificate = false
   var status = AgentCondition()

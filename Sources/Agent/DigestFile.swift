@@ -45,8 +45,8 @@ func inFile<Result>(_ body: () throws(IOError) -> Result) throws(AgentError) -> 
 /// that are not those the header was written for: zeros in their place would say that the vault holds zeros.
 ///
 /// Layout: a header of 4096 bytes (magic, format, vault, machine, disk, size, salt, number, checksum of the
-/// entries, checksum of the header), then 16 bytes a block: zeros for a block of zeros, so that the file is as sparse as the disk; ones
-/// for a block that nothing is known of.
+/// entries, checksum of the header), then 16 bytes a block: zeros for a block of zeros, so that the file is
+/// as sparse as the disk; ones for a block that nothing is known of.
 final class DigestFile: Sendable {
   /// Whose digests they are.
   struct Identity: Sendable {
@@ -89,7 +89,8 @@ final class DigestFile: Sendable {
     self.identity = identity
     let found = system.exists(path)
     file = try File(path, found ? .writing : .creating(permissions: 0o600), on: system)
-    let header = found ? try Self.checkedHeader(file, identity) : nil
+    // What can't be read counts for nothing, and is written anew.
+    let header = found ? (try? Self.checkedHeader(file, identity)) ?? nil : nil
     number = header?.number
     hasHeader = Atomic(header != nil)
     let salt = header?.salt ?? Self.newSalt()
@@ -192,11 +193,12 @@ final class DigestFile: Sendable {
   func settle(at number: SequenceNumber) throws(AgentError) {
     try inFile { () throws(IOError) in
       try file.sync()
-      let entries = try Self.checksum(file, identity)
+      // Without a header they count for nothing, which is right for what can't be read.
+      guard let entries = try? Self.checksum(file, identity) else { return }
       try file.write(header(number, entries: entries), at: 0)
       try file.sync()
+      hasHeader.store(true, ordering: .relaxed)
     }
-    hasHeader.store(true, ordering: .relaxed)
   }
 
   private func header(_ number: SequenceNumber, entries: UInt32) -> [UInt8] {

@@ -26,6 +26,8 @@ final class ServiceSession {
   private let heartbeat: Duration
   private let patience: Duration
   private let clock = ContinuousClock()
+  /// When something came last that shows that what was sent is dealt with.
+  private var lastProgress = ContinuousClock.now
   private var lastHeartbeat: ContinuousClock.Instant
   private var answers: [Digests] = []
   private var point: Stored.MadePoint?
@@ -144,20 +146,29 @@ final class ServiceSession {
   /// Waits for what only the other end can bring about. What takes long there is no reason to fail, nor to
   /// fall silent here: who is between gives up on an agent that says nothing.
   ///
-  /// - Throws: `.link` once nothing has come for as long as this end is patient.
+  /// - Throws: `.link` once nothing has come for as long as this end is patient, or nothing but signs of life
+  ///   for much longer: who is between gives up on a service that is lost well before that.
   private func wait(until isDone: () -> Bool) throws(AgentError) {
     var heard = clock.now
+    lastProgress = clock.now
     while !isDone() {
       try beat()
       if try take(within: min(heartbeat, patience), isPatient: true) {
         heard = clock.now
-      } else if clock.now - heard >= patience {
-        try remembering { () throws(AgentError) in
-          throw AgentError(
-            .link, "Nothing has come from the service for \(patience.inSeconds) seconds.")
+        guard clock.now - lastProgress < patience * 8 else {
+          throw givenUp("The other end is alive, and has brought nothing further")
         }
+      } else if clock.now - heard >= patience {
+        throw givenUp("Nothing has come from the service")
       }
     }
+  }
+
+  private func givenUp(_ what: String) -> AgentError {
+    let time = Int((clock.now - lastProgress).inSeconds)
+    let error = explained(AgentError(.link, "\(what) for \(time) seconds."))
+    if failure == nil { failure = error }
+    return error
   }
 
   /// Waits for orders, at most so long, and keeps the session alive meanwhile.
@@ -192,7 +203,8 @@ final class ServiceSession {
   /// A service that refuses closes at once: what it said of that may be read only after a failed send.
   private func explained(_ error: AgentError) -> AgentError {
     guard error.code == .link else { return error }
-    while let frame = try? link.receive(within: .milliseconds(200)) {
+    let deadline = clock.now + .seconds(2)
+    while clock.now < deadline, let frame = try? link.receive(within: .milliseconds(200)) {
       if case .refused(let refusal)? = try? session.receive(frame) { return AgentError(refusal) }
     }
     return error
@@ -223,12 +235,15 @@ final class ServiceSession {
     let event = try inProtocol { () throws(ProtocolError) in try session.receive(frame) }
     switch event {
     case .refused(let refusal): throw AgentError(refusal)
-    case .stored(let stored): if let made = stored.point { point = made }
+    case .stored(let stored):
+      lastProgress = clock.now
+      if let made = stored.point { point = made }
     case .digests(let digests):
       answers.append(digests)
       digestBytes += UInt64(digests.cost)
     case .ordered(let order): isCycleOrdered = isCycleOrdered || order.isNow
-    case .alive, .welcomed, .introduced, .relayed: break
+    case .relayed: lastProgress = clock.now
+    case .alive, .welcomed, .introduced: break
     }
     return true
   }

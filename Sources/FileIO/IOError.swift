@@ -24,6 +24,8 @@ public struct IOError: Error, Hashable, Sendable, CustomStringConvertible {
 
   /// The path does not exist (ENOENT).
   public var isMissing: Bool { code == ENOENT }
+  /// The disk did not give or take the bytes.
+  public var isOfMedium: Bool { code == EIO }
   /// The path exists already (EEXIST).
   public var isPresent: Bool { code == EEXIST }
   /// No room, or a quota is used up (ENOSPC, EDQUOT).

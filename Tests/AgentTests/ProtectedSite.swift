@@ -163,7 +163,7 @@ final class ProtectedSite {
   }
 
   func waits(_ condition: () throws -> Bool) rethrows -> Bool {
-    try Program.poll(seconds: 20) { try condition() }
+    try Program.poll(seconds: 60) { try condition() }
   }
 
   func hasPoints(_ count: Int) throws -> Bool { try waits { try points.count >= count } }

@@ -14,6 +14,11 @@ struct CacheError: Error, CustomStringConvertible {
   init(_ code: Code, _ message: String) { (self.code, self.message) = (code, message) }
 
   init(_ error: IOError) { self.init(error.isFull ? .full : .io, error.description) }
+
+  /// Why a file can't be read: what is not there, or on a bad sector, is lost; anything else may pass.
+  init(reading error: IOError) {
+    self.init(error.isMissing || error.isOfMedium ? .damaged : .io, error.description)
+  }
 }
 
 /// Whose groups a file of a relay's cache holds.
@@ -108,7 +113,7 @@ enum GroupFile {
         offset += UInt64(entryHead + group.entry.length)
       }
       return (session, groups)
-    } catch { throw CacheError(error) }
+    } catch { throw CacheError(reading: error) }
   }
 
   private static func readHead(

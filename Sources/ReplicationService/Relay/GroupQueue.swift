@@ -67,7 +67,7 @@ final class GroupQueue: Sendable {
     var found = State()
     found.nextFile = (names.compactMap(Self.number).max() ?? -1) + 1
     for number in names.compactMap(Self.number).sorted() {
-      guard let content = try GroupFile.scan(path(number), number: number, on: system),
+      guard let content = try Self.scan(path(number), number, on: system),
         content.session.machine == machine,
         found.session == nil || found.session == content.session,
         content.groups.first.map({ $0.last > found.groups.last?.last ?? .zero }) ?? true
@@ -82,6 +82,18 @@ final class GroupQueue: Sendable {
     let taken = found
     state.withLock { $0 = taken }
     if taken.groups.isEmpty { try clear() }
+  }
+
+  /// What a file holds; nil if it is damaged.
+  private static func scan(
+    _ path: String, _ number: Int, on system: FileSystem
+  ) throws(CacheError) -> (session: CachedSession, groups: [CachedGroup])? {
+    do throws(CacheError) {
+      return try GroupFile.scan(path, number: number, on: system)
+    } catch {
+      guard error.code == .damaged else { throw error }
+      return nil
+    }
   }
 
   private static func number(_ name: String) -> Int? {
@@ -148,7 +160,7 @@ final class GroupQueue: Sendable {
       {
         return payload
       }
-    } catch { throw CacheError(error) }
+    } catch { throw CacheError(reading: error) }
     throw CacheError(
       .damaged, "The cache of machine \(machine) is damaged in '\(path(group.file))'.")
   }

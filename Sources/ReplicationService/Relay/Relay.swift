@@ -143,11 +143,14 @@ extension Relay {
     if let known = state.withLock({ $0.queues[machine] }) { return known }
     let made = try GroupQueue(
       machine, in: "\(settings.cache)/\(machine)", budget, on: system)
-    return state.withLock { state in
-      if let known = state.queues[machine] { return known }
+    let (kept, isMade) = state.withLock { state in
+      if let known = state.queues[machine] { return (known, false) }
       state.queues[machine] = made
-      return made
+      return (made, true)
     }
+    // Two that came at once have counted the same groups.
+    if !isMade { budget.give(made.pendingBytes) }
+    return kept
   }
 
   /// Makes a session the machine's only one; gives the one before.
