@@ -225,9 +225,7 @@ public final class AgentHost: ReplicationHost {
     _ machine: Machine, _ peer: PeerIdentity, _ connection: Connection, session: Identifier,
     isDrain: Bool = false
   ) throws(OperationError) -> OpenLog {
-    let log = try inVault { () throws(VaultError) in
-      try MachineWriter(machine: machine, in: vault, lock: writable.lock)
-    }
+    let log = try openLog(of: machine)
     let disks = log.configuration.disks.map(\.number)
     // In one step: a revocation finds the session, or is found here.
     let isRevoked = state.withLock { state in
@@ -253,6 +251,23 @@ public final class AgentHost: ReplicationHost {
     if !isDrain { state.withLock { $0.bandwidths[machine.id] = assigned.bandwidth } }
     return OpenLog(
       log: log, vault: vault.description.id, epoch: 0, assignment: assigned, session: session)
+  }
+
+  /// Opens a machine's log for writing; damage that keeps it shut is told to whoever looks at the service.
+  private func openLog(of machine: Machine) throws(OperationError) -> MachineWriter {
+    do throws(OperationError) {
+      return try inVault { () throws(VaultError) in
+        try MachineWriter(machine: machine, in: vault, lock: writable.lock)
+      }
+    } catch {
+      if error.code == .damaged {
+        refusals.note(
+          "log-damaged", kind: "\(machine.id)", machine: machine.name,
+          "Nothing is taken from the agent of '\(machine.name)', for its log can't be written to: "
+            + "\(error.message) 'tidemark verify \(machine.name)' tells more.")
+      }
+      throw error
+    }
   }
 
   private func forgetSession(of machine: Identifier) {
