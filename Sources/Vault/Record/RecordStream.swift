@@ -99,10 +99,12 @@ public final class RecordStream {
   func drainRecords<Failure: Error>(
     _ body: (RecordHeader, UnsafeRawBufferPointer) throws(Failure) -> Void
   ) throws(Failure) {
-    batch.begin(identity: identity)
+    // Whatever fails, none of it is given later.
     defer { batch.forget() }
     try encoding?.end(body)
-    try batch.end(body)
+    // On this thread: handing a single page to others and back would take longer than to encode it.
+    batch.encode(identity)
+    try batch.give(to: body)
   }
 
   /// Begins to encode what waits, on other threads, and gives each record that was encoded before to `body`,

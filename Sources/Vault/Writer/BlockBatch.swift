@@ -48,18 +48,21 @@ final class BlockBatch: @unchecked Sendable {
 
   /// Begins to encode everything, on other threads; nothing may be added until it was drained.
   func begin(identity: LogIdentity) {
-    queue.async(group: encodingEnds) { [self] in
-      let spent = clock.measure { encode(identity) }
-      time.withLock { $0 += spent }
-    }
+    queue.async(group: encodingEnds) { [self] in encode(identity) }
   }
 
-  /// Waits until all that `begin` began with is encoded, and gives each record, in the order it was added,
-  /// to `body`; then forgets it.
+  /// Waits until all that `begin` began with is encoded, and does as `give` does.
   func end<Failure: Error>(
     _ body: (RecordHeader, UnsafeRawBufferPointer) throws(Failure) -> Void
   ) throws(Failure) {
     encodingEnds.wait()
+    try give(to: body)
+  }
+
+  /// Gives each encoded record, in the order it was added, to `body`; then forgets them.
+  func give<Failure: Error>(
+    to body: (RecordHeader, UnsafeRawBufferPointer) throws(Failure) -> Void
+  ) throws(Failure) {
     defer { forget() }
     for (index, header) in headers.enumerated() {
       let start = index * Format.largestBlockRecord
@@ -68,13 +71,13 @@ final class BlockBatch: @unchecked Sendable {
     }
   }
 
-  /// Forgets what was added, once none of it is being encoded.
-  func forget() {
-    encodingEnds.wait()
-    headers.removeAll(keepingCapacity: true)
-  }
+  /// Forgets what was added; nothing of it may be being encoded.
+  func forget() { headers.removeAll(keepingCapacity: true) }
 
-  private func encode(_ identity: LogIdentity) {
+  /// Encodes everything, on all cores.
+  func encode(_ identity: LogIdentity) {
+    let start = clock.now
+    defer { time.withLock { $0 += clock.now - start } }
     let workers = min(encoders.count, headers.count)
     headers.withUnsafeMutableBufferPointer { headers in
       // Each worker has its own encoder and its own share of the slots.

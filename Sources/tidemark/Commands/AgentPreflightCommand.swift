@@ -9,7 +9,8 @@ struct AgentPreflightCommand: ParsableCommand {
     commandName: "preflight", abstract: "Look whether this machine's agent can do its work.",
     discussion: discussion(
       """
-      Looks at the ports of the service, and that of the relay the machine was sent to, the clock, the room for what the agent keeps, the names in \
+      Looks at the ports of the service, and that of the relay the machine was sent to, the clock, the \
+      room for what the agent keeps, the names in \
       /etc/hosts, the operating system, and each disk; says what to do about what is not right. Ends \
       with 14 if the agent can't work, with 3 if it works, but not as well as it should.
       """,

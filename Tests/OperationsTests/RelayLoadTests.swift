@@ -5,7 +5,7 @@ import Testing
 
 /// Goal: a relay's word is judged and never believed further than it goes. Method: numbers at and past the
 /// limits.
-struct ServerHealthTests {
+struct RelayLoadTests {
   @Test(
     "whatever a relay tells of its load, judging it traps on nothing", arguments: [UInt32.max, 0])
   func nonsense(_ value: UInt32) {
