@@ -89,6 +89,8 @@ let package = Package(
     // own and with no descriptor of it, and its callers are plain threads with deadlines.
     room("FileIO", "CFileIO", "Bytes"),
     room("Vault", "Bytes", "Codecs", "FileIO"),
+    // What a running machine says of itself: the agent holds its writers with it, Compute runs it.
+    room("MachineSockets", "FileIO"),
     room("ImageFormats", "Bytes", "FileIO"),
     room("RecoveryTree", "Bytes", "FileIO", "Vault", "ImageFormats"),
     room("FuseMount", in: "Mount", "RecoveryTree", "CFuse"),
@@ -107,8 +109,8 @@ let package = Package(
       "ReplicationService", "Bytes", "FileIO", "Identity", "Replication", "Vault", nioCore,
       nioPosix, nioTLS, nioSSL),
     room(
-      "Agent", "Bytes", "Capture", "FileIO", "Identity", "Replication", "ReplicationService",
-      "Vault"),
+      "Agent", "Bytes", "Capture", "FileIO", "Identity", "MachineSockets", "Replication",
+      "ReplicationService", "Vault"),
     tool(
       "tidemark", "Agent", "ControlAPI", "Operations", "Catalog", "Identity", "RecoveryTree",
       "FuseMount", "Capture", "Replication", "ReplicationService", "Vault", "ImageFormats", "Bytes",

@@ -10,6 +10,7 @@ struct FencesTests {
     "Codecs": ["CCodecs"],
     "FileIO": ["CFileIO", "Bytes", "Dispatch", "Glibc"],
     "Vault": library.union(["Bytes", "Codecs", "FileIO"]),
+    "MachineSockets": library.union(["FileIO"]),
     "ImageFormats": library.union(["Bytes", "FileIO"]),
     "RecoveryTree": library.union(["Bytes", "FileIO", "Glibc", "Vault", "ImageFormats"]),
     "FuseMount": ["CFuse", "Bytes", "RecoveryTree", "Glibc", "Dispatch", "Synchronization"],
@@ -26,8 +27,8 @@ struct FencesTests {
       "Replication", "Vault",
     ]),
     "Agent": library.union([
-      "Bytes", "Capture", "FileIO", "Glibc", "Identity", "Replication", "ReplicationService",
-      "Vault",
+      "Bytes", "Capture", "FileIO", "Glibc", "Identity", "MachineSockets", "Replication",
+      "ReplicationService", "Vault",
     ]),
     "ControlAPI": library.union([
       "AsyncHTTPClient", "Bytes", "Capture", "Catalog", "FileIO", "Glibc", "HTTPTypes",

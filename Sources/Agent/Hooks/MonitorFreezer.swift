@@ -1,3 +1,5 @@
+internal import MachineSockets
+
 /// Stops and continues a QEMU machine by its monitor ("QEMU QMP Reference Manual": qmp_capabilities,
 /// query-status, stop, cont). Stopping also writes out what QEMU holds of the disks.
 final class MonitorFreezer: Freezer {
@@ -15,7 +17,7 @@ final class MonitorFreezer: Freezer {
 
   func freeze(until deadline: ContinuousClock.Instant) throws(AgentError) {
     var monitor = try connect(until: deadline)
-    _ = try monitor.ask("stop")
+    _ = try monitor.command("stop")
     let status = try monitor.status()
     guard !status.running else {
       throw AgentError(.hook, "The machine behind '\(socket)' was told to stop, and runs.")
@@ -26,7 +28,7 @@ final class MonitorFreezer: Freezer {
     guard !isStoppedByOthers else { return nil }
     var monitor = try connect(until: deadline)
     var refusal: AgentError?
-    do throws(AgentError) { _ = try monitor.ask("cont") } catch { refusal = error }
+    do throws(AgentError) { _ = try monitor.command("cont") } catch { refusal = error }
     let status = try monitor.status()
     if status.running { return nil }
     if status.status == "paused" {
@@ -40,16 +42,18 @@ final class MonitorFreezer: Freezer {
   private func connect(
     until deadline: ContinuousClock.Instant
   ) throws(AgentError) -> JSONConversation {
-    var monitor = try JSONConversation(socket, until: deadline)
-    try monitor.greet()
-    _ = try monitor.ask("qmp_capabilities")
-    return monitor
+    do throws(ConversationError) {
+      var monitor = try JSONConversation(socket, until: deadline)
+      try monitor.greet()
+      return monitor
+    } catch { throw AgentError(error) }
   }
 }
 
 extension JSONConversation {
   fileprivate mutating func status() throws(AgentError) -> (running: Bool, status: String) {
-    guard case .status(let running, let status) = try ask("query-status") else {
+    let answer = try command("query-status")
+    guard let running = answer["running"]?.boolean, let status = answer["status"]?.text else {
       throw AgentError(.hook, "The machine's monitor does not tell whether it runs.")
     }
     return (running, String(status.prefix(100)))
