@@ -91,6 +91,7 @@ let package = Package(
     room("Vault", "Bytes", "Codecs", "FileIO"),
     // What a running machine says of itself: the agent holds its writers with it, Compute runs it.
     room("MachineSockets", "FileIO"),
+    room("Compute", "Bytes", "FileIO", "MachineSockets"),
     room("ImageFormats", "Bytes", "FileIO"),
     room("RecoveryTree", "Bytes", "FileIO", "Vault", "ImageFormats"),
     room("FuseMount", in: "Mount", "RecoveryTree", "CFuse"),

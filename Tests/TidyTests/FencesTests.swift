@@ -11,6 +11,7 @@ struct FencesTests {
     "FileIO": ["CFileIO", "Bytes", "Dispatch", "Glibc"],
     "Vault": library.union(["Bytes", "Codecs", "FileIO"]),
     "MachineSockets": library.union(["FileIO"]),
+    "Compute": library.union(["Bytes", "FileIO", "MachineSockets"]),
     "ImageFormats": library.union(["Bytes", "FileIO"]),
     "RecoveryTree": library.union(["Bytes", "FileIO", "Glibc", "Vault", "ImageFormats"]),
     "FuseMount": ["CFuse", "Bytes", "RecoveryTree", "Glibc", "Dispatch", "Synchronization"],
