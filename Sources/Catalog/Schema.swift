@@ -1,3 +1,5 @@
+internal import Bytes
+internal import FileIO
 internal import GRDB
 
 /// The tables, and how older ones become these.
@@ -37,6 +39,15 @@ enum Schema {
     }
     migrator.registerMigration("3") { database in
       try database.execute(sql: "ALTER TABLE agent ADD COLUMN revoked INTEGER")
+    }
+    migrator.registerMigration("5") { database in
+      try database.execute(sql: targets)
+      // So that a drill has somewhere to go from the first day on; an operator may delete it.
+      try database.execute(
+        sql: "INSERT INTO network (name, kind, subnet, created) VALUES (?, 'isolated', ?, ?)",
+        arguments: [
+          NetworkRecord.usualName, NetworkRecord.usualSubnet, Timestamp.now().rawValue,
+        ])
     }
     return migrator
   }
@@ -109,5 +120,17 @@ enum Schema {
       machine TEXT NOT NULL PRIMARY KEY, state TEXT NOT NULL, reason TEXT NOT NULL,
       since INTEGER NOT NULL, isHeld INTEGER NOT NULL, job INTEGER
     ) STRICT;
+    """
+
+  private static let targets = """
+    CREATE TABLE network (
+      name TEXT NOT NULL PRIMARY KEY COLLATE NOCASE, kind TEXT NOT NULL, bridge TEXT, subnet TEXT,
+      created INTEGER NOT NULL
+    ) STRICT;
+    CREATE TABLE machineTarget (
+      machine TEXT NOT NULL PRIMARY KEY, name TEXT, cores INTEGER, memory INTEGER, firmware TEXT,
+      systemDisk INTEGER, diskOrder TEXT, adapters TEXT NOT NULL
+    ) STRICT;
+    ALTER TABLE agent ADD COLUMN hardware TEXT;
     """
 }

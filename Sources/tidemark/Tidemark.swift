@@ -32,7 +32,7 @@ struct Tidemark: ParsableCommand {
       MountCommand.self, UnmountCommand.self, ExportCommand.self, VerifyCommand.self,
       StatusCommand.self, HealthCommand.self, ServeCommand.self, JobsCommand.self,
       EventsCommand.self, KeyCommand.self, TokenCommand.self, AgentCommand.self,
-      RelayCommand.self, ServerCommand.self,
+      RelayCommand.self, ServerCommand.self, NetworkCommand.self,
     ])
 
   /// The version of Tidemark, which the service tells too.

@@ -45,6 +45,7 @@ import Vault
       "replicate": #"{"label":"by the API"}"#,
       "makeKey": #"{"label":"rack","validSeconds":60,"uses":2}"#,
       "makeToken": #"{"name":"second","role":"reader","validSeconds":60}"#,
+      "makeNetwork": #"{"name":"lan","kind":"bridge","bridge":"br0","subnet":"192.168.7.0/24"}"#,
     ]
     if operation.id == "revokeKey" {
       let key = try? site.local().makeKey(NewKeyDocument(label: nil, validSeconds: nil, uses: nil))
@@ -53,6 +54,9 @@ import Vault
     var machine = operation.id == "removeMachine" ? "spare" : Site.machine
     if agentOperations.contains(operation.id) { machine = operation.id }
     var name = operation.path.hasPrefix("/v1/tokens") ? "spare" : machine
+    if operation.path.hasPrefix("/v1/networks") {
+      name = operation.id == "deleteNetwork" ? "spare" : NetworkRecord.usualName
+    }
     if operation.path.hasPrefix("/v1/servers") {
       name = operation.id == "removeServer" ? operation.id : VaultService.ownServer
     }
@@ -111,6 +115,7 @@ import Vault
     try Self.addAgents(to: site)
     let client = site.local()
     _ = try client.makeToken(NewTokenDocument(name: "spare", role: .reader, validSeconds: nil))
+    _ = try client.create(NewNetwork(name: "spare", kind: .isolated))
     let done = try site.end(of: try client.replicate(Site.machine, .init()))
     #expect(done.state == .succeeded, "\(done)")
     let transport = try site.overHTTPS(site.tokens[.administrator])

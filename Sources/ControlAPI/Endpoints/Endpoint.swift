@@ -100,6 +100,7 @@ struct Endpoint: Sendable {
   static let all =
     serviceEndpoints + machineEndpoints + pointEndpoints + jobEndpoints + tokenEndpoints
     + keyEndpoints + agentEndpoints + settingsEndpoints + healthEndpoints + serverEndpoints
+    + targetEndpoints
 }
 
 /// JSON as the API speaks it.

@@ -31,6 +31,10 @@ public final class VaultService: Sendable {
   let certificates: VaultAuthority
   /// What the service itself shows.
   let presented = Mutex(PresentedCertificate())
+  /// Held while networks, or what machines are to be, are changed, so that what is checked stays so.
+  let targetChanges = Mutex(())
+  /// What uses networks beside what machines are to be.
+  let otherNetworkUses = Mutex<(@Sendable () -> [(network: String, user: String)])?>(nil)
 
   /// Takes the vault's lock, opens the catalog, and ends the jobs that a process before this one left
   /// unfinished.
