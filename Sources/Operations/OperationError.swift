@@ -52,10 +52,10 @@ extension OperationError {
       switch error.code {
       case .notAVault, .newerVersion: .noVault
       case .locked: .locked
-      case .unknownMachine, .unknownPoint, .unknownDisk: .unknown
+      case .unknownMachine, .unknownPoint, .unknownDisk, .unknownBranch: .unknown
       case .invalid, .alreadyExists, .inUse, .malformed: .refused
       case .damaged: .damaged
-      case .readOnly, .full: .unwritable
+      case .readOnly, .full, .overBudget: .unwritable
       case .cancelled: .cancelled
       case .io: .failed
       }

@@ -24,11 +24,12 @@ public struct TreeError: Error, Hashable, Sendable, CustomStringConvertible {
   public init(_ error: VaultError) {
     let code: Int32 =
       switch error.code {
-      case .unknownMachine, .unknownPoint, .unknownDisk, .invalid: ENOENT
+      case .unknownMachine, .unknownPoint, .unknownDisk, .unknownBranch, .invalid: ENOENT
       case .locked, .inUse: EBUSY
       case .readOnly: EACCES
       case .cancelled: EINTR
-      case .notAVault, .newerVersion, .alreadyExists, .damaged, .malformed, .full: EIO
+      case .full, .overBudget: ENOSPC
+      case .notAVault, .newerVersion, .alreadyExists, .damaged, .malformed: EIO
       case .io: Self.handedOn(error.cause?.code)
       }
     self.init(code: code, message: error.message)

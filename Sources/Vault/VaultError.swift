@@ -16,6 +16,8 @@ public struct VaultError: Error, Sendable, CustomStringConvertible {
     case unknownPoint
     /// The machine has no such disk.
     case unknownDisk
+    /// There is no such branch.
+    case unknownBranch
     /// A name or a setting breaks a rule.
     case invalid
     /// Something of that name is there already.
@@ -30,6 +32,8 @@ public struct VaultError: Error, Sendable, CustomStringConvertible {
     case readOnly
     /// There is no room left.
     case full
+    /// A branch has stored as much as it may.
+    case overBudget
     /// The work was stopped on request.
     case cancelled
     /// A system call failed for another reason.

@@ -13,10 +13,11 @@ import Vault
   func vaultErrors() {
     let expected: [VaultError.Code: OperationError.Code] = [
       .notAVault: .noVault, .newerVersion: .noVault, .locked: .locked, .unknownMachine: .unknown,
-      .unknownPoint: .unknown, .unknownDisk: .unknown, .invalid: .refused,
+      .unknownPoint: .unknown, .unknownDisk: .unknown, .unknownBranch: .unknown,
+      .invalid: .refused,
       .alreadyExists: .refused, .inUse: .refused, .malformed: .refused, .damaged: .damaged,
       .readOnly: .unwritable,
-      .full: .unwritable, .cancelled: .cancelled, .io: .failed,
+      .full: .unwritable, .overBudget: .unwritable, .cancelled: .cancelled, .io: .failed,
     ]
     for code in VaultError.Code.allCases {
       let error = OperationError(VaultError(code, "what and why"))

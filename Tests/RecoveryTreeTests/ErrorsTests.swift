@@ -12,11 +12,12 @@ struct ErrorsTests {
   func table(code: VaultError.Code) {
     let errno: Int32 =
       switch code {
-      case .unknownMachine, .unknownPoint, .unknownDisk, .invalid: ENOENT
+      case .unknownMachine, .unknownPoint, .unknownDisk, .unknownBranch, .invalid: ENOENT
       case .locked, .inUse: EBUSY
       case .readOnly: EACCES
       case .cancelled: EINTR
-      case .notAVault, .newerVersion, .alreadyExists, .damaged, .malformed, .full, .io: EIO
+      case .full, .overBudget: ENOSPC
+      case .notAVault, .newerVersion, .alreadyExists, .damaged, .malformed, .io: EIO
       }
     let error = TreeError(VaultError(code, "what happened"))
     #expect(error.code == errno)

@@ -15,8 +15,12 @@ public final class MachineSnapshot: Sendable {
   public let generation: UInt64
   /// The newest number that was acknowledged.
   public let lastSequence: SequenceNumber
+  /// What branches stand on, the oldest first.
+  public let pins: [BranchPin]
+  /// The epoch: raised by each failover. Nothing of an older one may be added to the log.
+  public let epoch: UInt32
   private let runs: [Run]
-  private let branchings: [Branching]
+  let branchings: [Branching]
   // Not the machine itself: it keeps its newest snapshot, and the two would keep each other.
   private let identity: LogIdentity
   private let files: LogFiles
@@ -31,11 +35,12 @@ public final class MachineSnapshot: Sendable {
     self.machine = machine.id
     configuration = manifest.configuration
     generation = manifest.generation
-    branchings = manifest.branchings
+    (branchings, pins, epoch) = (manifest.branchings, manifest.pins, manifest.epoch)
     var points = manifest.points
     if let replay {
-      let last = points.last?.sequence ?? .zero
-      points += replay.points.filter { $0.sequence > last }
+      points += replay.points.filter {
+        $0.sequence > manifest.newestPoint && !manifest.isRemoved($0)
+      }
     }
     for index in points.indices {
       points[index].locked = manifest.lockedPoints.contains(points[index].sequence)

@@ -1,7 +1,7 @@
 internal import Bytes
 
-/// One statement of the MANIFEST. The numbers 9 to 15 are kept for labels, removed points, no-cut
-/// intervals, windows, pins and retired segments.
+/// One statement of the MANIFEST. The numbers 9, 11, 12 and 15 are kept for labels, no-cut intervals,
+/// windows and retired segments.
 enum ManifestEntry: Sendable {
   case configuration(MachineConfiguration)
   case segmentOpened(number: UInt32, headerLength: UInt32, firstSequence: SequenceNumber)
@@ -11,6 +11,13 @@ enum ManifestEntry: Sendable {
   case point(RecoveryPoint)
   case pointLocked(SequenceNumber, Bool)
   case branching(Branching)
+  /// The points whose numbers lie in one of these stretches are gone.
+  case pointsRemoved([ClosedRange<SequenceNumber>])
+  /// A branch stands on a cut; what an earlier entry said of the same branch no longer counts.
+  case pinned(BranchPin)
+  case pinReleased(branch: Identifier)
+  /// The log is that of a branch. Comes with the file.
+  case branch(BranchDescription)
   /// Everything before `end` of an open segment is durable.
   case segmentVouched(number: UInt32, end: UInt64)
 
@@ -35,7 +42,11 @@ enum ManifestEntry: Sendable {
     case .point: 6
     case .pointLocked: 7
     case .branching: 8
+    case .pointsRemoved: 10
+    case .pinned: 13
+    case .pinReleased: 14
     case .segmentVouched: 16
+    case .branch: 17
     }
   }
 
@@ -73,6 +84,15 @@ enum ManifestEntry: Sendable {
       writer.integer(branching.number)
       writer.integer(branching.first.rawValue)
       writer.integer(branching.parent.rawValue)
+    case .pointsRemoved(let stretches):
+      writer.integer(UInt64(stretches.count))
+      for stretch in stretches {
+        writer.integer(stretch.lowerBound.rawValue)
+        writer.integer(stretch.upperBound.rawValue)
+      }
+    case .pinned(let pin): pin.encode(into: &writer)
+    case .pinReleased(let branch): writer.identifier(branch)
+    case .branch(let branch): return branch.encode()
     case .segmentVouched(let number, let end):
       writer.integer(UInt64(number))
       writer.integer(end)
@@ -110,6 +130,10 @@ enum ManifestEntry: Sendable {
       let sequence = SequenceNumber(rawValue: try reader.integer())
       self = .pointLocked(sequence, try reader.integer(UInt64.self) != 0)
     case 8: self = .branching(try Self.branching(from: &reader))
+    case 10: self = .pointsRemoved(try Self.stretches(from: &reader))
+    case 13: self = .pinned(try BranchPin(from: &reader))
+    case 14: self = .pinReleased(branch: try reader.identifier())
+    case 17: self = .branch(try BranchDescription(from: &reader))
     case 16:
       let number = try reader.integer(UInt64.self)
       self = .segmentVouched(
@@ -130,6 +154,21 @@ enum ManifestEntry: Sendable {
       names.append(LogFileName(kind, try reader.integer()))
     }
     return names
+  }
+
+  private static func stretches(
+    from reader: inout ByteReader
+  ) throws(ByteReader.ShortInput) -> [ClosedRange<SequenceNumber>] {
+    let count = try reader.integer(UInt64.self)
+    guard count <= UInt64(reader.remaining / 16) else { throw ByteReader.ShortInput() }
+    var stretches: [ClosedRange<SequenceNumber>] = []
+    for _ in 0..<count {
+      let first = SequenceNumber(rawValue: try reader.integer())
+      let last = SequenceNumber(rawValue: try reader.integer())
+      guard first <= last else { throw ByteReader.ShortInput() }
+      stretches.append(first...last)
+    }
+    return stretches
   }
 
   private static func branching(

@@ -18,9 +18,17 @@ struct ManifestState: Sendable {
   var segments: [Segment] = []
   /// By age, the oldest first.
   var runs: [RunSet] = []
-  /// Of sealed segments only, the oldest first.
-  var points: [RecoveryPoint] = []
+  /// Of sealed segments only, the oldest first, without those that were removed.
+  private(set) var points: [RecoveryPoint] = []
+  /// The newest of all points of sealed segments, removed or not.
+  private(set) var newestPoint: SequenceNumber = .zero
+  /// Where points were removed, also of a segment that is not sealed.
+  private(set) var removedPoints: [ClosedRange<SequenceNumber>] = []
   var branchings: [Branching] = []
+  /// What branches stand on, the oldest first.
+  private(set) var pins: [BranchPin] = []
+  /// Set if this is the log of a branch.
+  private(set) var branch: BranchDescription?
   var lockedPoints: Set<SequenceNumber> = []
   /// How many transactions were applied.
   var generation: UInt64 = 0
@@ -40,7 +48,8 @@ struct ManifestState: Sendable {
     switch entry {
     case .configuration(let configuration): self.configuration = configuration
     case .segmentOpened(let number, let headerLength, let first):
-      guard openSegment == nil, number >= nextFile else { return false }
+      // A branch has the next one ready before it is needed.
+      guard openSegment == nil || branch != nil, number >= nextFile else { return false }
       segments.append(
         Segment(number: number, headerLength: headerLength, firstSequence: first))
       nextFile = number + 1
@@ -53,17 +62,37 @@ struct ManifestState: Sendable {
     case .runsRetired(let names):
       retire(Set(names))
     case .point(let point):
-      guard points.last.map({ $0.sequence < point.sequence }) ?? true else { return false }
-      points.append(point)
+      guard newestPoint < point.sequence else { return false }
+      newestPoint = point.sequence
+      if !isRemoved(point) { points.append(point) }
     case .pointLocked(let sequence, let locked):
       if locked { lockedPoints.insert(sequence) } else { lockedPoints.remove(sequence) }
     case .branching(let branching): branchings.append(branching)
+    case .pointsRemoved(let stretches):
+      removedPoints += stretches
+      points.removeAll(where: isRemoved)
+    case .pinned(let pin):
+      pins.removeAll { $0.branch == pin.branch }
+      pins.append(pin)
+    case .pinReleased(let branch): pins.removeAll { $0.branch == branch }
+    case .branch(let branch): self.branch = branch
     case .segmentVouched(let number, let end):
       guard let index = segments.lastIndex(where: { $0.number == number }) else { return false }
       segments[index].vouched = end
     }
     return true
   }
+
+  /// Whether a point is one of those that were removed.
+  func isRemoved(_ point: RecoveryPoint) -> Bool {
+    removedPoints.contains { $0.contains(point.sequence) }
+  }
+
+  /// The newest epoch; 0 for a log that was never failed over.
+  var epoch: UInt32 { branchings.lazy.filter { $0.kind == .epoch }.map(\.number).max() ?? 0 }
+
+  /// All segments that records may still be added to, the oldest first.
+  var openSegments: [Segment] { segments.filter { $0.sealed == nil } }
 
   private mutating func add(_ set: RunSet) -> Bool {
     for partition in set.partitions where partition.file.kind == .run {

@@ -22,13 +22,23 @@ struct Timeline: Sendable {
   let cut: UInt64
 
   /// What a reader of `cut` sees in a log with these branchings.
+  ///
+  /// It sees its own epoch or incarnation from the first number on, and before that what a reader of the
+  /// cut sees that this one went on from: an epoch may go on from a cut that an earlier one abandoned.
   init(cut: SequenceNumber, branchings: [Branching]) {
     self.cut = cut.rawValue
-    dead =
-      branchings
-      .filter { $0.first <= cut && $0.parent.next < $0.first }
-      .map { (after: $0.parent.rawValue, before: $0.first.rawValue) }
-      .sorted { $0.before > $1.before }
+    var dead: [(after: UInt64, before: UInt64)] = []
+    var position = cut
+    let newestFirst = branchings.sorted { $0.first > $1.first }
+    for branching in newestFirst where branching.first <= position {
+      // What goes on from itself or from later is none.
+      guard branching.parent < branching.first else { continue }
+      if branching.parent.next < branching.first {
+        dead.append((branching.parent.rawValue, branching.first.rawValue))
+      }
+      position = branching.parent
+    }
+    self.dead = dead
   }
 
   /// Whether every number up to the cut is seen.

@@ -10,7 +10,7 @@ extension MachineWriter {
 
   /// The newest number that is not of a cycle under way.
   var lastSettled: SequenceNumber {
-    max(points.last?.sequence ?? .zero, branchings.last?.first ?? .zero)
+    max(newestMark, branchings.last?.first ?? .zero)
   }
 
   /// How far a cycle that was broken off has come: everything on earlier disks, and on this disk
@@ -28,13 +28,20 @@ extension MachineWriter {
   public func abandonUnmarked() throws(VaultError) {
     try commit()
     guard hasUnmarkedWrites else { return }
+    let newest = branchings.last { $0.kind == .incarnation }?.number ?? 0
+    try branch(.incarnation, newest + 1, from: lastSettled, with: [])
+  }
+
+  /// Goes on from `parent` in a new epoch or incarnation: a sync that tells of it is made durable, then it
+  /// enters the MANIFEST, in one transaction with `entries`. Everything before has to be durable.
+  func branch(
+    _ kind: Branching.Kind, _ number: UInt32, from parent: SequenceNumber,
+    with entries: [ManifestEntry]
+  ) throws(VaultError) {
     // What can be refused for want of room is asked for before a number is taken.
     _ = try openSegment()
     stream.position.passBranching()
-    let newest = branchings.last { $0.kind == .incarnation }?.number ?? 0
-    let parent = points.last?.sequence ?? .zero
-    let branching = Branching(
-      kind: .incarnation, number: newest + 1, first: lastSequence, parent: parent)
+    let branching = Branching(kind: kind, number: number, first: lastSequence, parent: parent)
     announced = branching
     try exclusively { () throws(VaultError) in
       // A second fdatasync that fails is told; the first one only costs the segment.
@@ -42,7 +49,7 @@ extension MachineWriter {
         throw VaultError(.io, "The log of '\(configuration.name)' could not be made durable.")
       }
       announced = nil
-      try manifest.append([.branching(branching)])
+      try manifest.append([.branching(branching)] + entries)
       if let open = segment, open.isFull(limits) { try seal(open) }
     }
   }

@@ -58,8 +58,9 @@ extension MachineWriter {
       position.sequence = max(position.sequence, sync.lastSequence)
     }
     stream.position = position
-    let last = points.last?.sequence ?? .zero
-    points += replay.points.filter { $0.sequence > last }
+    let state = manifest.manifest.state
+    points += replay.points.filter { $0.sequence > newestMark && !state.isRemoved($0) }
+    newestMark = max(newestMark, replay.points.last?.sequence ?? .zero)
   }
 
   /// Removes files that the MANIFEST does not know: what a crash left while one was being made, and

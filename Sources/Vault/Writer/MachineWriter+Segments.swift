@@ -25,9 +25,11 @@ extension MachineWriter {
     firstSequence: SequenceNumber
   ) throws(VaultError) -> (OpenSegment, ManifestEntry) {
     let number = try nextFileNumber()
-    let header = SegmentHeader(
+    var header = SegmentHeader(
       number: number, firstSequence: firstSequence, created: .now(),
       configuration: configuration)
+    header.epoch = epoch
+    header.incarnation = branchings.last { $0.kind == .incarnation }?.number ?? 0
     let bytes = header.encode(identity: machine.identity)
     let file = try create(LogFileName(.segment, number))
     try translated { () throws(IOError) in try file.write(bytes, at: 0) }

@@ -33,6 +33,8 @@ public final class MachineWriter {
 
   /// The recovery points, the oldest first.
   public internal(set) var points: [RecoveryPoint] = []
+  /// The newest of all marks, also if its point was removed.
+  var newestMark: SequenceNumber = .zero
   /// Bytes added to the log by this writer.
   public internal(set) var storedBytes: UInt64 = 0
 
@@ -62,7 +64,7 @@ public final class MachineWriter {
     self.limits = limits
     manifest = try ManifestWriter(
       machine.manifestPath, identity: machine.identity, on: machine.system)
-    points = manifest.manifest.state.points
+    (points, newestMark) = (manifest.manifest.state.points, manifest.manifest.state.newestPoint)
     stream = RecordStream(
       machine.identity, codec: vault.description.codec, position: .start, clock: clock)
     if let sealed = manifest.manifest.state.segments.last(where: { $0.sealed != nil })?.sealed {
@@ -175,6 +177,7 @@ public final class MachineWriter {
       hint: stream.position.hint, identity: machine.identity)
     add(record, to: segment)
     points.append(point)
+    newestMark = point.sequence
     try endCommit(flags: SyncPayload.endsAtCut)
     return point
   }

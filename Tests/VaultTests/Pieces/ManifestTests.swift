@@ -37,6 +37,22 @@ struct ManifestTests {
       ]))
   }
 
+  private static func number(_ value: UInt64) -> SequenceNumber { SequenceNumber(rawValue: value) }
+
+  private func pin(_ id: UInt64, _ purpose: BranchPurpose) -> BranchPin {
+    BranchPin(
+      branch: Identifier(high: 9, low: id), cut: Self.number(12), purpose: purpose,
+      isCommitted: purpose == .failover)
+  }
+
+  private var branch: BranchDescription {
+    BranchDescription(
+      id: Identifier(high: 5, low: 6), machine: identity.machine, cut: Self.number(12),
+      start: Self.number(60), epoch: 3, epochStart: Self.number(59), purpose: .failover,
+      name: "harbour", created: Timestamp(seconds: 70), budget: 1 << 33,
+      disks: [PointDisk(number: 0, size: 512)])
+  }
+
   /// Every kind of entry, in transactions.
   private func transactions() throws -> [[ManifestEntry]] {
     let sealed = ManifestEntry.SealedSegment(
@@ -53,6 +69,12 @@ struct ManifestTests {
         + (10..<30).map { .point(point(UInt64($0), label: $0 == 12 ? "twelve" : nil)) },
       [.runAdded(try run(.run, 2)), .runsRetired([LogFileName(.segment, 1)])],
       [.pointLocked(SequenceNumber(rawValue: 12), true), .branching(branching)],
+      [
+        .pointsRemoved([Self.number(14)...Self.number(16), Self.number(20)...Self.number(60)]),
+        .pinned(pin(7, .drill)), .pinned(pin(8, .failover)),
+        .pinReleased(branch: pin(7, .drill).branch),
+        .branch(branch),
+      ],
     ]
   }
 
@@ -84,8 +106,13 @@ struct ManifestTests {
     let (bytes, _) = encode(try transactions())
     let state = try parse(bytes).state
     #expect(state.configuration == configuration)
-    #expect(state.generation == 6)
-    #expect(state.points == (10..<30).map { point(UInt64($0), label: $0 == 12 ? "twelve" : nil) })
+    #expect(state.generation == 7)
+    let left = [10, 11, 12, 13, 17, 18, 19] as [UInt64]
+    #expect(state.points == left.map { point($0, label: $0 == 12 ? "twelve" : nil) })
+    #expect(state.newestPoint == Self.number(29))
+    #expect(state.isRemoved(point(60)) && !state.isRemoved(point(61)))
+    #expect(state.pins == [pin(8, .failover)])
+    #expect(state.branch == branch)
     #expect(state.runs == [try run(.run, 2)])
     #expect(state.lockedPoints == [SequenceNumber(rawValue: 12)])
     #expect(state.branchings.map(\.first.rawValue) == [50])

@@ -36,6 +36,14 @@ struct TimelineTests {
     #expect(timeline(30, branchings).visible(10) == 10)
   }
 
+  @Test("an epoch may go on from what an earlier one abandoned")
+  func changedPoint() {
+    let branchings = [branching(10, 31), branching(20, 41, 2)]
+    #expect(timeline(40, branchings).visible(30) == 10)
+    #expect(timeline(50, branchings).visible(40) == 20)
+    #expect(timeline(50, branchings).visible(15) == 15)
+  }
+
   @Test("a branching that abandons nothing changes nothing")
   func nothingAbandoned() {
     #expect(timeline(30, [branching(20, 21)]).isUnbroken)
@@ -54,14 +62,14 @@ struct TimelineTests {
       }
       for cut in 0..<next + 10 {
         let timeline = timeline(cut, branchings.shuffled(using: &random))
-        func isSeen(_ number: UInt64) -> Bool {
-          number <= cut
-            && !branchings.contains {
-              $0.first.rawValue <= cut && $0.parent.rawValue < number && number < $0.first.rawValue
-            }
+        func isSeen(_ number: UInt64, by cut: UInt64) -> Bool {
+          let own = branchings.filter { $0.first.rawValue <= cut }.max { $0.first < $1.first }
+          guard let own else { return number <= cut }
+          let isOwn = own.first.rawValue <= number && number <= cut
+          return isOwn || isSeen(number, by: own.parent.rawValue)
         }
         for number in 0..<next + 10 {
-          let expected = (0...number).reversed().first(where: isSeen)
+          let expected = (0...number).reversed().first { isSeen($0, by: cut) }
           #expect(timeline.visible(number) == expected)
         }
       }
