@@ -40,6 +40,10 @@ enum Schema {
     migrator.registerMigration("3") { database in
       try database.execute(sql: "ALTER TABLE agent ADD COLUMN revoked INTEGER")
     }
+    migrator.registerMigration("4") { database in
+      try database.execute(sql: recovery)
+      try database.execute(sql: "ALTER TABLE job ADD COLUMN operator TEXT")
+    }
     migrator.registerMigration("5") { database in
       try database.execute(sql: targets)
       // So that a drill has somewhere to go from the first day on; an operator may delete it.
@@ -132,5 +136,20 @@ enum Schema {
       systemDisk INTEGER, diskOrder TEXT, adapters TEXT NOT NULL
     ) STRICT;
     ALTER TABLE agent ADD COLUMN hardware TEXT;
+    """
+
+  private static let recovery = """
+    CREATE TABLE recovery (
+      machine TEXT NOT NULL PRIMARY KEY, name TEXT NOT NULL, state TEXT NOT NULL, running TEXT,
+      failed TEXT, origin TEXT, keepsDisks INTEGER NOT NULL, isFenced INTEGER NOT NULL,
+      job INTEGER, branch TEXT, formerBranch TEXT, point TEXT, request TEXT, drill INTEGER, since INTEGER NOT NULL,
+      operator TEXT, failure TEXT
+    ) STRICT;
+    CREATE TABLE drill (
+      id INTEGER PRIMARY KEY AUTOINCREMENT, machine TEXT NOT NULL, name TEXT NOT NULL,
+      outcome TEXT NOT NULL, branch TEXT, point TEXT, started INTEGER NOT NULL, ready INTEGER,
+      expires INTEGER, ended INTEGER, notes TEXT, operator TEXT, endedBy TEXT, report TEXT
+    ) STRICT;
+    CREATE INDEX drillOfMachine ON drill (machine);
     """
 }

@@ -61,6 +61,8 @@ public struct TaskRecord: Codable, Hashable, Sendable {
   public var started: Timestamp?
   /// When it ended.
   public var ended: Timestamp?
+  /// Why it failed.
+  public var error: String?
 
   /// A task that has not begun.
   public init(name: String) { (self.name, state) = (name, .notStarted) }
@@ -90,6 +92,8 @@ public struct JobRecord: Codable, Hashable, Sendable {
   public var started: Timestamp?
   /// When it ended.
   public var ended: Timestamp?
+  /// Who asked for it, where that is known.
+  public var `operator`: String?
 }
 
 extension JobRecord: Kept {

@@ -10,6 +10,8 @@ internal import Synchronization
 public final class Job: Sendable {
   /// Its number.
   public let id: Int64
+  /// Whether it goes on in the next process, from its first part that was not done, if this one ends.
+  let survives: Bool
   private let catalog: Catalog
   private let state: Mutex<State>
 
@@ -20,9 +22,9 @@ public final class Job: Sendable {
     var reason: String?
   }
 
-  init(_ record: JobRecord, in catalog: Catalog) {
+  init(_ record: JobRecord, in catalog: Catalog, survives: Bool = false) {
     id = record.id
-    self.catalog = catalog
+    (self.catalog, self.survives) = (catalog, survives)
     state = Mutex(State(record: record))
   }
 
@@ -31,6 +33,9 @@ public final class Job: Sendable {
 
   /// Whether the work shall stop at the next good place, with `.cancelled`.
   public var isCancelled: Bool { state.withLock { $0.isCancelled } }
+
+  /// Whether the work shall stop because this process ends, to go on in the next one.
+  var isInterrupted: Bool { survives && state.withLock { $0.reason != nil } }
 
   /// Tells how much of the work is done.
   public func report(_ progress: JobProgress) { state.withLock { $0.record.progress = progress } }
@@ -50,9 +55,17 @@ public final class Job: Sendable {
       try set(name, .succeeded)
       return result
     } catch {
-      try set(name, error.code == .cancelled ? .cancelled : .failed)
+      if !isInterrupted {
+        try set(name, error.code == .cancelled ? .cancelled : .failed, error.message)
+      }
       throw error
     }
+  }
+
+  /// Runs a part of the work unless an earlier process has done it.
+  func step(_ name: String, _ body: () throws(OperationError) -> Void) throws(OperationError) {
+    guard record.tasks.first(where: { $0.name == name })?.state != .succeeded else { return }
+    try task(name, body)
   }
 
   /// Tells how far a part is that nobody runs here; what it is already is not written again.
@@ -67,11 +80,14 @@ public final class Job: Sendable {
   /// Makes durable how far it is.
   func keep() throws(OperationError) { try change { _ in } }
 
-  private func set(_ name: String, _ state: JobState) throws(OperationError) {
+  private func set(
+    _ name: String, _ state: JobState, _ error: String? = nil
+  ) throws(OperationError) {
     let now = Timestamp.now()
     try change { record in
       guard let index = record.tasks.firstIndex(where: { $0.name == name }) else { return }
       record.tasks[index].state = state
+      record.tasks[index].error = error
       if state == .inProgress { record.tasks[index].started = now }
       if state.isFinal { record.tasks[index].ended = now }
     }
@@ -87,7 +103,7 @@ public final class Job: Sendable {
   func begin() throws(OperationError) {
     try change { record in
       record.state = .inProgress
-      record.started = .now()
+      record.started = record.started ?? .now()
     }
   }
 

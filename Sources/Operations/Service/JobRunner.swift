@@ -19,6 +19,8 @@ public final class JobRunner: Sendable {
   let ended: @Sendable (JobRecord) -> Void
   private let state = Mutex(State())
   private let all = DispatchGroup()
+  /// Decides whether a job that survives this process may be stopped, and stops it.
+  let decider = Mutex<(@Sendable (JobRecord) throws(OperationError) -> Void)?>(nil)
   /// Jobs that others work on.
   let opened = Mutex<[Int64: OpenJob]>([:])
 
@@ -47,6 +49,18 @@ public final class JobRunner: Sendable {
   public func start(
     _ kind: String, machine: String?, tasks: [String] = [], work: @escaping Work
   ) throws(OperationError) -> JobRecord {
+    try checkRoom()
+    let record = try inCatalog { () throws(CatalogError) in
+      try catalog.addJob(kind: kind, machine: machine, tasks: tasks, now: .now())
+    }
+    run(Job(record, in: catalog), work)
+    return record
+  }
+
+  /// Whether another job may begin.
+  ///
+  /// - Throws: `.refused`.
+  func checkRoom() throws(OperationError) {
     try state.withLock { state throws(OperationError) in
       guard !state.isStopping else {
         throw OperationError(.refused, "The service is ending; start the job when it runs again.")
@@ -57,11 +71,17 @@ public final class JobRunner: Sendable {
         )
       }
     }
-    let record = try inCatalog { () throws(CatalogError) in
-      try catalog.addJob(kind: kind, machine: machine, tasks: tasks, now: .now())
-    }
+  }
+
+  /// Runs a job that is durable already, unless it runs; if this process ends first it stays unended, for
+  /// the next one to go on with.
+  func resume(_ record: JobRecord, work: @escaping Work) {
+    guard !record.state.isFinal, live(record.id) == nil else { return }
+    run(Job(record, in: catalog, survives: true), work)
+  }
+
+  private func run(_ job: Job, _ work: @escaping Work) {
     all.enter()
-    let job = Job(record, in: catalog)
     let isStopping = state.withLock { state in
       state.waiting.append((job, work))
       return state.isStopping
@@ -71,7 +91,6 @@ public final class JobRunner: Sendable {
       dropCancelled()
     }
     startNext()
-    return record
   }
 
   /// The job of that number as it is now.
@@ -105,11 +124,21 @@ public final class JobRunner: Sendable {
         "Job \(job.id) has ended already: \(job.state.rawValue). 'tidemark jobs' "
           + "lists what still runs.")
     }
+    if live.survives, let decide = decider.withLock({ $0 }) {
+      try decide(live.record)
+      return live.record
+    }
     live.cancel(because: nil)
     // Called with nothing held: it closes the job.
     opened.withLock { $0[id] }?.cancel()
     dropCancelled()
     return live.record
+  }
+
+  /// Asks a job to stop about which it was decided that it shall.
+  func stop(_ id: Int64) {
+    live(id)?.cancel(because: nil)
+    dropCancelled()
   }
 
   private func live(_ id: Int64) -> Job? {
@@ -137,8 +166,11 @@ public final class JobRunner: Sendable {
 
   private func startNext() {
     let next = state.withLock { state -> (job: Job, work: Work)? in
-      guard state.running.count < Self.runningLimit, !state.waiting.isEmpty else { return nil }
-      let next = state.waiting.removeFirst()
+      // Nobody whose site is down waits for a replication to end.
+      let isFree = state.running.count < Self.runningLimit
+      guard let index = state.waiting.firstIndex(where: { isFree || $0.job.survives })
+      else { return nil }
+      let next = state.waiting.remove(at: index)
       state.running[next.job.id] = next.job
       return next
     }
@@ -173,8 +205,11 @@ public final class JobRunner: Sendable {
   }
 
   private func finish(_ job: Job, _ outcome: Result<Void, OperationError>) {
-    let record = job.end(outcome)
-    ended(record)
+    if job.isInterrupted, case .failure = outcome {
+      try? job.keep()
+    } else {
+      ended(job.end(outcome))
+    }
     state.withLock { _ = $0.running.removeValue(forKey: job.id) }
   }
 }
