@@ -99,7 +99,7 @@ let package = Package(
     room("Catalog", "Bytes", "FileIO", database),
     room(
       "Operations", "Bytes", "Codecs", "FileIO", "Vault", "ImageFormats", "Capture", "Catalog",
-      "Identity", "Replication", "ReplicationService"),
+      "Compute", "Identity", "Replication", "ReplicationService"),
     room("Identity", "Bytes", "FileIO", x509, crypto, asn1),
     room("Replication", "Bytes", "Codecs", "Vault", crypto),
     room(
@@ -142,7 +142,8 @@ let package = Package(
       "FileIO",
       "Bytes", "Codecs", logging),
     tests(
-      "OperationsTests", "Operations", "Capture", "Catalog", "Identity", "Replication", "Vault",
+      "OperationsTests", "Operations", "Capture", "Catalog", "Compute", "Identity", "Replication",
+      "Vault",
       "ImageFormats",
       "FileIO",
       "Bytes", "Codecs"),

@@ -189,13 +189,15 @@ public final class AgentLoop {
   }
 
   private func hello(_ configuration: AgentConfiguration) -> Hello {
-    Hello(
+    var hello = Hello(
       release: release, hostName: MachineFacts.hostName, system: MachineFacts.system,
       addresses: MachineFacts.addresses, clock: .now(), held: held,
       disks: configuration.disks.map {
         Hello.Disk(configuration: $0, size: MachineFacts.size(of: $0))
       },
       findings: Preflight(in: directory, of: configuration).findings())
+    hello.hardware = MachineFacts.hardware
+    return hello
   }
 
   /// How long to wait before the next attempt.

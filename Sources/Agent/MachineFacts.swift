@@ -40,7 +40,7 @@ public enum MachineFacts {
   /// A disk's size in bytes; 0 if it can't be told.
   static func size(of disk: DiskConfiguration) -> UInt64 { (try? SourceCheck.size(of: disk)) ?? 0 }
 
-  private static func numeric(_ address: UnsafeMutablePointer<sockaddr>) -> String? {
+  static func numeric(_ address: UnsafeMutablePointer<sockaddr>) -> String? {
     let size: Int
     switch Int32(address.pointee.sa_family) {
     case AF_INET: size = MemoryLayout<sockaddr_in>.size

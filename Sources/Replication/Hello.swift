@@ -42,6 +42,8 @@ public struct Hello: Message, Hashable {
   public var disks: [Disk]
   /// What the agent found when it looked whether it can do its work.
   public var findings: [Finding]
+  /// What the machine is made of.
+  public var hardware = Hardware()
   /// Random, new for each session: what is said through a relay is bound to it.
   public var nonce: [UInt8]
   /// The machine's ECDSA signature of ``digest()``; looked at where the hello came through a relay.
@@ -81,6 +83,7 @@ public struct Hello: Message, Hashable {
       reader throws(ByteReader.ShortInput) in
       try Finding(from: &reader)
     }
+    hardware = try Hardware(from: &reader)
     nonce = Array(try reader.bytes(Seal.nonceSize))
     signature = try reader.blob(limit: 128)
   }
@@ -110,6 +113,7 @@ public struct Hello: Message, Hashable {
     writer.integer(held.rawValue)
     writer.list(disks) { $1.encode(into: &$0) }
     writer.list(findings) { $1.encode(into: &$0) }
+    hardware.encode(into: &writer)
     writer.append(contentsOf: nonce)
   }
 }

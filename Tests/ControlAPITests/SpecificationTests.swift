@@ -45,6 +45,11 @@ import Vault
       "replicate": #"{"label":"by the API"}"#,
       "makeKey": #"{"label":"rack","validSeconds":60,"uses":2}"#,
       "makeToken": #"{"name":"second","role":"reader","validSeconds":60}"#,
+      "changeTarget": #"""
+      {"name":"dr","cores":2,"memoryBytes":1073741824,"firmware":"uefi","systemDisk":0,"diskOrder":[0,7],
+      "adapters":[{"number":1,"network":"isolated","address":"10.213.0.9",
+      "hardwareAddress":"52:54:00:12:34:56"}]}
+      """#,
       "makeNetwork": #"{"name":"lan","kind":"bridge","bridge":"br0","subnet":"192.168.7.0/24"}"#,
     ]
     if operation.id == "revokeKey" {
@@ -70,6 +75,7 @@ import Vault
     "enableMachine", "disableMachine", "pauseMachine", "resumeMachine", "revokeAgent", "settings",
     "changeSettings", "orderCycle", "planMachine", "refreshAgents", "machineHealth",
     "resynchronisation", "resynchronise", "requireResynchronisation", "cancelResynchronisation",
+    "target", "changeTarget", "checkMachineTarget",
   ]
 
   private static func addAgents(to site: Site) throws {

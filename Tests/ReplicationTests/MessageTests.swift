@@ -28,7 +28,7 @@ struct MessageTests {
   }
 
   private static func hello(_ random: inout SeededGenerator) -> Hello {
-    Hello(
+    var hello = Hello(
       release: "0.3", hostName: "wéb01", system: "Debian GNU/Linux 12",
       addresses: ["10.0.0.7", "fe80::1"], clock: time(&random),
       held: SequenceNumber(rawValue: random.next()),
@@ -38,6 +38,14 @@ struct MessageTests {
             number: 2, path: "/srv/a b.img", capture: .reflink, format: .raw), size: 4096)
       ],
       findings: [Finding("space", .refused, "1 MiB free", advice: "Make room.")])
+    hello.hardware = Hardware(
+      cores: 4, memory: random.next(), firmware: .uefi,
+      adapters: [
+        Hardware.Adapter(
+          name: "eth0", hardwareAddress: "52:54:00:12:34:56", addresses: ["10.0.0.7", "fd00::7"]),
+        Hardware.Adapter(name: "eth1", hardwareAddress: "", addresses: []),
+      ])
+    return hello
   }
 
   private static func welcome(_ random: inout SeededGenerator) -> Welcome {

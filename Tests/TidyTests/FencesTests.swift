@@ -18,7 +18,7 @@ struct FencesTests {
     "Capture": library.union(["Bytes", "FileIO", "Vault", "ImageFormats"]),
     "Catalog": library.union(["Bytes", "FileIO", "GRDB"]),
     "Operations": library.union([
-      "Bytes", "Codecs", "FileIO", "Vault", "ImageFormats", "Capture", "Catalog",
+      "Bytes", "Codecs", "FileIO", "Vault", "ImageFormats", "Capture", "Catalog", "Compute",
       "Identity", "Replication", "ReplicationService",
     ]),
     "Identity": library.union(["Bytes", "Crypto", "FileIO", "Glibc", "SwiftASN1", "X509"]),

@@ -48,6 +48,41 @@ public struct AgentRecord: Codable, Hashable, Sendable {
     }
   }
 
+  /// What the machine is made of; nil for what the agent could not tell.
+  public struct Hardware: Codable, Hashable, Sendable {
+    /// A network adapter.
+    public struct Adapter: Codable, Hashable, Sendable {
+      /// What the machine calls it.
+      public var name: String
+      /// Its hardware address.
+      public var hardwareAddress: String?
+      /// Its addresses.
+      public var addresses: [String]
+
+      /// An adapter of these properties.
+      public init(name: String, hardwareAddress: String?, addresses: [String]) {
+        (self.name, self.hardwareAddress, self.addresses) = (name, hardwareAddress, addresses)
+      }
+    }
+
+    /// Processors.
+    public var cores: Int?
+    /// MiB of memory.
+    public var memory: Int?
+    /// What starts it.
+    public var firmware: TargetRecord.Firmware?
+    /// Its adapters, in the order of the machine.
+    public var adapters: [Adapter]
+
+    /// Hardware of these properties.
+    public init(
+      cores: Int?, memory: Int?, firmware: TargetRecord.Firmware?, adapters: [Adapter]
+    ) {
+      (self.cores, self.memory, self.firmware) = (cores, memory, firmware)
+      self.adapters = adapters
+    }
+  }
+
   /// The machine.
   public var machine: Identifier
   /// The name it enrolled under.
@@ -64,6 +99,8 @@ public struct AgentRecord: Codable, Hashable, Sendable {
   public var disks: [Disk]
   /// What its preflight found.
   public var findings: [Finding] = []
+  /// What the machine is made of; nil before its agent told.
+  public var hardware: Hardware?
   /// When it enrolled.
   public var enrolled: Timestamp
   /// When it was last heard of.

@@ -23,6 +23,8 @@ public struct SettingsDocument: Codable, Sendable {
   public var address: String?
   /// To change what runs on it: `linux` or `windows`. The machine's own document tells what does.
   public var operatingSystem: String?
+  /// What it is to be once it is recovered; only in an answer.
+  public var target: TargetDocument?
   /// What speaks against what was changed and did not forbid it; only in the answer to a change.
   public var warnings: [String]?
 
@@ -35,6 +37,9 @@ public struct SettingsDocument: Codable, Sendable {
     (rpoSeconds, address) = (settings.rpoSeconds, settings.address)
     self.warnings = warnings
   }
+
+  /// Nothing but what a machine is to be.
+  public init(target: TargetDocument) { self.target = target }
 
   /// Changes as JSON.
   public init(_ changes: MachineChanges) {

@@ -5,13 +5,18 @@ extension Endpoint {
   /// How machines with an agent are replicated.
   static let settingsEndpoints: [Endpoint] = [
     .get("/v1/machines/{name}/settings", .reader) { call in
-      SettingsDocument(try call.service.settings(of: call.parameter("name")))
+      let name = call.parameter("name")
+      var settings = SettingsDocument(try call.service.settings(of: name))
+      settings.target = TargetDocument(try call.service.target(of: name))
+      return settings
     },
     .post("/v1/machines/{name}/settings", .administrator) { (call: Call, body: SettingsDocument) in
       let (name, changes) = (call.parameter("name"), try body.changes())
       let settings = try call.service.change(name, changes)
       let warnings = try changes.address.map { try call.service.warnings(of: $0, for: name) }
-      return SettingsDocument(settings, warnings: warnings ?? [])
+      var document = SettingsDocument(settings, warnings: warnings ?? [])
+      document.target = TargetDocument(try call.service.target(of: name))
+      return document
     },
     .post("/v1/machines/{name}/cycle", .operator, status: 202) { call in
       RemarksDocument(try call.service.orderCycle(of: call.parameter("name")))

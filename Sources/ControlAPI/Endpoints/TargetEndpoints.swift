@@ -15,5 +15,19 @@ extension Endpoint {
       try call.service.deleteNetwork(named: call.parameter("name"))
       return RemarksDocument()
     },
+    .get("/v1/machines/{name}/target", .reader) { call in
+      TargetDocument(try call.service.target(of: call.parameter("name")))
+    },
+    .post("/v1/machines/{name}/target", .administrator) {
+      (call: Call, body: TargetChangesDocument) in
+      TargetDocument(
+        try call.service.changeTarget(of: call.parameter("name"), try body.changes()))
+    },
+    .get("/v1/machines/{name}/target/check", .reader) { call in
+      TargetCheckDocument(try call.service.checkTarget(of: call.parameter("name")))
+    },
+    .get("/v1/target/check", .reader) { call in
+      TargetCheckDocument(try call.service.checkTarget())
+    },
   ]
 }

@@ -117,6 +117,7 @@ extension VaultService {
           + "remove \(other)', or revoke this one and let it enrol anew under another name, with 'tidemark "
           + "agent enrol --again --name'.")
     }
+    try refuseWithoutTarget(name)
     let before = try inCatalog { () throws(CatalogError) in
       try catalog.settings(of: agent.machine)
     }

@@ -7,18 +7,6 @@ public struct InternetAddress: Hashable, Sendable {
 
   private let kind: Kind
 
-  init(four bytes: [UInt8]) { kind = .four(bytes) }
-
-  /// The four bytes of an address of version 4.
-  var four: [UInt8]? {
-    if case .four(let bytes) = kind { bytes } else { nil }
-  }
-
-  /// The eight groups of an address of version 6; none of version 4.
-  var six: [UInt16] {
-    if case .six(let groups) = kind { groups } else { [] }
-  }
-
   /// Reads an address of version 4 or 6; nil if it is none. A zone behind `%` is left out.
   public init?(_ text: String) {
     let plain = text.prefix { $0 != "%" }

@@ -207,6 +207,7 @@ public final class AgentHost: ReplicationHost {
       AgentRecord.Finding(
         subject: $0.subject, verdict: "\($0.verdict)", found: $0.found, advice: $0.advice)
     }
+    agent.hardware = AgentRecord.Hardware(hello.hardware)
     activity.change(machine) { $0.hellos += 1 }
     let described = agent
     let isKnown = try Self.rejecting { () throws(OperationError) in

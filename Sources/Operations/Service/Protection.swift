@@ -115,6 +115,7 @@ extension VaultService {
   private func forget(_ machine: Identifier, _ name: String) throws(OperationError) {
     try inCatalog { () throws(CatalogError) in
       try catalog.removeSettings(of: machine)
+      try catalog.removeTarget(of: machine)
       try catalog.removeSamples(of: machine)
       try catalog.removeRevokedAgent(of: machine)
     }

@@ -83,12 +83,12 @@ extension VaultService {
   ) throws(OperationError) {
     try inCatalog { () throws(CatalogError) in
       let old = try catalog.agent(of: claim.machine)
-      try catalog.set(
-        AgentRecord(
-          machine: claim.machine, name: claim.name, hostName: enrolment.hostName,
-          operatingSystem: enrolment.operatingSystem.name, version: enrolment.version,
-          addresses: enrolment.addresses, disks: old?.disks ?? [], enrolled: now,
-          lastContact: now))
+      var agent = AgentRecord(
+        machine: claim.machine, name: claim.name, hostName: enrolment.hostName,
+        operatingSystem: enrolment.operatingSystem.name, version: enrolment.version,
+        addresses: enrolment.addresses, disks: old?.disks ?? [], enrolled: now, lastContact: now)
+      agent.hardware = old?.hardware
+      try catalog.set(agent)
     }
     health.clear(claim.name, .agentRevoked, at: now)
     note(

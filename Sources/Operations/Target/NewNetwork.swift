@@ -1,4 +1,5 @@
 public import Catalog
+public import Compute
 internal import FileIO
 internal import Vault
 
@@ -70,24 +71,24 @@ public struct NewNetwork: Hashable, Sendable {
     }
   }
 
-  private func chosenSubnet(besides others: [NetworkRecord]) throws(OperationError) -> Subnet? {
+  private func chosenSubnet(besides others: [NetworkRecord]) throws(OperationError) -> IPv4Subnet? {
     guard let subnet else {
       guard kind != .bridge else { return nil }
-      let taken = others.compactMap { $0.subnet.flatMap { Subnet($0) } }
-      guard let free = Subnet.free(from: firstSubnet, besides: taken) else {
+      let taken = others.compactMap { $0.subnet.flatMap { IPv4Subnet($0) } }
+      guard let free = IPv4Subnet.free(from: firstSubnet, besides: taken) else {
         throw OperationError(.refused, "No addresses are left: choose some with --subnet.")
       }
       return free
     }
-    guard let chosen = Subnet(subnet) else {
+    guard let chosen = IPv4Subnet(subnet) else {
       throw OperationError(
         .refused,
         "'\(subnet)' is no network of addresses: give its first one and how many bits tell the network, "
           + "such as 10.0.0.0/24.")
     }
-    guard (8...29).contains(chosen.length) else {
+    guard (8...29).contains(chosen.prefix) else {
       throw OperationError(
-        .refused, "A network's length is between 8 and 29 bits, not \(chosen.length).")
+        .refused, "A network's length is between 8 and 29 bits, not \(chosen.prefix).")
     }
     return chosen
   }
@@ -95,7 +96,7 @@ public struct NewNetwork: Hashable, Sendable {
 
 extension NetworkRecord {
   /// Its addresses, as far as they are known.
-  public var addresses: Subnet? { subnet.flatMap { Subnet($0) } }
+  public var addresses: IPv4Subnet? { subnet.flatMap { IPv4Subnet($0) } }
 
   /// Whether the network itself takes the first address, to give out the others.
   public var hasGateway: Bool { kind != .bridge }

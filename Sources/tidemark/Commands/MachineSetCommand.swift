@@ -6,12 +6,19 @@ internal import Vault
 /// `tidemark machine set NAME`
 struct MachineSetCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
-    commandName: "set", abstract: "Show or change how a machine with an agent is replicated.",
+    commandName: "set",
+    abstract:
+      "Show or change how a machine is replicated, and what it is to be when it is recovered.",
     discussion: discussion(
       """
       What is not given stays as it is. The agent learns of it at once, also while it works. Which disks \
       are excluded is settled when protection is enabled: to change it takes 'machine disable', which \
       removes the recovery points, and 'machine enable --exclude'.
+
+      What the recovered machine is to be can be said at any time before the failover; what nobody has \
+      said follows from the machine itself, as far as its agent tells, or is 2 cores, 2 GiB and BIOS. An \
+      adapter without a network is configured later: a failover is told one, and a drill takes the isolated \
+      network. These settings need no agent.
       """,
       examples: [
         "tidemark machine set web01", "tidemark machine set web01 --interval 60",
@@ -19,6 +26,8 @@ struct MachineSetCommand: ParsableCommand {
         "tidemark machine set web01 --rpo-threshold 30m --address 10.0.0.12",
         "tidemark machine set web01 --resync-window 22:00-06:00+02:00",
         "tidemark machine set web01 --process-server relay01",
+        "tidemark machine set web01 --cores 4 --memory 8G --firmware uefi --disk-order 0,2,1",
+        "tidemark machine set web01 --network lan --target-address 192.168.7.20 --network 1=drills",
       ], ends: [.noVault, .locked, .unknown, .refused, .unwritable]))
 
   @Argument(help: "The machine's name.")
@@ -69,6 +78,7 @@ struct MachineSetCommand: ParsableCommand {
       "The relay that its agent sends to; 'service' for the service itself.", valueName: "server"))
   var processServer: String?
 
+  @OptionGroup(title: "Target Options") var target: TargetOptions
   @OptionGroup var vault: VaultOption
   @OptionGroup var output: OutputOption
 
@@ -103,14 +113,27 @@ struct MachineSetCommand: ParsableCommand {
     (changes.address, changes.operatingSystem) = (address, os?.value)
     changes.resyncWindow = resyncWindow
     changes.processServer = processServer
-    let (name, chosen) = (name, changes)
+    let chosen = changes == MachineChanges() ? nil : changes
     let settings = try ServiceAccess.with(try vault.opened()) { access in
-      chosen == MachineChanges()
-        ? try access.client.settings(of: name) : try access.client.change(name, chosen)
+      try Self.change(name, chosen, target.changes, access.client)
     }
     output.print(settings, text: SettingsReport.text(settings))
     if !output.json {
-      for warning in settings.warnings ?? [] { Console.note("tidemark: \(name): \(warning)") }
+      let told =
+        (settings.warnings ?? []) + (target.changes == nil ? [] : settings.target?.warnings ?? [])
+      for warning in told { Console.note("tidemark: \(name): \(warning)") }
+    }
+  }
+
+  /// Changes what is to be changed; a machine without an agent has no more than a target.
+  private static func change(
+    _ name: String, _ settings: MachineChanges?, _ target: TargetChanges?, _ client: ControlClient
+  ) throws(OperationError) -> SettingsDocument {
+    if let target { _ = try client.changeTarget(of: name, target) }
+    if let settings { return try client.change(name, settings) }
+    do throws(OperationError) { return try client.settings(of: name) } catch {
+      guard error.code == .unknown else { throw error }
+      return SettingsDocument(target: try client.target(of: name))
     }
   }
 }

@@ -2,7 +2,9 @@ internal import ControlAPI
 
 /// How a machine is replicated, as text.
 enum SettingsReport {
-  static func text(_ settings: SettingsDocument) -> String { Words.facts(facts(settings)) }
+  static func text(_ settings: SettingsDocument) -> String {
+    Words.facts(facts(settings) + (settings.target.map(TargetReport.facts) ?? []))
+  }
 
   static func facts(_ settings: SettingsDocument) -> [(String, String)] {
     var facts: [(String, String)] = []
