@@ -101,21 +101,17 @@ public final class Machine: Sendable {
   func replay(
     _ segment: ManifestState.Segment, size: UInt64, _ configuration: MachineConfiguration
   ) throws(VaultError) -> SegmentReplay {
-    let name = LogFileName(.segment, segment.number)
-    return try SegmentReplay(
-      try files.open(name), segment: segment.number, from: UInt64(segment.headerLength),
-      to: max(size, UInt64(segment.headerLength)), vouched: segment.vouched,
-      firstSequence: segment.firstSequence,
-      disks: configuration.disks.map(\.number), identity: identity)
+    try place().replay(
+      segment, size: size, disks: configuration.disks.map(\.number))
   }
 
-  /// A MANIFEST shorter than a sync says it was has lost entries.
   func vouch(for manifest: Manifest, _ replay: SegmentReplay?) throws(VaultError) {
-    guard let sync = replay?.lastSync, manifest.length < sync.manifestLength else { return }
-    throw VaultError(
-      .damaged,
-      "'\(manifestPath)' is shorter than the log says it was (\(manifest.length) of "
-        + "\(sync.manifestLength) bytes). Run 'tidemark vault rebuild' to make it anew.")
+    try place().vouch(for: manifest, replay)
+  }
+
+  /// Where its log lies; new files get these permissions.
+  func place(_ permissions: Permissions = Permissions(group: nil)) -> LogPlace {
+    LogPlace(identity: identity, files: files, cache: cache, permissions: permissions)
   }
 
   private func openRuns(_ sets: [RunSet], _ state: inout State) throws(VaultError) -> [FileRun] {

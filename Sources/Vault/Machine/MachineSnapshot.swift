@@ -69,9 +69,13 @@ public final class MachineSnapshot: Sendable {
         "Recovery point '\(point.id)' of '\(configuration.name)' has no disk "
           + "\(number); it has \(point.disks.map { String($0.number) }.joined(separator: ", ")).")
     }
-    return DiskReader(
-      number: number, size: size, runs: runs,
-      timeline: Timeline(cut: point.sequence, branchings: branchings),
-      identity: identity, files: files, lease: lease)
+    return DiskReader(number: number, size: size, layers: [layer(at: point.sequence)])
+  }
+
+  /// The log as a reader of a cut sees it.
+  func layer(at cut: SequenceNumber) -> ReadLayer {
+    ReadLayer(
+      runs: runs, timeline: Timeline(cut: cut, branchings: branchings), identity: identity,
+      files: files, lease: lease)
   }
 }

@@ -8,23 +8,32 @@ struct BlockQuery {
   struct Taken {
     var entry: RunEntry
     var pages: UInt16
+    /// Which of the reader's logs it is of.
+    var layer: UInt8
   }
 
   let key: BlockKey
   /// Numbers above this are not seen.
-  let cut: UInt64
+  private(set) var cut: UInt64
   /// Pages nothing was found for so far.
   private(set) var wanted: UInt16
   /// Entries at or below this number are hidden by a zeroed stretch.
   var floor: UInt64 = 0
   /// Set when what is needed was lost to damage.
   private(set) var isHurt = false
-  private let timeline: Timeline
+  private var timeline: Timeline
+  private var layer: UInt8 = 0
   private let scratch: ReadScratch
 
   init(key: BlockKey, wanted: UInt16, timeline: Timeline, scratch: ReadScratch) {
     (self.key, self.wanted, self.timeline, self.scratch) = (key, wanted, timeline, scratch)
     cut = timeline.cut
+  }
+
+  /// Looks into the next of the reader's logs for what is still wanted.
+  @inline(__always)
+  mutating func enter(_ timeline: Timeline, layer: UInt8) {
+    (self.timeline, self.layer, cut) = (timeline, layer, timeline.cut)
   }
 
   /// Takes an entry's pages if they are needed.
@@ -38,7 +47,7 @@ struct BlockQuery {
     let pages = entry.dataMask & wanted
     if pages != 0 {
       if entry.flags & RunEntry.damaged != 0 { isHurt = true }
-      scratch.taken.append(Taken(entry: entry, pages: pages))
+      scratch.taken.append(Taken(entry: entry, pages: pages, layer: layer))
     }
     wanted &= ~(entry.dataMask | entry.zeroMask)
     return wanted != 0

@@ -14,6 +14,8 @@ struct CellPiece {
   var disk: DiskNumber
   var codec: UInt8
   var cell: UInt8
+  /// Which of the reader's logs it is of.
+  var layer: UInt8
   /// The pages the cell holds, and those of them that are wanted: four bits each.
   var held: UInt16
   var wanted: UInt16
@@ -38,7 +40,8 @@ struct CellPiece {
           CellPiece(
             segment: entry.segment, offset: offset, length: length, block: entry.key.index,
             sequence: entry.sequence, disk: entry.key.disk, codec: entry.codec,
-            cell: UInt8(cell), held: entry.dataMask >> shift & 0xF, wanted: wanted))
+            cell: UInt8(cell), layer: taken.layer, held: entry.dataMask >> shift & 0xF,
+            wanted: wanted))
       }
       offset += UInt64(length)
     }

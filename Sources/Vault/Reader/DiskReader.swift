@@ -1,7 +1,7 @@
 public import Bytes
 internal import FileIO
 
-/// A disk as it was at one cut. Its content never changes.
+/// A disk as it was at one cut. Its content never changes, but for one that a `BranchDisk` reads by.
 ///
 /// A read looks up each block in the runs, newest first, until its pages are found, fetches the cells
 /// that hold them (neighbours together), verifies and decompresses them. The cost depends on how many
@@ -11,20 +11,20 @@ public final class DiskReader: DiskContent, Sendable {
   public let size: UInt64
   /// Which disk of the machine.
   public let number: DiskNumber
-  private let runs: [Run]
-  private let timeline: Timeline
-  private let identity: LogIdentity
-  private let files: LogFiles
-  /// Keeps the files of the cut from being removed.
-  private let lease: ReaderLease?
+  /// The logs it is read from: each shows through where those before it say nothing.
+  private let layers: [ReadLayer]
 
-  init(
+  init(number: DiskNumber, size: UInt64, layers: [ReadLayer]) {
+    (self.number, self.size, self.layers) = (number, size, layers)
+  }
+
+  convenience init(
     number: DiskNumber, size: UInt64, runs: [Run], timeline: Timeline, identity: LogIdentity,
     files: LogFiles, lease: ReaderLease?
   ) {
-    (self.number, self.size, self.timeline) = (number, size, timeline)
-    (self.identity, self.files, self.lease) = (identity, files, lease)
-    self.runs = runs.filter { $0.oldest <= timeline.cut }
+    let layer = ReadLayer(
+      runs: runs, timeline: timeline, identity: identity, files: files, lease: lease)
+    self.init(number: number, size: size, layers: [layer])
   }
 
   /// Fills `buffer` with the bytes from `offset`.
@@ -85,15 +85,19 @@ public final class DiskReader: DiskContent, Sendable {
     _ block: UInt64, _ wanted: UInt16, _ scratch: ReadScratch
   ) throws(VaultError) {
     var query = BlockQuery(
-      key: BlockKey(disk: number, index: block), wanted: wanted, timeline: timeline,
+      key: BlockKey(disk: number, index: block), wanted: wanted, timeline: layers[0].timeline,
       scratch: scratch)
-    for run in runs {
-      let zeroed = try newestZero(over: block, in: run)
-      query.floor = zeroed.sequence
-      try run.collect(&query)
-      if query.wanted != 0, zeroed.sequence > 0 {
-        if zeroed.isDamage { query.markHurt() }
-        query.settle()
+    for (index, layer) in layers.enumerated() {
+      query.enter(layer.timeline, layer: UInt8(truncatingIfNeeded: index))
+      for run in layer.runs {
+        let zeroed = try newestZero(over: block, in: run, layer.timeline)
+        query.floor = zeroed.sequence
+        try run.collect(&query)
+        if query.wanted != 0, zeroed.sequence > 0 {
+          if zeroed.isDamage { query.markHurt() }
+          query.settle()
+        }
+        if query.wanted == 0 { break }
       }
       if query.wanted == 0 { break }
     }
@@ -108,7 +112,7 @@ public final class DiskReader: DiskContent, Sendable {
   /// The newest zeroed stretch over a block in a run, as far as the cut sees; 0 for none.
   @inline(__always)
   private func newestZero(
-    over block: UInt64, in run: Run
+    over block: UInt64, in run: Run, _ timeline: Timeline
   ) throws(VaultError) -> (sequence: UInt64, isDamage: Bool) {
     var newest: (sequence: UInt64, isDamage: Bool) = (0, false)
     var levels = run.levels
@@ -154,35 +158,38 @@ public final class DiskReader: DiskContent, Sendable {
     var next = 0
     while next < scratch.pieces.count {
       let first = next
-      let segment = scratch.pieces[first].segment
+      let (segment, layer) = (scratch.pieces[first].segment, scratch.pieces[first].layer)
       let start = scratch.pieces[first].offset
       var end = start + UInt64(scratch.pieces[first].length)
       next += 1
       while next < scratch.pieces.count {
         let piece = scratch.pieces[next]
         // Between neighbours lie a header and padding; a larger gap is cheaper skipped.
-        guard piece.segment == segment, piece.offset >= end, piece.offset - end <= 4096,
+        guard piece.segment == segment, piece.layer == layer, piece.offset >= end,
+          piece.offset - end <= 4096,
           piece.offset + UInt64(piece.length) - start <= UInt64(ReadScratch.fetchLimit)
         else { break }
         end = piece.offset + UInt64(piece.length)
         next += 1
       }
-      let stored = try load(segment, start..<end, scratch)
+      let log = layers[Int(layer)]
+      let stored = try load(segment, of: log.files, start..<end, scratch)
       for index in first..<next {
         let piece = scratch.pieces[index]
         let place = Int(piece.offset - start)
         let bytes = UnsafeRawBufferPointer(rebasing: stored[place..<place + piece.length])
         do throws(CellFault) {
-          try piece.decode(bytes, identity: identity, scratch: scratch, into: buffer, from: offset)
+          try piece.decode(
+            bytes, identity: log.identity, scratch: scratch, into: buffer, from: offset)
         } catch {
-          throw damage(piece, error)
+          throw damage(piece, of: log.files, error)
         }
       }
     }
   }
 
   private func load(
-    _ segment: UInt32, _ range: Range<UInt64>, _ scratch: ReadScratch
+    _ segment: UInt32, of files: LogFiles, _ range: Range<UInt64>, _ scratch: ReadScratch
   ) throws(VaultError) -> UnsafeRawBufferPointer {
     let file = try files.open(LogFileName(.segment, segment))
     let target = UnsafeMutableRawBufferPointer(
@@ -202,7 +209,9 @@ public final class DiskReader: DiskContent, Sendable {
     return UnsafeRawBufferPointer(target)
   }
 
-  private func damage(_ piece: CellPiece, _ fault: CellFault) -> VaultError {
+  private func damage(
+    _ piece: CellPiece, of files: LogFiles, _ fault: CellFault
+  ) -> VaultError {
     let reason = fault == .checksum ? "its checksum does not fit" : "it does not decompress"
     return VaultError(
       .damaged,
@@ -264,21 +273,31 @@ public final class DiskReader: DiskContent, Sendable {
   private func nextBlock(from block: UInt64) throws(VaultError) -> UInt64? {
     let key = BlockKey(disk: number, index: block)
     var next: UInt64?
-    for run in runs {
-      // Where any block may have been lost, every block has to be looked at.
-      let everything = BlockKey.everything(of: number)
-      if run.levels >> UInt64(everything.level) & 1 != 0,
-        let lost = try run.newestEntry(of: everything, timeline.cut),
-        lost.flags & RunEntry.damaged != 0
-      {
-        return block
+    for layer in layers {
+      for run in layer.runs {
+        guard let found = try nextBlock(from: key, in: run, layer.timeline) else { continue }
+        if found == block { return block }
+        next = min(next ?? .max, found)
       }
-      guard let entry = try run.firstEntry(at: key, .max), entry.key.disk == number,
-        entry.key.level == 0
-      else { continue }
-      next = min(next ?? .max, entry.key.index)
     }
     return next
+  }
+
+  private func nextBlock(
+    from key: BlockKey, in run: Run, _ timeline: Timeline
+  ) throws(VaultError) -> UInt64? {
+    // Where any block may have been lost, every block has to be looked at.
+    let everything = BlockKey.everything(of: number)
+    if run.levels >> UInt64(everything.level) & 1 != 0,
+      let lost = try run.newestEntry(of: everything, timeline.cut),
+      lost.flags & RunEntry.damaged != 0
+    {
+      return key.index
+    }
+    guard let entry = try run.firstEntry(at: key, .max), entry.key.disk == number,
+      entry.key.level == 0
+    else { return nil }
+    return entry.key.index
   }
 
   /// The pages of a block that hold data at the cut.

@@ -11,22 +11,23 @@ final class BlockRecordEncoder {
 
   deinit { gathered.deallocate() }
 
-  /// Encodes the pages of `header.dataMask` out of `content`, one block of 64 KiB.
+  /// Encodes the pages of `header.dataMask` out of `content`: one block of 64 KiB, or the part of it from page
+  /// `first` on that holds them.
   ///
   /// Pages that turn out to be zeros move to the zero mask. `output` holds at least
   /// `Format.largestBlockRecord` bytes.
   /// - Returns: the header as written; `length` is the record's length.
   func encode(
-    _ header: RecordHeader, content: UnsafeRawBufferPointer, identity: LogIdentity,
-    into output: UnsafeMutableRawBufferPointer
+    _ header: RecordHeader, content: UnsafeRawBufferPointer, from first: Int = 0,
+    identity: LogIdentity, into output: UnsafeMutableRawBufferPointer
   ) -> RecordHeader {
     var header = header
-    markZeroPages(&header, content)
+    markZeroPages(&header, content, from: first)
     var position = Format.recordHeaderSize
     for cell in 0..<Layout.cellsPerBlock {
       let pages = (header.dataMask >> UInt16(cell * Layout.pagesPerCell)) & 0xF
       guard pages != 0 else { continue }
-      let raw = gather(pages, of: cell, from: content)
+      let raw = gather(pages, of: cell, from: content, first)
       let start = position + Format.cellChecksumSize
       let length = store(raw, codec: header.codec, at: start, in: output)
       let stored = UnsafeRawBufferPointer(rebasing: output[start..<start + length])
@@ -45,9 +46,11 @@ final class BlockRecordEncoder {
     return header
   }
 
-  private func markZeroPages(_ header: inout RecordHeader, _ content: UnsafeRawBufferPointer) {
+  private func markZeroPages(
+    _ header: inout RecordHeader, _ content: UnsafeRawBufferPointer, from first: Int
+  ) {
     for page in 0..<Layout.pagesPerBlock where header.dataMask & (1 << UInt16(page)) != 0 {
-      let range = page * Layout.pageSize..<(page + 1) * Layout.pageSize
+      let range = (page - first) * Layout.pageSize..<(page - first + 1) * Layout.pageSize
       if UnsafeRawBufferPointer(rebasing: content[range]).isZero {
         header.dataMask &= ~(1 << UInt16(page))
         header.zeroMask |= 1 << UInt16(page)
@@ -57,9 +60,13 @@ final class BlockRecordEncoder {
 
   /// The pages of one cell next to each other; in place where all four are wanted.
   private func gather(
-    _ pages: UInt16, of cell: Int, from content: UnsafeRawBufferPointer
+    _ pages: UInt16, of cell: Int, from content: UnsafeRawBufferPointer, _ first: Int
   ) -> UnsafeRawBufferPointer {
-    let start = cell * Layout.cellSize
+    let start = cell * Layout.cellSize - first * Layout.pageSize
+    if pages.nonzeroBitCount == 1 {
+      let from = start + pages.trailingZeroBitCount * Layout.pageSize
+      return UnsafeRawBufferPointer(rebasing: content[from..<from + Layout.pageSize])
+    }
     if pages == 0xF {
       return UnsafeRawBufferPointer(rebasing: content[start..<start + Layout.cellSize])
     }

@@ -32,14 +32,16 @@ final class MemoryRun: Sendable {
   }
 }
 
-/// A run of either kind.
+/// A run of any kind.
 enum Run: Sendable {
   case memory(MemoryRun)
+  case open(OpenIndex)
   case file(FileRun)
 
   var levels: UInt64 {
     switch self {
     case .memory(let run): run.levels
+    case .open(let run): run.levels
     case .file(let run): run.levels
     }
   }
@@ -48,6 +50,7 @@ enum Run: Sendable {
   var oldest: UInt64 {
     switch self {
     case .memory(let run): run.oldest
+    case .open: 0
     case .file(let run): run.set.oldest
     }
   }
@@ -56,6 +59,7 @@ enum Run: Sendable {
   func firstEntry(at key: BlockKey, _ sequence: UInt64) throws(VaultError) -> RunEntry? {
     switch self {
     case .memory(let run): run.firstEntry(at: key, sequence)
+    case .open(let run): run.firstEntry(at: key)
     case .file(let run): try run.firstEntry(at: key, sequence)
     }
   }
@@ -64,6 +68,7 @@ enum Run: Sendable {
   func newestEntry(of key: BlockKey, _ sequence: UInt64) throws(VaultError) -> RunEntry? {
     switch self {
     case .memory(let run): run.firstEntry(at: key, sequence).flatMap { $0.key == key ? $0 : nil }
+    case .open(let run): run.newestZero(of: key)
     case .file(let run): try run.newestEntry(of: key, sequence)
     }
   }
@@ -72,6 +77,7 @@ enum Run: Sendable {
   func collect(_ query: inout BlockQuery) throws(VaultError) {
     switch self {
     case .memory(let run): run.collect(&query)
+    case .open(let run): run.collect(&query)
     case .file(let run): try run.collect(&query)
     }
   }

@@ -127,7 +127,7 @@ public final class MachineCheck {
       machine.manifestPath, identity: machine.identity, on: machine.system
     ).state.files
     for name in segments where !known.contains(name) {
-      guard try machine.holdsCommit(name) else { continue }
+      guard try machine.place().holdsCommit(name) else { continue }
       add(
         Damage(
           file: name.description, offset: 0,

@@ -19,7 +19,7 @@ struct SegmentHeader: Sendable {
 
   func encode(identity: LogIdentity) -> [UInt8] {
     let configuration = configuration.encode()
-    let length = Format.aligned(Self.fixedSize + configuration.count + 4)
+    let length = Self.length(configuration)
     var writer = ByteWriter(capacity: length)
     writer.integer(Self.magic)
     writer.integer(UInt32(Format.version))
@@ -39,12 +39,17 @@ struct SegmentHeader: Sendable {
     return writer.bytes
   }
 
+  private static func length(_ configuration: [UInt8]) -> Int {
+    Format.aligned(fixedSize + configuration.count + 4)
+  }
+
   init(
     number: UInt32, firstSequence: SequenceNumber, created: Timestamp,
     configuration: MachineConfiguration
   ) {
     (self.number, self.firstSequence) = (number, firstSequence)
     (self.created, self.configuration) = (created, configuration)
+    length = UInt32(Self.length(configuration.encode()))
   }
 
   /// Reads the header at the start of `bytes`; nil if it is no intact header of this vault.

@@ -4,7 +4,8 @@ internal import FileIO
 /// What an open segment holds, found by walking its records.
 ///
 /// A bad record before the newest offset that a sync vouches for is damage; after it, a tail begins
-/// there. What follows the last sync before the tail was never acknowledged and does not count.
+/// there. What follows the last sync before the tail was never acknowledged and does not count, but for a
+/// branch, which answers a write once it is written: there every record before the tail counts.
 struct SegmentReplay: Sendable {
   /// A stretch of the segment that should hold records and does not.
   struct Damage: Sendable {
@@ -32,6 +33,8 @@ struct SegmentReplay: Sendable {
   /// What the MANIFEST says of that.
   private let durable: UInt64
   var recordCount = 0
+  /// The first number of a data or zero record; nil if there is none.
+  var firstNumber: SequenceNumber?
   var lastSequence: SequenceNumber
   var lastTime = Timestamp(rawValue: 0)
   var hint = RecordHint()
@@ -54,7 +57,7 @@ struct SegmentReplay: Sendable {
   init(
     _ file: LogFile, segment: UInt32, from start: UInt64, to size: UInt64,
     vouched durable: UInt64 = 0, firstSequence: SequenceNumber, disks: [DiskNumber],
-    identity: LogIdentity
+    identity: LogIdentity, countsUnsynced: Bool = false
   ) throws(VaultError) {
     (end, vouched) = (start, max(start, durable))
     self.durable = durable
@@ -66,8 +69,10 @@ struct SegmentReplay: Sendable {
     let tail = try tailStart(file, items, gaps, size, identity)
     damages.removeAll { $0.range.lowerBound >= tail }
     items.removeAll { $0.offset >= tail }
-    guard let last = items.lastIndex(where: { $0.sync != nil }) else { return }
-    items.removeSubrange((last + 1)...)
+    if !countsUnsynced {
+      guard let last = items.lastIndex(where: { $0.sync != nil }) else { return }
+      items.removeSubrange((last + 1)...)
+    }
     let known = lastSequence.rawValue
     for item in items { count(item, segment) }
     for gap in gaps where gap.lowerBound < min(tail, end) {
@@ -134,7 +139,10 @@ struct SegmentReplay: Sendable {
   private mutating func count(_ item: Item, _ segment: UInt32) {
     recordCount += 1
     RunEntry.entries(of: item.header, segment: segment, offset: item.offset, into: &entries)
-    if item.header.type == .data || item.header.type == .zero { hint = RecordHint(item.header) }
+    if item.header.type == .data || item.header.type == .zero {
+      hint = RecordHint(item.header)
+      firstNumber = firstNumber ?? item.header.sequence
+    }
     if let point = item.point {
       points.append(point)
       offsets[point.sequence] = item.offset

@@ -12,7 +12,7 @@ extension MachineWriter {
   /// writer removes.
   func openSegment() throws(VaultError) -> OpenSegment {
     if let segment { return segment }
-    try checkRoom()
+    try place.checkRoom()
     let (opened, entry) = try makeSegment(firstSequence: firstPendingSequence)
     try makeDurable(opened)
     try manifest.append([entry])
@@ -30,14 +30,8 @@ extension MachineWriter {
       configuration: configuration)
     header.epoch = epoch
     header.incarnation = branchings.last { $0.kind == .incarnation }?.number ?? 0
-    let bytes = header.encode(identity: machine.identity)
-    let file = try create(LogFileName(.segment, number))
-    try translated { () throws(IOError) in try file.write(bytes, at: 0) }
-    let length = UInt32(bytes.count)
-    return (
-      OpenSegment(number: number, headerLength: length, file: LogFile(file)),
-      .segmentOpened(number: number, headerLength: length, firstSequence: firstSequence)
-    )
+    let (file, entry) = try place.makeSegment(header)
+    return (OpenSegment(header, file: file), entry)
   }
 
   private func makeDurable(_ segment: OpenSegment) throws(VaultError) {
@@ -52,40 +46,7 @@ extension MachineWriter {
     (state.segments.last { $0.sealed != nil }?.sealed?.lastSequence ?? .zero).next
   }
 
-  /// Stops while there is still the room that consolidating a full vault will need.
-  private func checkRoom() throws(VaultError) {
-    let space = try translated { () throws(IOError) in
-      try machine.system.space(at: machine.directory)
-    }
-    let reserve = Vault.reserve(of: space.total)
-    guard space.free > reserve else {
-      throw VaultError(
-        .full,
-        "The vault '\(vault.path)' is full: \(space.free) bytes are free, and "
-          + "\(reserve) are kept in reserve. Make room on its file system, then run this again; "
-          + "nothing that was stored is lost.")
-    }
-  }
-
-  func nextFileNumber() throws(VaultError) -> UInt32 {
-    let names = try translated { () throws(IOError) in
-      try machine.system.list(machine.directory)
-    }
-    let highest = names.compactMap { LogFileName($0)?.number }.max() ?? 0
-    return max(state.nextFile, highest + 1)
-  }
-
-  func create(_ name: LogFileName) throws(VaultError) -> File {
-    do throws(IOError) {
-      let path = machine.files.path(name)
-      let permissions = vault.permissions
-      let file = try File(path, .creating(permissions: permissions.file), on: machine.system)
-      try permissions.apply(to: path, on: machine.system)
-      return file
-    } catch {
-      throw VaultError(error)
-    }
-  }
+  func nextFileNumber() throws(VaultError) -> UInt32 { try place.nextFileNumber(state) }
 
   /// Seals a segment whose records are all durable.
   ///
@@ -117,11 +78,9 @@ extension MachineWriter {
     _ entries: [RunEntry], _ name: LogFileName, base: UInt64, to file: borrowing File,
     of segment: OpenSegment, lastSequence: SequenceNumber
   ) throws(IOError) -> RunDescription {
-    var writer = RunWriter(name, base: base, identity: machine.identity)
-    for entry in MemoryRun(entries).entries { try writer.add(entry, to: file) }
     let (end, last) = (segment.durable, lastSequence.rawValue)
     let first = firstPendingSequence.rawValue
-    return try writer.finish(to: file) { run in
+    return try place.write(MemoryRun(entries).entries, to: file, as: name, base: base) { run in
       RunTrailer(run: run, recordsEnd: end, firstSequence: first, lastSequence: last)
     }
   }
@@ -177,7 +136,7 @@ extension MachineWriter {
     let entries = segment.durableEntries
     guard !entries.isEmpty else { return nil }
     let name = LogFileName(.run, try nextFileNumber())
-    let file = try create(name)
+    let file = try place.create(name)
     return try translated { () throws(IOError) in
       let run = try writeRun(
         entries, name, base: 0, to: file, of: segment, lastSequence: lastSequence)

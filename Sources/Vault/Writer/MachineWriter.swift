@@ -30,6 +30,8 @@ public final class MachineWriter {
   var isBroken = false
   private let clock: @Sendable () -> Timestamp
   let limits: LogLimits
+  /// Where its files lie.
+  var place: LogPlace { machine.place(vault.permissions) }
 
   /// The recovery points, the oldest first.
   public internal(set) var points: [RecoveryPoint] = []
@@ -70,7 +72,7 @@ public final class MachineWriter {
     if let sealed = manifest.manifest.state.segments.last(where: { $0.sealed != nil })?.sealed {
       stream.position = LogPosition(
         sequence: sealed.lastSequence, time: sealed.lastTime,
-        hint: machine.lastHint(of: sealed))
+        hint: place.lastHint(of: sealed))
       sizes = sealed.disks
     }
     try recover()
@@ -277,8 +279,7 @@ public final class MachineWriter {
 
   func run(_ set: RunSet) throws(VaultError) -> FileRun {
     if let known = runs[set.id] { return known }
-    let run = try FileRun(
-      set, identity: machine.identity, files: machine.files, cache: machine.cache)
+    let run = try place.open(set)
     runs[set.id] = run
     return run
   }

@@ -22,8 +22,8 @@ final class OpenSegment {
   private var written = 0
 
   /// A new segment that has its header.
-  init(number: UInt32, headerLength: UInt32, file: LogFile) {
-    (self.number, self.headerLength) = (number, headerLength)
+  init(_ header: SegmentHeader, file: LogFile) {
+    (number, headerLength) = (header.number, header.length)
     shared = file
     durable = UInt64(headerLength)
   }

@@ -109,7 +109,7 @@ extension MachineWriter {
       guard let merged else { return nil }
       try manifest.append([.runAdded(merged), .runsRetired(chosen.map(\.id))])
       for run in chosen { self.runs[run.id] = nil }
-      try removeOrphans()
+      try place.removeOrphans(manifest.manifest.state)
     }
     return nil
   }
@@ -117,13 +117,25 @@ extension MachineWriter {
   private func merge(
     _ sets: [RunSet], _ cancelled: () -> Bool
   ) throws(VaultError) -> RunSet? {
-    var sources: [RunFile] = []
-    for set in sets { sources += try run(set).partitions }
-    let numbers = (sets.map(\.oldest).min() ?? 0)...(sets.map(\.newest).max() ?? 0)
-    let output = MergedRun(writer: self, numbers: numbers)
+    var runs: [FileRun] = []
+    for set in sets { runs.append(try run(set)) }
+    return try RunMerger.merge(
+      runs, at: place, manifest.manifest.state, perFile: limits.runEntries, cancelled)
+  }
+}
+
+extension RunMerger {
+  /// Writes one run of several, durable with its name when this returns; no MANIFEST knows it yet.
+  static func merge(
+    _ runs: [FileRun], at place: LogPlace, _ state: ManifestState, perFile: Int,
+    _ cancelled: () -> Bool
+  ) throws(VaultError) -> RunSet? {
+    let numbers =
+      (runs.map(\.set.oldest).min() ?? 0)...(runs.map(\.set.newest).max() ?? 0)
+    let output = MergedRun(place, state, perFile: perFile, numbers: numbers)
     var counter = 0
     do throws(VaultError) {
-      try RunMerger.merge(sources) { entry throws(VaultError) in
+      try merge(runs.flatMap(\.partitions)) { entry throws(VaultError) in
         counter += 1
         if counter % 8192 == 0, cancelled() { throw VaultError(.cancelled, "Merging was stopped.") }
         try output.add(entry)
@@ -138,7 +150,9 @@ extension MachineWriter {
 
 /// The files of a run that is being merged, a new one every `LogLimits.runEntries`.
 private final class MergedRun {
-  private let writer: MachineWriter
+  private let place: LogPlace
+  private let state: ManifestState
+  private let perFile: Int
   private let numbers: ClosedRange<UInt64>
   private var current: Part?
   private var finished: [RunDescription] = []
@@ -156,12 +170,12 @@ private final class MergedRun {
     }
   }
 
-  init(writer: MachineWriter, numbers: ClosedRange<UInt64>) {
-    (self.writer, self.numbers) = (writer, numbers)
+  init(_ place: LogPlace, _ state: ManifestState, perFile: Int, numbers: ClosedRange<UInt64>) {
+    (self.place, self.state, self.perFile, self.numbers) = (place, state, perFile, numbers)
   }
 
   func add(_ entry: RunEntry) throws(VaultError) {
-    if let current, current.count == writer.limits.runEntries { try finish(current) }
+    if let current, current.count == perFile { try finish(current) }
     let part: Part
     if let current { part = current } else { part = try start() }
     part.count += 1
@@ -173,9 +187,8 @@ private final class MergedRun {
   }
 
   private func start() throws(VaultError) -> Part {
-    let name = LogFileName(.run, try writer.nextFileNumber())
-    let part = Part(
-      name, try writer.create(name), identity: writer.machine.identity)
+    let name = LogFileName(.run, try place.nextFileNumber(state))
+    let part = Part(name, try place.create(name), identity: place.identity)
     current = part
     return part
   }
@@ -193,15 +206,13 @@ private final class MergedRun {
 
   func finish() throws(VaultError) -> RunSet? {
     if let current { try finish(current) }
-    try translated { () throws(IOError) in
-      try writer.machine.system.syncDirectory(writer.machine.directory)
-    }
+    try place.syncNames()
     return RunSet(finished)
   }
 
   /// Removes what was written; what can't be removed now, the next writer removes.
   func discard() {
     let names = finished.map(\.file) + [current?.name].compactMap { $0 }
-    for name in names { try? writer.machine.system.remove(writer.machine.files.path(name)) }
+    for name in names { try? place.system.remove(place.files.path(name)) }
   }
 }
