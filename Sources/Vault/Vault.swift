@@ -16,7 +16,7 @@ public final class Vault: Sendable {
   /// What `vault.json` says.
   public let description: VaultDescription
   let system: FileSystem
-  private let cache: PageCache
+  let cache: PageCache
   private let known = Mutex<[Identifier: Machine]>([:])
 
   /// Bytes of index pages kept in memory for all machines of a vault.

@@ -25,6 +25,8 @@ struct SegmentReplay: Sendable {
   var lastSync: SyncPayload?
   /// The first sync, and each that tells of a newer epoch or incarnation than the one before.
   var turns: [SyncPayload] = []
+  /// Where the records begin.
+  private let start: UInt64
   /// Where the part that counts ends.
   var end: UInt64
   /// Everything before this was durable when a record behind it was written, or when the writer closed
@@ -59,7 +61,7 @@ struct SegmentReplay: Sendable {
     vouched durable: UInt64 = 0, firstSequence: SequenceNumber, disks: [DiskNumber],
     identity: LogIdentity, countsUnsynced: Bool = false
   ) throws(VaultError) {
-    (end, vouched) = (start, max(start, durable))
+    (self.start, end, vouched) = (start, start, max(start, durable))
     self.durable = durable
     lastSequence =
       firstSequence == .zero
@@ -173,12 +175,33 @@ struct SegmentReplay: Sendable {
     let isKnown = hint?.sequence == known + 1
     let keys = isKnown ? Self.keys(of: hint) : disks.map(BlockKey.everything(of:))
     for key in keys {
-      entries.append(
-        RunEntry(
-          key: key, sequence: known + 1, segment: segment, offset: UInt32(gap.lowerBound),
-          dataMask: .max, zeroMask: 0, cellLengths: CellLengths(), codec: 0,
-          flags: RunEntry.damaged, keyID: 0))
+      entries.append(Self.damaged(key, known + 1, segment, offset: gap.lowerBound))
     }
+  }
+
+  /// Lets nothing of it count: what should stand before it was lost.
+  mutating func forget() {
+    (entries, points, recordCount, firstNumber) = ([], [], 0, nil)
+    (lastSync, end, lastSequence) = (nil, start, .zero)
+    (hint, lastTime) = (RecordHint(), Timestamp(rawValue: 0))
+    vouched = start
+  }
+
+  /// Stands in for records before the first that should be there, from number `first` on.
+  mutating func miss(_ first: SequenceNumber, segment: UInt32, _ disks: [DiskNumber]) {
+    damages.append(Damage(range: start..<start, hint: nil, repaired: false))
+    entries += disks.map {
+      Self.damaged(BlockKey.everything(of: $0), first.rawValue, segment, offset: start)
+    }
+  }
+
+  private static func damaged(
+    _ key: BlockKey, _ sequence: UInt64, _ segment: UInt32, offset: UInt64
+  ) -> RunEntry {
+    RunEntry(
+      key: key, sequence: sequence, segment: segment, offset: UInt32(offset),
+      dataMask: .max, zeroMask: 0, cellLengths: CellLengths(), codec: 0,
+      flags: RunEntry.damaged, keyID: 0)
   }
 
   /// The blocks a record was about.

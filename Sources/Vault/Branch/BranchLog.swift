@@ -1,0 +1,45 @@
+internal import Bytes
+internal import Synchronization
+
+/// What the writers, the keeper and the readers of an open branch share. Safe from any thread.
+final class BranchLog: Sendable {
+  let description: BranchDescription
+  let configuration: MachineConfiguration
+  let place: LogPlace
+  let limits: LogLimits
+  let clock: @Sendable () -> Timestamp
+  let views: BranchViews
+  /// The newest number whose record is in the file.
+  let answered: Atomic<UInt64>
+  /// Bytes of records.
+  let storedBytes: Atomic<UInt64>
+  private let failure = Mutex<VaultError?>(nil)
+
+  init(
+    _ description: BranchDescription, _ configuration: MachineConfiguration, at place: LogPlace,
+    limits: LogLimits, clock: @escaping @Sendable () -> Timestamp, views: BranchViews,
+    last: SequenceNumber, storedBytes: UInt64
+  ) {
+    (self.description, self.configuration) = (description, configuration)
+    (self.place, self.limits, self.clock, self.views) = (place, limits, clock, views)
+    answered = Atomic(last.rawValue)
+    self.storedBytes = Atomic(storedBytes)
+  }
+
+  /// Nothing more is written after this: what is in the files is not known any more, or nobody is to write.
+  func end(_ reason: VaultError) { failure.withLock { $0 = $0 ?? reason } }
+
+  /// Throws why nothing is written any more.
+  func checkIsOpen() throws(VaultError) {
+    if let failure = failure.withLock({ $0 }) { throw failure }
+  }
+
+  /// After a failed fdatasync nobody knows what is on the disk.
+  func endUnsynced(_ cause: VaultError) {
+    end(
+      VaultError(
+        .io,
+        "Branch '\(description.name)' could not be made durable, and takes no more writes until its "
+          + "disk server is started again: \(cause.message)", cause: cause.cause))
+  }
+}

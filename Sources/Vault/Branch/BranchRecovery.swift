@@ -1,0 +1,126 @@
+internal import Bytes
+internal import FileIO
+
+/// Puts a branch's log in order when its disk server starts.
+///
+/// Whatever is in the files counts up to the first record that is missing or torn behind what is known to be
+/// durable: after the end of a process that is everything that was answered, after a loss of power a part of it
+/// from the beginning. What was not known to be durable is written once more, in its place, as an fdatasync of
+/// it may have failed; what lies behind is cut off; then the segments are sealed, and new records go to a new
+/// one. A crash in between leaves a log that is put in order again.
+struct BranchRecovery {
+  let place: LogPlace
+  let description: BranchDescription
+  let manifest: ManifestWriter
+  /// Where the log goes on.
+  private(set) var position: LogPosition
+  /// Bytes of all records.
+  private(set) var storedBytes: UInt64 = 0
+  /// A segment that was made ready and holds nothing yet.
+  private(set) var ready: BranchSegment?
+
+  init(
+    _ description: BranchDescription, at place: LogPlace, manifest: ManifestWriter
+  ) throws(VaultError) {
+    (self.description, self.place, self.manifest) = (description, place, manifest)
+    position = LogPosition(
+      sequence: description.start, time: description.created, hint: RecordHint())
+    let state = manifest.manifest.state
+    try place.removeOrphans(state)
+    for segment in state.segments { if let sealed = segment.sealed { pass(segment, sealed) } }
+    if let sealed = state.segments.last(where: { $0.sealed != nil })?.sealed {
+      position.hint = place.lastHint(of: sealed)
+    }
+    let open = state.openSegments
+    for (segment, replay) in try place.replayBranch(
+      open, disks: description.disks, after: position.sequence, manifest.manifest)
+    {
+      try adopt(segment, replay, isLast: segment.number == open.last?.number)
+    }
+  }
+
+  private mutating func pass(
+    _ segment: ManifestState.Segment, _ sealed: ManifestEntry.SealedSegment
+  ) {
+    storedBytes += sealed.recordsEnd - UInt64(segment.headerLength)
+    position.sequence = max(position.sequence, sealed.lastSequence)
+    position.time = max(position.time, sealed.lastTime)
+  }
+
+  private mutating func adopt(
+    _ segment: ManifestState.Segment, _ replay: SegmentReplay, isLast: Bool
+  ) throws(VaultError) {
+    let name = LogFileName(.segment, segment.number)
+    let entries: [ManifestEntry]
+    do throws(IOError) {
+      let file = LogFile(try File(place.files.path(name), .writing, on: place.system))
+      try settle(file, replay)
+      if isLast, replay.recordCount == 0, replay.entries.isEmpty {
+        ready = BranchSegment(segment, file: file)
+        return
+      }
+      position.sequence = max(position.sequence, replay.lastSequence)
+      position.time = max(position.time, replay.lastTime)
+      entries = try place.seal(
+        file, segment.number, replay.entries, end: replay.end, first: segment.firstSequence,
+        last: position.sequence, time: position.time, disks: description.disks)
+    } catch {
+      throw VaultError(error)
+    }
+    if replay.hint.sequence > 0 { position.hint = replay.hint }
+    storedBytes += replay.end - UInt64(segment.headerLength)
+    try manifest.append(entries)
+  }
+
+  /// Writes what may not be durable once more and cuts off what does not count; durable.
+  private func settle(_ file: LogFile, _ replay: SegmentReplay) throws(IOError) {
+    let size = try file.file.status().size
+    if replay.vouched < replay.end {
+      let count = Int(replay.end - replay.vouched)
+      try file.file.write(
+        try file.file.read(at: replay.vouched, count: count), at: replay.vouched)
+    }
+    if size > replay.end { try file.file.truncate(to: replay.end) }
+    if size > replay.end || replay.vouched < replay.end { try file.file.sync() }
+  }
+}
+
+extension LogPlace {
+  /// What the segments of a branch hold that are not sealed, the oldest first.
+  ///
+  /// Records go on from one segment to the next. Where they do not, the end of the one before was lost with the
+  /// power, and nothing behind counts; unless it is known to have been durable, which is damage, and reads that
+  /// would have to go past it fail.
+  func replayBranch(
+    _ segments: [ManifestState.Segment], disks: [PointDisk], after last: SequenceNumber,
+    _ manifest: Manifest
+  ) throws(VaultError) -> [(segment: ManifestState.Segment, replay: SegmentReplay)] {
+    var found: [(segment: ManifestState.Segment, replay: SegmentReplay)] = []
+    let numbers = disks.map(\.number)
+    for segment in segments {
+      let path = files.path(LogFileName(.segment, segment.number))
+      let size = try translated { () throws(IOError) in try system.status(path).size }
+      files.forget(LogFileName(.segment, segment.number))
+      let replay = try replay(segment, size: size, disks: numbers, countsUnsynced: true)
+      try vouch(for: manifest, replay)
+      if let lost = replay.lost { throw Self.cutShort(path, lost) }
+      found.append((segment, replay))
+    }
+    var last = last
+    for index in found.indices {
+      guard let first = found[index].replay.firstNumber else { continue }
+      if first > last.next {
+        let isDurable = found[index...].contains {
+          $0.replay.vouched > UInt64($0.segment.headerLength)
+        }
+        guard isDurable else {
+          for late in index..<found.count { found[late].replay.forget() }
+          break
+        }
+        found[index].replay.miss(last.next, segment: found[index].segment.number, numbers)
+      }
+      last = max(last, found[index].replay.lastSequence)
+    }
+    return found
+  }
+}

@@ -1,0 +1,84 @@
+internal import Bytes
+internal import FileIO
+internal import Synchronization
+
+/// A segment of a branch that is not sealed: it takes records, or waits for its run to be written.
+final class BranchSegment: Sendable {
+  private struct Bounds {
+    var end: UInt64
+    var durable: UInt64
+    var recordCount = 0
+    var lastSequence: SequenceNumber
+    var lastTime = Timestamp(rawValue: 0)
+  }
+
+  let number: UInt32
+  /// The first number it can hold.
+  let firstSequence: SequenceNumber
+  let headerLength: UInt32
+  let file: LogFile
+  let index = OpenIndex()
+  private let bounds: Mutex<Bounds>
+
+  /// A new segment that has its header, durable.
+  init(_ header: SegmentHeader, file: LogFile) {
+    (number, firstSequence, headerLength) = (header.number, header.firstSequence, header.length)
+    self.file = file
+    bounds = Mutex(Self.empty(header.length, header.firstSequence))
+  }
+
+  /// A segment that a writer before this one made ready and never used.
+  init(_ segment: ManifestState.Segment, file: LogFile) {
+    (number, firstSequence) = (segment.number, segment.firstSequence)
+    (headerLength, self.file) = (segment.headerLength, file)
+    bounds = Mutex(Self.empty(segment.headerLength, segment.firstSequence))
+  }
+
+  private static func empty(_ length: UInt32, _ first: SequenceNumber) -> Bounds {
+    Bounds(
+      end: UInt64(length), durable: UInt64(length),
+      lastSequence: SequenceNumber(rawValue: max(first.rawValue, 1) - 1))
+  }
+
+  /// Where the next record goes.
+  var end: UInt64 { bounds.withLock { $0.end } }
+  /// Everything before this is durable.
+  var durable: UInt64 { bounds.withLock { $0.durable } }
+  var isDurable: Bool { bounds.withLock { $0.durable == $0.end } }
+  var last: (sequence: SequenceNumber, time: Timestamp) {
+    bounds.withLock { ($0.lastSequence, $0.lastTime) }
+  }
+
+  /// Whether it is time for the next one, or, `times` over, past that.
+  func isFull(_ limits: LogLimits, times: Int = 1) -> Bool {
+    bounds.withLock { bounds in
+      bounds.end >= limits.segmentSize * UInt64(times)
+        || bounds.recordCount >= limits.segmentRecords * times
+    } || index.count >= limits.segmentEntries * times
+  }
+
+  /// Adds encoded records that the file has; from now on they are read.
+  func add(_ headers: [RecordHeader], bytes: Int) {
+    var entries: [RunEntry] = []
+    entries.reserveCapacity(headers.count)
+    var offset = end
+    for header in headers {
+      RunEntry.entries(of: header, segment: number, offset: offset, into: &entries)
+      offset += UInt64(header.length)
+    }
+    index.add(entries)
+    bounds.withLock { bounds in
+      bounds.end += UInt64(bytes)
+      bounds.recordCount += headers.count
+      guard let last = headers.last else { return }
+      (bounds.lastSequence, bounds.lastTime) = (last.sequence, last.time)
+    }
+  }
+
+  /// Makes everything before `end` durable, once what is there is all in the file.
+  func sync(upTo end: UInt64) throws(IOError) {
+    guard durable < end else { return }
+    try file.file.sync()
+    bounds.withLock { $0.durable = max($0.durable, end) }
+  }
+}
