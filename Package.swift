@@ -104,8 +104,8 @@ let package = Package(
     room("Replication", "Bytes", "Codecs", "Vault", crypto),
     room(
       "ControlAPI", data: ["openapi.json"], "Operations", "Catalog", "Identity", "Capture",
-      "Replication", "Vault", "FileIO", "Bytes", httpServer, httpsServer, httpClient, httpTypes,
-      logging, nioCore, nioPosix, nioHTTP, nioSSL),
+      "ImageFormats", "Replication", "Vault", "FileIO", "Bytes", httpServer, httpsServer,
+      httpClient, httpTypes, logging, nioCore, nioPosix, nioHTTP, nioSSL),
     room(
       "ReplicationService", "Bytes", "FileIO", "Identity", "Replication", "Vault", nioCore,
       nioPosix, nioTLS, nioSSL),

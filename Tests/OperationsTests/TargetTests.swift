@@ -184,4 +184,22 @@ import Vault
     #expect(try bench.service.target(of: "web01").chosenFields.isEmpty)
     try bench.service.deleteNetwork(named: "isolated")
   }
+
+  @Test("disks are told with role, how they are replicated, and what they could boot by")
+  func disks() throws {
+    let bench = try HealthTests.Bench("web01", disks: [0, 1, 2])
+    var disks = try bench.service.disks(of: bench.service.overview(of: "web01"))
+    #expect(disks.map(\.replication) == [.unprotected, .unprotected, .unprotected])
+    var options = ProtectionOptions()
+    options.excluded = [2]
+    try bench.enable("web01", options)
+    _ = try bench.service.changeTarget(of: "web01", changes { $0.systemDisk = 1 })
+    disks = try bench.service.disks(of: bench.service.overview(of: "web01"))
+    #expect(disks.map(\.replication) == [.initialReplication, .initialReplication, .excluded])
+    #expect(disks.map(\.isSystem) == [false, true, false])
+    #expect(disks.allSatisfy { $0.bootLayout == nil })
+    try bench.service.setPaused(true, machine: "web01")
+    disks = try bench.service.disks(of: bench.service.overview(of: "web01"))
+    #expect(disks.map(\.replication) == [.paused, .paused, .excluded])
+  }
 }

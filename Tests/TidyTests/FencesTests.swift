@@ -33,8 +33,8 @@ struct FencesTests {
     ]),
     "ControlAPI": library.union([
       "AsyncHTTPClient", "Bytes", "Capture", "Catalog", "FileIO", "Glibc", "HTTPTypes",
-      "HummingbirdCore", "HummingbirdTLS", "Identity", "Logging", "NIOCore", "NIOHTTP1", "NIOPosix",
-      "NIOSSL", "Operations", "Replication", "Vault",
+      "HummingbirdCore", "HummingbirdTLS", "Identity", "ImageFormats", "Logging", "NIOCore",
+      "NIOHTTP1", "NIOPosix", "NIOSSL", "Operations", "Replication", "Vault",
     ]),
     "tidemark": library.union([
       "Agent", "ArgumentParser", "Bytes", "Capture", "Catalog", "Codecs", "ControlAPI", "FileIO",

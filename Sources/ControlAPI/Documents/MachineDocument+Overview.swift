@@ -31,7 +31,15 @@ extension MachineDocument {
   ///
   /// - Throws: `.unknown`, or `.damaged` if its MANIFEST can't be read.
   init(_ name: String, in service: VaultService) throws(OperationError) {
-    self.init(try service.overview(of: name))
+    let overview = try service.overview(of: name)
+    self.init(overview)
+    target = TargetDocument(try service.target(of: name))
+    for disk in try service.disks(of: overview) {
+      guard let index = disks.firstIndex(where: { $0.number == disk.number }) else { continue }
+      disks[index].role = disk.isSystem ? "os" : "data"
+      disks[index].replication = disk.replication.rawValue
+      disks[index].bootLayout = disk.bootLayout.map { BootLayoutDocument($0) }
+    }
     guard settings != nil else { return }
     let start = Timestamp(seconds: Timestamp.now().seconds - MachineHealthDocument.recentSeconds)
     let history = try service.history(of: name, since: start)

@@ -19,6 +19,13 @@ public struct MachineDocument: Codable, Sendable {
     public var size: UInt64?
     /// Whether it is not replicated; none if no agent tells of it.
     public var isExcluded: Bool?
+    /// `os` or `data`; only where one machine is asked for, as all that follows.
+    public var role: String?
+    /// `unprotected`, `excluded`, `initialReplication`, `replicated`, `paused`, `resynchronising` or
+    /// `resynchronisationRequired`.
+    public var replication: String?
+    /// What of it could start a machine, at the newest recovery point; none if that was not checked.
+    public var bootLayout: BootLayoutDocument?
   }
 
   /// Its identifier.
@@ -83,6 +90,8 @@ public struct MachineDocument: Codable, Sendable {
   public internal(set) var settings: SettingsDocument?
   /// How it stands with its replica.
   public internal(set) var resynchronisation: ResynchronisationDocument?
+  /// What it is to be once it is recovered; none in a list.
+  public internal(set) var target: TargetDocument?
   /// What most of the time went to lately: `reading`, `compressing`, `link` or `vault`; none in a list, or
   /// if there was nothing to do.
   public internal(set) var bottleneck: String?

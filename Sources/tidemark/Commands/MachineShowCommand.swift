@@ -8,8 +8,8 @@ struct MachineShowCommand: ParsableCommand {
     commandName: "show",
     abstract: "Show a machine: its disks, recovery points, settings, and how it stands.",
     discussion: discussion(
-      "How it is replicated, how it stands with its replica, and where the time goes are told where a "
-        + "service runs.",
+      "How it is replicated, how it stands with its replica, where the time goes, what it is to be when it "
+        + "is recovered, and what its disks could boot by are told where a service runs.",
       examples: ["tidemark machine show web01"], ends: [.noVault, .damaged, .unknown]))
 
   @Argument(help: "The machine's name.")

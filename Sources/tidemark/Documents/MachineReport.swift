@@ -12,6 +12,7 @@ enum MachineReport {
     if let health = machine.health { facts.append(("Health", health)) }
     if let system = machine.operatingSystem { facts.append(("System", system)) }
     facts += agentFacts(machine) + machine.disks.map(fact)
+    facts += machine.target.map(TargetReport.facts) ?? []
     // The address is among what the agent tells, and the threshold with the RPO where there is one.
     let told = ["Address"] + (machine.rpoSeconds == nil ? [] : ["RPO threshold"])
     facts += (machine.settings.map(SettingsReport.facts) ?? []).filter { !told.contains($0.0) }
@@ -21,6 +22,7 @@ enum MachineReport {
     facts.append(("Recovery points", String(machine.points)))
     if let oldest = machine.oldestPoint { facts.append(("Oldest", oldest)) }
     if let newest = machine.newestPoint { facts.append(("Newest", newest)) }
+    if let newest = machine.newestCrashPoint { facts.append(("Newest crash-consistent", newest)) }
     if let newest = machine.newestAppPoint { facts.append(("Newest app-consistent", newest)) }
     facts += paceFacts(machine)
     facts.append(("Stored", Words.size(machine.storedBytes)))
@@ -31,10 +33,22 @@ enum MachineReport {
 
   private static func fact(of disk: MachineDocument.Disk) -> (String, String) {
     let size = disk.size.map { ", " + Words.size($0) } ?? ""
-    let excluded = disk.isExcluded == true ? ", excluded" : ""
-    return (
-      "Disk \(disk.number)", "\(disk.source) (\(disk.format), \(disk.capture)\(size)\(excluded))"
-    )
+    var words = "\(disk.source) (\(disk.format), \(disk.capture)\(size))"
+    if let role = disk.role { words += ", \(role)" }
+    if let replication = disk.replication {
+      words += ", \(Self.words(of: replication)), boot layout \(Self.words(of: disk.bootLayout))"
+    } else if disk.isExcluded == true {
+      words += ", excluded"
+    }
+    return ("Disk \(disk.number)", words)
+  }
+
+  private static func words(of layout: BootLayoutDocument?) -> String {
+    guard let layout else { return "not checked" }
+    let loader = layout.bootLoader == "none" ? "no boot loader" : "boot loader \(layout.bootLoader)"
+    let table = layout.partitionTable == "none" ? "no partition table" : layout.partitionTable
+    let system = layout.systemPartition.map { ", EFI system partition \($0)" } ?? ""
+    return "\(table), \(loader)\(system)"
   }
 
   private static func agentFacts(_ machine: MachineDocument) -> [(String, String)] {
