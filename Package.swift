@@ -94,7 +94,8 @@ let package = Package(
     room("Compute", "Bytes", "FileIO", "MachineSockets"),
     room("ImageFormats", "Bytes", "FileIO"),
     room("RecoveryTree", "Bytes", "FileIO", "Vault", "ImageFormats"),
-    room("FuseMount", in: "Mount", "RecoveryTree", "CFuse"),
+    room("DiskServers", "Bytes", "FileIO"),
+    room("FuseMount", in: "Mount", "RecoveryTree", "DiskServers", "FileIO", "Bytes", "CFuse"),
     room("Capture", "Bytes", "FileIO", "Vault", "ImageFormats"),
     room("Catalog", "Bytes", "FileIO", database),
     room(
@@ -121,7 +122,9 @@ let package = Package(
     .target(name: "CThreadSanitizer", path: "Tests/CThreadSanitizer"),
     room("Support", in: "Tests", "Bytes", "Codecs", "FileIO", "Vault", "CThreadSanitizer"),
     tool("PowerLossMount", in: "Tests", "Support", "CFuse", "FileIO", "Bytes"),
-    tool("MountServer", in: "Tests", "FuseMount", "RecoveryTree", "Vault"),
+    tool(
+      "MountServer", in: "Tests", "Support", "FuseMount", "DiskServers", "RecoveryTree", "Vault",
+      "FileIO", "Bytes"),
     tool(
       "Benchmarks", in: "Tests", "Support", "CFuse", "Vault", "Codecs", "FileIO", "Bytes",
       "Identity", "Replication", "ReplicationService"),

@@ -3,10 +3,13 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/fuse.h>
 #include <signal.h>
 #include <stdint.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <syslog.h>
 #include <unistd.h>
@@ -103,3 +106,46 @@ int tidemark_wake(pthread_t thread) { return pthread_kill(thread, wakeup_signal(
 void tidemark_log_error(const char *message) {
   syslog(LOG_DAEMON | LOG_ERR, "tidemark: %s", message);
 }
+
+int tidemark_reply_open(fuse_req_t request, uint64_t handle, uint32_t flags) {
+  // What fuse_reply_open(3) sends, but for flags that libfuse 3.14 has no field for.
+  struct fuse_open_out answer = {.fh = handle, .open_flags = flags};
+  return fuse_reply_buf(request, (const char *)&answer, sizeof answer);
+}
+
+int tidemark_direct_flag(void) { return O_DIRECT; }
+
+int tidemark_resend(int connection) {
+  // FUSE_NOTIFY_RESEND is 7, which linux/fuse.h says only since Linux 6.9. A notification is an answer to
+  // request 0 whose error is its kind.
+  struct fuse_out_header message = {.len = sizeof message, .error = 7, .unique = 0};
+  return write(connection, &message, sizeof message) == sizeof message ? 0 : -1;
+}
+
+int tidemark_refuse(int connection, uint64_t request, int error) {
+  struct fuse_out_header answer = {.len = sizeof answer, .error = -error, .unique = request};
+  return write(connection, &answer, sizeof answer) == sizeof answer ? 0 : -1;
+}
+
+int tidemark_clone_connection(int connection) {
+  int clone = open("/dev/fuse", O_RDWR | O_CLOEXEC);
+  if (clone < 0) return -1;
+  uint32_t master = (uint32_t)connection;
+  if (ioctl(clone, FUSE_DEV_IOC_CLONE, &master) == 0) return clone;
+  int reason = errno;
+  close(clone);
+  errno = reason;
+  return -1;
+}
+
+int tidemark_memory(size_t size) {
+  int memory = memfd_create("tidemark", MFD_CLOEXEC);
+  if (memory < 0) return -1;
+  if (ftruncate(memory, (off_t)size) == 0) return memory;
+  int reason = errno;
+  close(memory);
+  errno = reason;
+  return -1;
+}
+
+int tidemark_lock_memory(void) { return mlockall(MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT); }

@@ -1,4 +1,5 @@
 internal import CFuse
+internal import FileIO
 internal import Glibc
 
 /// A mount served by a process in the background.
@@ -27,6 +28,13 @@ public enum BackgroundMount {
   /// - Parameter arguments: without the name of the program.
   /// - Throws: `.backgroundFailed` with what the process reported, or how it ended.
   public static func start(_ arguments: [String]) throws(MountError) {
+    try start(arguments, passing: [])
+  }
+
+  /// The same with descriptors of this process under new numbers, which are above `Readiness.descriptor`.
+  static func start(
+    _ arguments: [String], passing descriptors: [(Int32, as: Int32)]
+  ) throws(MountError) {
     var ends: [Int32] = [-1, -1]
     guard tidemark_pipe(&ends) == 0 else { throw .system("make a pipe", errno) }
     defer { close(ends[0]) }
@@ -35,7 +43,7 @@ public enum BackgroundMount {
       close(ends[1])
       throw .system("open '/dev/null'", errno)
     }
-    let program = executable()
+    let program = RunningProcess.program
     let environment = inheritedEnvironment(without: Readiness.variable)
     let child: pid_t
     do {
@@ -46,7 +54,8 @@ public enum BackgroundMount {
       child = try spawn(
         program, [CommandLine.arguments.first ?? program] + arguments,
         environment + ["\(Readiness.variable)=\(Readiness.descriptor)"],
-        [(ends[1], as: Readiness.descriptor)] + (0...2).map { (null, as: $0) }, detached: true)
+        [(ends[1], as: Readiness.descriptor)] + (0...2).map { (null, as: $0) } + descriptors,
+        detached: true)
     }
     try judge(drain(ends[0]), child)
   }
@@ -64,14 +73,6 @@ public enum BackgroundMount {
     }
     throw MountError(
       .backgroundFailed, String(report.dropFirst(Readiness.failed.count)), exitStatus: status)
-  }
-
-  /// The file this process runs, under its name if it still has one.
-  private static func executable() -> String {
-    let link = "/proc/self/exe"
-    guard let full = realpath(link, nil) else { return link }
-    defer { free(full) }
-    return String(cString: full)
   }
 }
 

@@ -50,7 +50,7 @@ extension Bridge {
   private static func facts(of entry: TreeDirectory.Entry) -> stat {
     var facts = stat()
     facts.st_ino = ino_t(entry.inode.rawValue)
-    facts.st_mode = type(of: entry.kind)
+    facts.st_mode = FileLooks.type(of: entry.kind)
     return facts
   }
 
@@ -60,15 +60,7 @@ extension Bridge {
     if !entry.isDot, let found = try? tree.enter(entry) { return parameters(found) }
     var parameters = fuse_entry_param()
     parameters.attr.st_ino = ino_t(entry.inode.rawValue)
-    parameters.attr.st_mode = Self.type(of: entry.kind)
+    parameters.attr.st_mode = FileLooks.type(of: entry.kind)
     return parameters
-  }
-
-  private static func type(of kind: TreeAttributes.Kind) -> mode_t {
-    switch kind {
-    case .directory: S_IFDIR
-    case .file: S_IFREG
-    case .link: S_IFLNK
-    }
   }
 }

@@ -27,8 +27,7 @@ extension Bridge {
   func attributes(_ reply: consuming Reply, _ inode: fuse_ino_t) {
     do {
       let entry = try tree.attributes(of: InodeNumber(rawValue: inode))
-      reply.attributes(
-        facts(entry.attributes), lasting: entry.attributesLast ? Self.forever : Self.moment)
+      reply.attributes(facts(entry.attributes), lasting: FileLooks.lasting(entry))
     } catch { fail(reply, error) }
   }
 
@@ -84,13 +83,7 @@ extension Bridge {
 
   func statistics(_ reply: consuming Reply) {
     do {
-      let statistics = try tree.statistics()
-      var facts = statvfs()
-      (facts.f_bsize, facts.f_frsize, facts.f_namemax) = (4096, 4096, 255)
-      // All of it is taken and nothing can be added, as on any medium that can only be read.
-      facts.f_blocks = fsblkcnt_t((statistics.bytes + 4095) / 4096)
-      facts.f_files = fsfilcnt_t(statistics.inodes)
-      reply.statistics(facts)
+      reply.statistics(statvfs(try tree.statistics()))
     } catch { fail(reply, error) }
   }
 

@@ -7,22 +7,14 @@ internal import Synchronization
 /// from several threads at once.
 final class Bridge: Sendable {
   let tree: RecoveryTree
-  private let report: @Sendable (String) -> Void
-  private let owner: (user: uid_t, group: gid_t)
+  private let faults: FaultReport
+  private let looks = FileLooks.readOnly
   /// Pointers to retained objects that the kernel holds as handles, to be released if it never does.
   private let handles = Mutex<Set<UInt64>>([])
-  /// The fault reported last: each is reported once, not at every try of a reader.
-  private let reported = Mutex<TreeError?>(nil)
-
-  /// For how many seconds the kernel may believe what can change.
-  static let moment = 1.0
-  /// For how many seconds it may believe what can't: a year, as good as forever to its caches.
-  static let forever = 31_536_000.0
 
   init(_ tree: RecoveryTree, report: @escaping @Sendable (String) -> Void) {
     self.tree = tree
-    self.report = report
-    owner = (getuid(), getgid())
+    faults = FaultReport(report)
   }
 
   deinit {
@@ -32,45 +24,13 @@ final class Bridge: Sendable {
   /// Answers with the error's errno, and reports it if something is wrong with the vault.
   func fail(_ reply: consuming Reply, _ error: TreeError) {
     reply.status(error.code)
-    guard error.isFault else { return }
-    let isNew = reported.withLock { last in
-      defer { last = error }
-      return last != error
-    }
-    if isNew { report(error.message) }
+    faults.note(error)
   }
 
   /// What stat(2) shows.
-  func facts(_ attributes: TreeAttributes) -> stat {
-    var facts = stat()
-    facts.st_ino = ino_t(attributes.inode.rawValue)
-    // One link, as on btrfs, means that a directory's subdirectories are not counted.
-    facts.st_nlink = 1
-    facts.st_mode =
-      switch attributes.kind {
-      case .directory: S_IFDIR | 0o555
-      case .file: S_IFREG | 0o444
-      case .link: S_IFLNK | 0o777
-      }
-    (facts.st_uid, facts.st_gid) = owner
-    facts.st_size = off_t(attributes.size)
-    facts.st_blocks = blkcnt_t(attributes.blocks)
-    facts.st_blksize = blksize_t(attributes.kind == .file ? 1 << 20 : 4096)
-    let (seconds, rest) = attributes.modified.quotientAndRemainder(dividingBy: 1_000_000_000)
-    facts.st_mtim = timespec(tv_sec: Int(rest < 0 ? seconds - 1 : seconds), tv_nsec: 0)
-    facts.st_mtim.tv_nsec = Int(rest < 0 ? rest + 1_000_000_000 : rest)
-    (facts.st_ctim, facts.st_atim) = (facts.st_mtim, facts.st_mtim)
-    return facts
-  }
+  func facts(_ attributes: TreeAttributes) -> stat { looks.facts(attributes) }
 
-  func parameters(_ entry: TreeEntry) -> fuse_entry_param {
-    var parameters = fuse_entry_param()
-    parameters.ino = entry.attributes.inode.rawValue
-    parameters.attr = facts(entry.attributes)
-    parameters.entry_timeout = entry.nameLasts ? Self.forever : Self.moment
-    parameters.attr_timeout = entry.attributesLast ? Self.forever : Self.moment
-    return parameters
-  }
+  func parameters(_ entry: TreeEntry) -> fuse_entry_param { looks.parameters(entry) }
 }
 
 // MARK: - Handles

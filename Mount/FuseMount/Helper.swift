@@ -53,8 +53,8 @@ func inheritedEnvironment(without name: String) -> [String] {
   return texts.filter { !$0.hasPrefix(name + "=") }
 }
 
-/// Starts a program (posix_spawnp(3)) with descriptors of this process under new numbers, which are 0 to 3,
-/// and no others: not all of a service's sockets are closed at an exec by themselves. Detached means in a
+/// Starts a program (posix_spawnp(3)) with descriptors of this process under new numbers, and no others but
+/// those below the highest of them: not all of a service's sockets are closed at an exec by themselves. Detached means in a
 /// session of its own, without the terminal (setsid(2)). A program not found is `.missing`.
 func spawn(
   _ program: String, _ arguments: [String], _ environment: [String],
@@ -63,10 +63,14 @@ func spawn(
   var actions = posix_spawn_file_actions_t()
   posix_spawn_file_actions_init(&actions)
   defer { posix_spawn_file_actions_destroy(&actions) }
-  for (descriptor, number) in descriptors {
-    posix_spawn_file_actions_adddup2(&actions, descriptor, number)
-  }
   let highest = descriptors.map { $0.as }.max() ?? 2
+  // Copies out of the way, lest one be put where another still has to be taken from.
+  let copies = descriptors.map { fcntl($0.0, F_DUPFD_CLOEXEC, highest + 1) }
+  defer { for copy in copies where copy >= 0 { close(copy) } }
+  guard copies.allSatisfy({ $0 >= 0 }) else { throw .system("start '\(program)'", errno) }
+  for (copy, number) in zip(copies, descriptors.map { $0.as }) {
+    posix_spawn_file_actions_adddup2(&actions, copy, number)
+  }
   let failed = tidemark_close_from(&actions, max(highest, 2) + 1)
   guard failed == 0 else { throw .system("start '\(program)'", failed) }
   var attributes = posix_spawnattr_t()

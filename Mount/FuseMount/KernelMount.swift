@@ -20,28 +20,52 @@ struct KernelMount {
   private static let device = "/dev/fuse"
   private static let configuration = "/etc/fuse.conf"
 
-  /// Mounts at a checked path, read-only.
-  static func make(at path: String, allowOther: Bool) throws(MountError) -> KernelMount {
+  /// What the kernel sees to by itself.
+  struct Options: Sendable {
+    /// Nothing can be written.
+    let isReadOnly: Bool
+    /// Users other than the one who mounts are let in, as far as the files' modes let them.
+    let allowOther: Bool
+    /// The kernel looks at the files' modes before it asks.
+    let checksModes: Bool
+
+    static func readOnly(allowOther: Bool) -> Options {
+      Options(isReadOnly: true, allowOther: allowOther, checksModes: false)
+    }
+
+    /// Files that can be written, each for those whom its mode names.
+    static func writable(allowOther: Bool) -> Options {
+      Options(isReadOnly: false, allowOther: allowOther, checksModes: true)
+    }
+
+    /// As the kernel and fusermount3 read them.
+    var text: String {
+      "max_read=\(readSizeLimit)" + (allowOther ? ",allow_other" : "")
+        + (checksModes ? ",default_permissions" : "")
+    }
+  }
+
+  /// Mounts at a checked path.
+  static func make(at path: String, _ options: Options) throws(MountError) -> KernelMount {
     guard access(device, R_OK | W_OK) == 0 else {
       throw errno == EACCES ? .closedDevice : .noDevice
     }
-    if geteuid() == 0, let descriptor = try ask(at: path, allowOther: allowOther) {
+    if geteuid() == 0, let descriptor = try ask(at: path, options) {
       return KernelMount(descriptor: descriptor, path: path, byHelper: false)
     }
-    let descriptor = try askHelper(at: path, allowOther: allowOther)
+    let descriptor = try askHelper(at: path, options)
     return KernelMount(descriptor: descriptor, path: path, byHelper: true)
   }
 
   /// mount(2); nil if this root may not (EPERM), as in some containers.
-  private static func ask(at path: String, allowOther: Bool) throws(MountError) -> Int32? {
+  private static func ask(at path: String, _ options: Options) throws(MountError) -> Int32? {
     let descriptor = open(device, O_RDWR | O_CLOEXEC)
     guard descriptor >= 0 else { throw errno == EPERM ? .closedDevice : .noDevice }
     // rootmode is S_IFDIR in octal: what is mounted is a directory.
-    let options =
-      "fd=\(descriptor),rootmode=40000,user_id=\(getuid()),group_id=\(getgid()),"
-      + "max_read=\(readSizeLimit)" + (allowOther ? ",allow_other" : "")
-    let flags = UInt(MS_RDONLY | MS_NOSUID | MS_NODEV)
-    guard mount(name, path, MountEntry.type, flags, options) == 0 else {
+    let text =
+      "fd=\(descriptor),rootmode=40000,user_id=\(getuid()),group_id=\(getgid()),\(options.text)"
+    let flags = UInt(MS_NOSUID | MS_NODEV) | (options.isReadOnly ? UInt(MS_RDONLY) : 0)
+    guard mount(name, path, MountEntry.type, flags, text) == 0 else {
       let reason = errno
       close(descriptor)
       if reason == EPERM { return nil }
@@ -50,21 +74,22 @@ struct KernelMount {
     return descriptor
   }
 
-  private static func askHelper(at path: String, allowOther: Bool) throws(MountError) -> Int32 {
-    if allowOther, getuid() != 0, !permitsAllowOther() { throw .allowOtherRefused(configuration) }
+  private static func askHelper(at path: String, _ options: Options) throws(MountError) -> Int32 {
+    if options.allowOther, getuid() != 0, !permitsAllowOther() {
+      throw .allowOtherRefused(configuration)
+    }
     var sockets: [Int32] = [-1, -1]
     let type = Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue)
     guard socketpair(AF_UNIX, type, 0, &sockets) == 0 else {
       throw .system("make a socket", errno)
     }
     defer { close(sockets[0]) }
-    let options =
-      "ro,fsname=\(name),subtype=\(name),max_read=\(readSizeLimit)"
-      + (allowOther ? ",allow_other" : "")
+    let text =
+      (options.isReadOnly ? "ro" : "rw") + ",fsname=\(name),subtype=\(name),\(options.text)"
     let outcome: Helper.Outcome
     do {
       defer { close(sockets[1]) }
-      outcome = try Helper.run(["-o", options, "--", path], socket: sockets[1])
+      outcome = try Helper.run(["-o", text, "--", path], socket: sockets[1])
     }
     guard outcome.status == 0 else {
       throw MountError(
@@ -79,7 +104,7 @@ struct KernelMount {
   }
 
   /// Whether fuse.conf has the line that lets ordinary users use `allow_other`.
-  private static func permitsAllowOther() -> Bool {
+  static func permitsAllowOther() -> Bool {
     let descriptor = open(configuration, O_RDONLY | O_CLOEXEC)
     guard descriptor >= 0 else { return false }
     defer { close(descriptor) }
@@ -89,7 +114,10 @@ struct KernelMount {
   }
 
   /// Whether the mount is gone: ended by umount(8), or its connection aborted.
-  var isGone: Bool {
+  var isGone: Bool { Self.isGone(descriptor) }
+
+  /// Whether the mount of a connection is gone.
+  static func isGone(_ descriptor: Int32) -> Bool {
     var state = pollfd(fd: descriptor, events: 0, revents: 0)
     return poll(&state, 1, 0) == 1 && state.revents & Int16(POLLERR) != 0
   }

@@ -21,7 +21,7 @@ public struct MountOptions: Sendable {
   public init() {}
 
   /// Two a processor: one reads from disk while the other decompresses.
-  private static var usualWorkers: Int {
+  static var usualWorkers: Int {
     min(max(4, 2 * sysconf(Int32(_SC_NPROCESSORS_ONLN))), 16)
   }
 }
@@ -35,10 +35,7 @@ public final class MountSession: Sendable {
   private let options: MountOptions
   private let stopper: Stopper
   private let ended = Atomic(false)
-  /// Kept for libfuse, which holds a plain pointer to it.
-  private let bridge: Bridge
-  /// libfuse's session. Its functions used here are safe to call from any thread.
-  private nonisolated(unsafe) let session: OpaquePointer
+  private let session: FuseSession
 
   /// Mounts a tree on an empty directory, read-only.
   ///
@@ -51,17 +48,9 @@ public final class MountSession: Sendable {
     let path = try MountPoint.check(mountPoint, mayHoldFiles: options.mayHideFiles)
     self.options = options
     stopper = try Stopper()
-    bridge = Bridge(tree, report: options.report)
-    session = try Self.makeSession(bridge)
-    do {
-      kernel = try KernelMount.make(at: path, allowOther: options.allowOther)
-    } catch {
-      fuse_session_destroy(session)
-      throw error
-    }
-    // The documented way to hand libfuse a connection that is mounted already; it can't fail for a
-    // descriptor that is open.
-    fuse_session_mount(session, "/dev/fd/\(kernel.descriptor)")
+    session = try FuseSession(operations(), Bridge(tree, report: options.report))
+    kernel = try KernelMount.make(at: path, .readOnly(allowOther: options.allowOther))
+    session.connect(kernel.descriptor)
   }
 
   deinit { end() }
@@ -70,26 +59,7 @@ public final class MountSession: Sendable {
   private func end() {
     guard !ended.exchange(true, ordering: .acquiringAndReleasing) else { return }
     kernel.detach()
-    fuse_session_destroy(session)
-  }
-
-  private static func makeSession(_ bridge: Bridge) throws(MountError) -> OpaquePointer {
-    var table = operations()
-    let size = MemoryLayout<fuse_lowlevel_ops>.size
-    precondition(size == tidemark_fuse_operations_size())
-    // libfuse wants to know the longest read both from here and from `init`.
-    let texts = ["tidemark", "-omax_read=\(KernelMount.readSizeLimit)"]
-    let arguments = texts.map { strdup($0) } + [nil]
-    defer { for argument in arguments { free(argument) } }
-    let session = arguments.withUnsafeBufferPointer { pointers in
-      var list = fuse_args(
-        argc: 2, argv: UnsafeMutablePointer(mutating: pointers.baseAddress), allocated: 0)
-      return fuse_session_new(&list, &table, size, Unmanaged.passUnretained(bridge).toOpaque())
-    }
-    guard let session else {
-      throw MountError(.system, "Cannot start libfuse \(String(cString: fuse_pkgversion())).")
-    }
-    return session
+    session.end()
   }
 
   /// Serves the mount until it is unmounted, `stop` is called or a signal ends it; then the mount
@@ -107,7 +77,8 @@ public final class MountSession: Sendable {
       kernel.raiseReadAhead()
       ready()
     }
-    let workers = Workers(session: session, kernel: kernel, count: options.workers)
+    let workers = Workers(
+      session: session, connection: kernel.descriptor, count: options.workers)
     let watcher = NativeThread { [stopper] in
       stopper.await()
       workers.end()

@@ -1,5 +1,6 @@
 internal import CFuse
 internal import Glibc
+internal import RecoveryTree
 
 /// The answer the kernel waits for. It is given exactly once; an answer forgotten is EIO, so that
 /// no process hangs.
@@ -75,6 +76,18 @@ struct Reply: ~Copyable {
     return taken
   }
 
+  /// Answers an open with flags of the kernel's own (FOPEN_*), some of which libfuse does not know yet.
+  consuming func opened(_ handle: UInt64, _ flags: UInt32) -> Bool {
+    let taken = tidemark_reply_open(request, handle, flags) == 0
+    discard self
+    return taken
+  }
+
+  consuming func written(_ count: Int) {
+    fuse_reply_write(request, count)
+    discard self
+  }
+
   consuming func bytes(_ bytes: UnsafeRawBufferPointer) {
     fuse_reply_buf(request, bytes.baseAddress, bytes.count)
     discard self
@@ -88,5 +101,15 @@ struct Reply: ~Copyable {
   consuming func offset(_ offset: UInt64) {
     fuse_reply_lseek(request, off_t(offset))
     discard self
+  }
+}
+
+extension statvfs {
+  /// All of it is taken and nothing can be added, as on any medium whose files are what they are.
+  init(_ statistics: TreeStatistics) {
+    self.init()
+    (f_bsize, f_frsize, f_namemax) = (4096, 4096, 255)
+    f_blocks = fsblkcnt_t((statistics.bytes + 4095) / 4096)
+    f_files = fsfilcnt_t(statistics.inodes)
   }
 }

@@ -14,9 +14,10 @@ final class Workers: Sendable {
   /// another processor takes as long as reading 4 KiB from a vault does.
   private static let patience: Int64 = 30_000
 
-  /// Of libfuse, mounted. What is called of it here may be called from any thread.
-  private nonisolated(unsafe) let session: OpaquePointer
-  private let kernel: KernelMount
+  private let session: FuseSession
+  /// What requests are read from.
+  private let connection: Int32
+  private let screen: Screen?
   private let count: Int
   /// Set while one thread looks for requests without sleeping; never more than one does.
   private let isLooking: Atomic<Bool>
@@ -30,9 +31,13 @@ final class Workers: Sendable {
     var failure: Int32 = 0
   }
 
-  /// Prepares so many threads, the one that calls `run` included, for the mount's requests.
-  init(session: OpaquePointer, kernel: KernelMount, count: Int) {
-    (self.session, self.kernel, self.count) = (session, kernel, count)
+  /// Sees each request before libfuse does; true if it has answered it.
+  typealias Screen = @Sendable (UnsafeRawBufferPointer) -> Bool
+
+  /// Prepares so many threads, the one that calls `run` included, for the requests of a connection.
+  init(session: FuseSession, connection: Int32, count: Int, screen: Screen? = nil) {
+    (self.session, self.connection, self.count) = (session, connection, count)
+    self.screen = screen
     // On a single processor, looking would keep the reader from asking.
     isLooking = Atomic(sysconf(Int32(_SC_NPROCESSORS_ONLN)) < 2)
   }
@@ -51,7 +56,7 @@ final class Workers: Sendable {
     state.withLock { $0.isEnding = true }
     var running = 1
     while running > 0 {
-      fuse_session_exit(session)
+      fuse_session_exit(session.pointer)
       // Again and again, for a signal between a look at the flag and a read is lost.
       running = state.withLock { state in
         for thread in state.threads { tidemark_wake(thread) }
@@ -78,21 +83,22 @@ final class Workers: Sendable {
     // libfuse allocates it at the first request and uses it for all that follow.
     var request = fuse_buf()
     defer { free(request.mem) }
-    while fuse_session_exited(session) == 0 {
-      let count = fuse_session_receive_buf(session, &request)
+    while fuse_session_exited(session.pointer) == 0 {
+      let count = fuse_session_receive_buf(session.pointer, &request)
       if count == -EINTR { continue }
       guard count > 0 else { return count }
-      fuse_session_process_buf(session, &request)
+      let bytes = UnsafeRawBufferPointer(start: request.mem, count: Int(count))
+      if screen?(bytes) != true { fuse_session_process_buf(session.pointer, &request) }
       look()
     }
     // Without a reason of ours it was libfuse that gave up: the kernel's FUSE is not one it knows.
-    return state.withLock { $0.isEnding } || kernel.isGone ? 0 : -EPROTO
+    return state.withLock { $0.isEnding } || KernelMount.isGone(connection) ? 0 : -EPROTO
   }
 
   /// Returns as soon as a request is there, or after a while.
   private func look() {
     guard !isLooking.exchange(true, ordering: .relaxed) else { return }
-    var state = pollfd(fd: kernel.descriptor, events: Int16(POLLIN), revents: 0)
+    var state = pollfd(fd: connection, events: Int16(POLLIN), revents: 0)
     let start = now()
     while poll(&state, 1, 0) == 0, now() - start < Self.patience {}
     isLooking.store(false, ordering: .relaxed)

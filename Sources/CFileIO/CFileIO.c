@@ -106,6 +106,29 @@ int tidemark_connect(const char *path) {
   return -1;
 }
 
+int tidemark_listen(const char *path) {
+  struct sockaddr_un address = {.sun_family = AF_UNIX};
+  if (strlen(path) >= sizeof address.sun_path) {
+    errno = ENAMETOOLONG;
+    return -1;
+  }
+  strcpy(address.sun_path, path);
+  int listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+  if (listener < 0) return -1;
+  // Between bind and chmod somebody could connect, but for the mask of fchmod before it.
+  if (fchmod(listener, 0600) == 0 &&
+      bind(listener, (struct sockaddr *)&address, sizeof address) == 0 && listen(listener, 16) == 0)
+    return listener;
+  int reason = errno;
+  close(listener);
+  errno = reason;
+  return -1;
+}
+
+int tidemark_accept(int listener) {
+  return accept4(listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+}
+
 int tidemark_channel(int is_socket, int ends[2]) {
   if (is_socket) return socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends);
   return pipe2(ends, O_CLOEXEC);

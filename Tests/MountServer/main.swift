@@ -11,6 +11,11 @@ internal import Vault
 // Prints `ready` once the mount answers, then the faults that are reported, and `ended` at the end.
 // A failure is a message on its standard error, its code in front, and the status 3.
 
+// A holder of disks asks for that itself.
+if CommandLine.arguments.dropFirst().first == "disk-server" {
+  serveDisks(Array(CommandLine.arguments.dropFirst()))
+}
+
 let readiness = Readiness.inherited()
 
 /// Ends the process with a message.

@@ -14,7 +14,11 @@ struct FencesTests {
     "Compute": library.union(["Bytes", "FileIO", "MachineSockets"]),
     "ImageFormats": library.union(["Bytes", "FileIO"]),
     "RecoveryTree": library.union(["Bytes", "FileIO", "Glibc", "Vault", "ImageFormats"]),
-    "FuseMount": ["CFuse", "Bytes", "RecoveryTree", "Glibc", "Dispatch", "Synchronization"],
+    "DiskServers": library.union(["Bytes", "FileIO", "Glibc"]),
+    "FuseMount": [
+      "CFuse", "Bytes", "DiskServers", "FileIO", "RecoveryTree", "Glibc", "Dispatch",
+      "Synchronization",
+    ],
     "Capture": library.union(["Bytes", "FileIO", "Vault", "ImageFormats"]),
     "Catalog": library.union(["Bytes", "FileIO", "GRDB"]),
     "Operations": library.union([

@@ -10,6 +10,7 @@
 #include <pthread.h>
 #include <signal.h>
 #include <spawn.h>
+#include <stdint.h>
 
 // Below: only what Swift can't import (GNU extensions, macros, variadics) or must not do itself
 // (code inside signal handlers).
@@ -48,5 +49,30 @@ int tidemark_wake(pthread_t thread);
 
 /// syslog(3) with priority LOG_ERR and facility LOG_DAEMON; syslog is variadic.
 void tidemark_log_error(const char *message);
+
+/// Answers an open (FUSE_OPEN) with these FOPEN_* flags, some of which struct fuse_file_info can't say.
+/// Returns 0, or a negative errno if the kernel did not take the answer.
+int tidemark_reply_open(fuse_req_t request, uint64_t handle, uint32_t flags);
+
+/// O_DIRECT of open(2), a GNU extension.
+int tidemark_direct_flag(void);
+
+/// Has the kernel hand out again what was read from a connection and not answered
+/// (FUSE_NOTIFY_RESEND, since Linux 6.9). Returns -1 on failure.
+int tidemark_resend(int connection);
+
+/// Answers a request that libfuse has not seen with an error. Returns -1 on failure.
+int tidemark_refuse(int connection, uint64_t request, int error);
+
+/// Opens a clone of a connection (FUSE_DEV_IOC_CLONE): what was read from it and not answered when it is
+/// closed fails. Returns -1 on failure.
+int tidemark_clone_connection(int connection);
+
+/// Memory to share with other processes, all zeros (memfd_create(2)); closed on exec. Returns -1 on failure.
+int tidemark_memory(size_t size);
+
+/// Keeps what this process uses of its memory from being paged out, now and later (mlockall(2) with
+/// MCL_ONFAULT). Returns -1 on failure.
+int tidemark_lock_memory(void);
 
 #endif

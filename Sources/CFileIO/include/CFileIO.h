@@ -59,6 +59,13 @@ int tidemark_thaw(int directory);
 /// Never blocks: EAGAIN while the listener's queue is full.
 int tidemark_connect(const char *path);
 
+/// Listens on a Unix socket at a path where there is nothing (bind(2), listen(2)), which only its owner may
+/// connect to: a socket's file gets the permissions of its descriptor. Returns -1 on failure.
+int tidemark_listen(const char *path);
+
+/// Takes the next connection, which does not block (accept4(2)). Returns -1 on failure.
+int tidemark_accept(int listener);
+
 /// socketpair(2) or pipe2(2): two connected descriptors; of a pipe, the first is the one to read from.
 int tidemark_channel(int is_socket, int ends[2]);
 

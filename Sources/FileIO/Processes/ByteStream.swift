@@ -20,6 +20,11 @@ public struct ByteStream: ~Copyable, Sendable {
 
   deinit { if isOwned { close(descriptor) } }
 
+  /// Takes over a descriptor that this process was given otherwise; it is closed when the value ends.
+  public init(adopting descriptor: Int32, name: String) {
+    self.init(descriptor, name: name)
+  }
+
   /// The socket that this process was given as its standard input, by who started it.
   public static func standardInput() -> ByteStream {
     ByteStream(STDIN_FILENO, name: "standard input", isOwned: false)
@@ -137,4 +142,6 @@ extension IOError {
   public var isTooLong: Bool { code == EMSGSIZE }
   /// Nobody listens there (ECONNREFUSED).
   public var isNobodyThere: Bool { code == ECONNREFUSED }
+  /// Who was there has gone (EPIPE, ECONNRESET).
+  public var isHungUp: Bool { code == EPIPE || code == ECONNRESET }
 }

@@ -1,0 +1,78 @@
+internal import DiskServers
+internal import FileIO
+internal import RecoveryTree
+internal import Synchronization
+
+extension DiskSession {
+  /// Milliseconds between two looks whether the disks are still in use.
+  private static let pause = Duration.milliseconds(10)
+
+  /// Does what a message asks for.
+  func answer(_ request: DiskRequest) throws(DiskServerError) -> DiskServerStatus? {
+    switch request {
+    case .status: return status
+    case .flush: try flush()
+    case .freeze(let seconds): try freeze(within: seconds)
+    case .thaw: tree.thaw()
+    case .quit(let seconds, let force): try quit(within: seconds, force: force)
+    case .handOver: stop()
+    }
+    return nil
+  }
+
+  private var status: DiskServerStatus {
+    let usage = served.usage()
+    let own = RunningProcess.own
+    return DiskServerStatus(
+      server: own, holder: disks.directory.processes.first { $0 != own },
+      version: disks.options.version, starts: starts,
+      files: tree.uses().map {
+        DiskServerStatus.File(name: $0.name, readers: $0.readers, writers: $0.writers)
+      },
+      isFrozen: tree.isFrozen, usedBytes: usage.used, budgetBytes: usage.budget,
+      warnings: warnings + [usage.warning].compactMap { $0 }, fault: faults.last)
+  }
+
+  private func flush() throws(DiskServerError) {
+    do throws(TreeError) { try tree.flush() } catch {
+      faults.note(error)
+      throw DiskServerError(.failed, error.message)
+    }
+  }
+
+  private func freeze(within seconds: Double) throws(DiskServerError) {
+    let deadline = ContinuousClock.now + .seconds(seconds)
+    do throws(TreeError) {
+      while try !tree.freeze() {
+        guard ContinuousClock.now < deadline else {
+          let names = tree.uses().filter { $0.readers + $0.writers > 0 }.map { "'\($0.name)'" }
+          throw TreeError(
+            code: 0,
+            message: "Somebody still has \(names.joined(separator: ", ")) open. See who with: "
+              + "fuser -vm \(disks.directory.mountPoint)")
+        }
+        ProcessSignals.sleep(Self.pause)
+      }
+    } catch {
+      throw DiskServerError(error.code == 0 ? .inUse : .failed, error.message)
+    }
+  }
+
+  /// A frozen disk that nobody has open stays so until the mount is gone.
+  private func quit(within seconds: Double, force: Bool) throws(DiskServerError) {
+    let wasFrozen = tree.isFrozen
+    do throws(DiskServerError) { try freeze(within: seconds) } catch {
+      guard force else { throw error }
+      try? flush()
+    }
+    estate.isEnding = true
+    do throws(MountError) { try unmount(disks.directory.mountPoint, lazily: true) } catch {
+      guard error.code == .notMounted else {
+        estate.isEnding = false
+        if !wasFrozen { tree.thaw() }
+        throw DiskServerError(.failed, error.message)
+      }
+    }
+    stop()
+  }
+}

@@ -1,0 +1,112 @@
+public import Bytes
+public import FileIO
+internal import Glibc
+
+/// Where the disk server of a branch has its mount, its socket, and what it needs to be found again:
+/// `<base>/<vault id>/<branch id>/`.
+///
+/// | name | what |
+/// |---|---|
+/// | `disks/` | the mount: `disk0.raw`, `disk0.part1.raw`, … |
+/// | `control` | the socket that the server listens at |
+/// | `lock` | flock(2): held by who starts a server or cleans up after one |
+///
+/// Nothing in it is needed after the host has been started again.
+public struct RunDirectory: Hashable, Sendable {
+  /// The directory.
+  public let path: String
+
+  /// The directory of a branch, in what `base(environment:user:)` gives; nothing is made.
+  ///
+  /// - Throws: `.directory` if the path is too long for a socket (unix(7)).
+  public init(vault: Identifier, branch: Identifier, in base: String) throws(DiskServerError) {
+    try self.init("\(base)/\(vault)/\(branch)")
+  }
+
+  /// The directory at a path.
+  public init(_ path: String) throws(DiskServerError) {
+    self.path = path
+    guard control.utf8.count <= SocketListener.pathLimit else {
+      throw DiskServerError(
+        .directory,
+        "'\(control)' has more than \(SocketListener.pathLimit) bytes, too many for a socket. Name a "
+          + "shorter directory in \(Self.variable).")
+    }
+  }
+
+  /// The variable that moves all run directories.
+  public static let variable = "TIDEMARK_RUNTIME_DIRECTORY"
+
+  /// Where run directories lie: as `TIDEMARK_RUNTIME_DIRECTORY` says; else `/run/tidemark` for root, and for
+  /// others `tidemark` in `XDG_RUNTIME_DIR`, or a directory of `/tmp` with the user's number.
+  public static func base(
+    environment: (String) -> String?, user: UInt32 = FileSystem.userIdentifier
+  ) -> String {
+    if let path = environment(variable), path.hasPrefix("/") { return path }
+    if user == 0 { return "/run/tidemark" }
+    if let path = environment("XDG_RUNTIME_DIR"), path.hasPrefix("/") { return path + "/tidemark" }
+    return "/tmp/tidemark-\(user)"
+  }
+
+  /// `base(environment:user:)` with this process's environment.
+  public static var usualBase: String {
+    base(environment: { name in getenv(name).map { String(cString: $0) } })
+  }
+
+  /// Where the disks are mounted.
+  public var mountPoint: String { path + "/disks" }
+  /// The socket that the server listens at.
+  public var control: String { path + "/control" }
+  /// What who starts a server or cleans up after one holds the lock of (flock(2)).
+  public var lockFile: String { path + "/lock" }
+
+  /// Makes the directory, which only its owner may enter (and others may pass through if `isShared`), and
+  /// those above it.
+  ///
+  /// - Throws: `.directory` if it can't be made, or belongs to another user.
+  public func make(isShared: Bool) throws(DiskServerError) {
+    let vault = FileSystem.parent(of: path)
+    do throws(IOError) {
+      for directory in [FileSystem.parent(of: vault), vault] {
+        try Self.make(directory, permissions: 0o711)
+      }
+      try Self.make(path, permissions: isShared ? 0o711 : 0o700)
+      if !FileSystem.system.exists(mountPoint) { try Self.make(mountPoint, permissions: 0o700) }
+    } catch { throw DiskServerError(.directory, error) }
+  }
+
+  private static func make(_ path: String, permissions: UInt32) throws(IOError) {
+    do throws(IOError) {
+      try FileSystem.system.makeDirectory(path, permissions: permissions)
+    } catch {
+      // Not a directory that somebody else has put there beforehand.
+      guard error.isPresent else { throw error }
+      let owner = try FileSystem.system.status(path).owner
+      guard owner == FileSystem.userIdentifier || owner == 0 else {
+        throw IOError("use", path, code: EPERM)
+      }
+    }
+  }
+
+  /// Removes the directory and what lies in it; leaves it if something is mounted there.
+  public func remove() {
+    let system = FileSystem.system
+    guard !isMounted else { return }
+    try? system.removeDirectory(mountPoint)
+    for name in [control, lockFile] { try? system.remove(name) }
+    try? system.removeDirectory(path)
+    try? system.removeDirectory(FileSystem.parent(of: path))
+  }
+
+  /// Whether something is mounted there; the mount itself is not asked, so nobody need serve it.
+  public var isMounted: Bool {
+    let path = (try? FileSystem.resolved(path)) ?? path
+    return ((try? FileSystem.mounts()) ?? []).contains { $0.point == path + "/disks" }
+  }
+
+  /// The processes that serve it: the server, and the holder of its connection.
+  public var processes: [Int32] { RunningProcess.all(with: processWords) }
+
+  /// What the command line of each of them has.
+  var processWords: [String] { ["--run-directory", path] }
+}

@@ -1,0 +1,154 @@
+public import Bytes
+internal import FileIO
+internal import Glibc
+internal import ImageFormats
+internal import Synchronization
+
+/// The meaning of a mount of writable disks: `disk0.raw`, `disk0.part1.raw`, … in one directory.
+///
+/// It knows nothing of FUSE. All calls may block the calling thread and may be made from several threads
+/// at once. `TheDisks.md` specifies the mount.
+public final class DiskTree: Sendable {
+  /// A disk, and what is known of its partitions.
+  final class Disk: Sendable {
+    let number: DiskNumber
+    let content: any WritableDisk
+    /// Partitions by number, as they were when the disk was last free.
+    let partitions = Mutex<[Int: Partition]>([:])
+    /// Written to since the partitions were read.
+    let hasChanged = Atomic(true)
+
+    init(_ number: DiskNumber, _ content: any WritableDisk) {
+      (self.number, self.content) = (number, content)
+    }
+  }
+
+  /// Bytes of the memory that `init` takes.
+  public static let memorySize = OpenTable.size
+
+  let disks: [DiskNumber: Disk]
+  private let began = Timestamp.now()
+  let state: Mutex<State>
+
+  /// What is open, and whose cache may be out of date.
+  struct State: Sendable {
+    var table: OpenTable
+    /// Files whose bytes may have changed by another file since the kernel cached any of them.
+    var stale: Set<DiskFile>
+    /// Files written through another one at present or since the kernel last dropped what it had.
+    mutating func spoil(_ files: [DiskFile]) { stale.formUnion(files) }
+  }
+
+  /// The tree of some disks.
+  ///
+  /// The memory is `memorySize` bytes, zeros at first, that outlive this process (or at least this tree): a
+  /// successor is given the same ones and goes on from there.
+  ///
+  /// - Throws: EINVAL if the memory holds something else.
+  public init(
+    _ disks: [DiskNumber: any WritableDisk], memory: UnsafeMutableRawBufferPointer
+  ) throws(TreeError) {
+    guard let table = OpenTable(in: memory) else {
+      throw TreeError(
+        code: EINVAL, message: "What the predecessor left is not a table of open disks.")
+    }
+    self.disks = Dictionary(
+      uniqueKeysWithValues: disks.map { ($0.key, Disk($0.key, $0.value)) })
+    state = Mutex(State(table: table, stale: []))
+    for disk in self.disks.values { readPartitions(of: disk) }
+    let all = files()
+    // What the kernel has cached by a predecessor's time is not known.
+    state.withLock { $0.spoil(all) }
+  }
+}
+
+// MARK: - Names
+
+extension DiskTree {
+  /// Finds a name in a directory.
+  ///
+  /// - Throws: ENOENT if there is no such name; ENOTDIR if `parent` is not the directory.
+  public func lookup(_ name: String, in parent: InodeNumber) throws(TreeError) -> TreeEntry {
+    guard parent == .root else {
+      throw TreeError(code: ENOTDIR, message: "A disk is not a directory.")
+    }
+    guard let file = DiskFile(name), let disk = disks[file.disk] else { throw .missing(name) }
+    if file.partition > 0 { refresh(disk) }
+    return try entry(of: file)
+  }
+
+  /// The attributes of an inode.
+  public func attributes(of inode: InodeNumber) throws(TreeError) -> TreeEntry {
+    guard inode != .root else { return entry(.root, .directory, size: 0) }
+    guard let file = DiskFile(inode) else { throw .forgotten }
+    return try entry(of: file)
+  }
+
+  /// The names in the directory, `.` and `..` first.
+  public func names() -> [(name: String, inode: InodeNumber, kind: TreeAttributes.Kind)] {
+    for disk in disks.values { refresh(disk) }
+    return [(".", .root, .directory), ("..", .root, .directory)]
+      + files().map { ($0.name, $0.inode, .file) }
+  }
+
+  /// Every file there is, by disk and partition.
+  func files() -> [DiskFile] {
+    disks.values.sorted { $0.number < $1.number }.flatMap { disk in
+      [DiskFile(disk: disk.number)]
+        + disk.partitions.withLock { $0.keys.sorted() }.map {
+          DiskFile(disk: disk.number, partition: $0)
+        }
+    }
+  }
+
+  private func entry(of file: DiskFile) throws(TreeError) -> TreeEntry {
+    let (_, window) = try place(of: file)
+    return entry(file.inode, .file, size: window.upperBound - window.lowerBound)
+  }
+
+  /// The disk may be partitioned anew, so only its own file is for ever what it is.
+  private func entry(
+    _ inode: InodeNumber, _ kind: TreeAttributes.Kind, size: UInt64
+  ) -> TreeEntry {
+    let lasts = kind == .directory || DiskFile(inode)?.partition == 0
+    return TreeEntry(
+      attributes: TreeAttributes(
+        inode: inode, kind: kind, size: size, modified: began.rawValue),
+      nameLasts: lasts, attributesLast: lasts)
+  }
+
+  /// The disk that a file is of, and which of its bytes.
+  @inline(__always)
+  func place(of file: DiskFile) throws(TreeError) -> (Disk, Range<UInt64>) {
+    guard let disk = disks[file.disk] else { throw .missing(file.name) }
+    guard file.partition > 0 else { return (disk, 0..<disk.content.size) }
+    guard let partition = disk.partitions.withLock({ $0[file.partition] }) else {
+      throw .missing(file.name)
+    }
+    return (disk, partition.offset..<partition.offset + partition.size)
+  }
+
+  /// Reads the partition table again if the disk was written to and nobody has it open: who has keeps the
+  /// bytes he opened.
+  func refresh(_ disk: Disk) {
+    guard disk.hasChanged.load(ordering: .acquiring) else { return }
+    let isFree = state.withLock { state in
+      !state.table.handles.contains { $0.file?.disk == disk.number }
+    }
+    if isFree { readPartitions(of: disk) }
+  }
+
+  /// A disk without a table that can be read has no partitions.
+  private func readPartitions(of disk: Disk) {
+    disk.hasChanged.store(false, ordering: .releasing)
+    let table = try? readPartitionTable(of: disk.content)
+    let found = (table?.partitions ?? []).filter { partition in
+      (1..<DiskFile.partitionLimit).contains(partition.number)
+        && partition.offset.addingReportingOverflow(partition.size).overflow == false
+        && partition.offset + partition.size <= disk.content.size
+    }
+    disk.partitions.withLock { partitions in
+      partitions = Dictionary(found.map { ($0.number, $0) }) { first, _ in first }
+    }
+  }
+}
