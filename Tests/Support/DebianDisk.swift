@@ -2,7 +2,11 @@ internal import FileIO
 internal import Glibc
 
 /// A disk with Debian 12 on it that boots by itself: a partition table, one ext4 file system, extlinux,
-/// systemd, a serial console where root needs no password, and qemu-guest-agent.
+/// systemd, a serial console where root needs no password, qemu-guest-agent, an address by DHCP on any
+/// adapter, and SQLite.
+///
+/// Its service `ledger` adds a row to the database `/srv/ledger.db` twice a second. When it starts it has
+/// SQLite check the whole file, and writes `ledger: ok, N rows` or what is wrong to the console.
 ///
 /// It is made once, by debootstrap from the mirror that apt uses, which takes a minute or two, and then kept in
 /// `TIDEMARK_TEST_CACHE` (default `/var/cache/tidemark-tests`). Needs root.
@@ -12,7 +16,7 @@ public enum DebianDisk {
   /// Where its one partition begins.
   public static let partitionOffset: UInt64 = 1 << 20
   /// Changes with what is on it, so that an older one is not taken for it.
-  private static let version = 1
+  private static let version = 2
 
   /// What making it and running it needs.
   public static var isAvailable: Bool {
@@ -47,12 +51,26 @@ public enum DebianDisk {
     trap leave EXIT
     mirror=$(apt-get indextargets --format '$(SITE)' 'Created-By: Packages' 2>/dev/null | head -n1)
     debootstrap --variant=minbase \
-      --include=linux-image-cloud-amd64,systemd-sysv,udev,e2fsprogs,qemu-guest-agent \
+      --include=linux-image-cloud-amd64,systemd-sysv,udev,e2fsprogs,qemu-guest-agent,dbus,iproute2,sqlite3 \
       bookworm "$work/root" "${mirror:-http://deb.debian.org/debian}"
     cd "$work"
     echo guest >root/etc/hostname
     echo '/dev/vda1 / ext4 errors=remount-ro 0 1' >root/etc/fstab
     chroot root passwd -d root
+    printf '%s\\n' '[Match]' 'Name=en* eth*' '[Network]' 'DHCP=ipv4' 'IPv6AcceptRA=no' \
+      >root/etc/systemd/network/80-any.network
+    printf '%s\\n' '[Unit]' 'Description=Rows in a database' '[Service]' \
+      'ExecStart=/usr/local/sbin/ledger' 'Restart=always' '[Install]' 'WantedBy=multi-user.target' \
+      >root/etc/systemd/system/ledger.service
+    printf '%s\\n' '#!/bin/sh' 'cd /srv' \
+      'q="create table if not exists t(n integer primary key, at text);"' \
+      'sqlite3 ledger.db "pragma journal_mode=wal; $q" >/dev/null' \
+      'state=$(sqlite3 ledger.db "pragma integrity_check")' \
+      'echo "ledger: $state, $(sqlite3 ledger.db "select count(*) from t") rows" >/dev/console' \
+      'while sqlite3 ledger.db "insert into t(at) values(datetime())"; do sleep 0.5; done' \
+      >root/usr/local/sbin/ledger
+    chmod 755 root/usr/local/sbin/ledger
+    chroot root systemctl enable systemd-networkd ledger
     mkdir -p root/boot/extlinux mnt
     printf '%s\\n' 'DEFAULT debian' 'PROMPT 0' 'TIMEOUT 0' 'LABEL debian' '  LINUX /vmlinuz' \
       '  INITRD /initrd.img' '  APPEND root=/dev/vda1 ro console=ttyS0 quiet' \
