@@ -137,6 +137,7 @@ let package = Package(
     tests("RecoveryTreeTests", "RecoveryTree", "Vault", "FileIO", "Bytes"),
     tests("FuseMountTests", "FuseMount", "RecoveryTree", "Vault", "FileIO", "Bytes"),
     tests("CaptureTests", "Capture", "Vault", "ImageFormats", "FileIO", "Bytes", "Codecs"),
+    tests("ComputeTests", "Compute", "FileIO", "Bytes"),
     tests("CatalogTests", "Catalog", "FileIO", "Bytes"),
     tests("IdentityTests", "Identity", "FileIO", "Bytes"),
     tests("ReplicationTests", "Replication", "Vault", "FileIO", "Codecs", "Bytes"),

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/pidfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -181,4 +182,10 @@ int tidemark_file_origin(const char *path, int64_t *born, int64_t *generation) {
   if (ioctl(file, FS_IOC_GETVERSION, &version) == 0) *generation = (uint32_t)version;
   close(file);
   return 0;
+}
+
+int tidemark_process_open(int process) { return pidfd_open(process, 0); }
+
+int tidemark_process_signal(int handle, int signal) {
+  return pidfd_send_signal(handle, signal, NULL, 0);
 }

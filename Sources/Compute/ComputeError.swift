@@ -10,6 +10,8 @@ public struct ComputeError: Error, Hashable, Sendable, CustomStringConvertible {
     case failed
     /// The guest did not do in time what it was asked.
     case timeout
+    /// It was told not to wait any longer.
+    case cancelled
     /// It runs, and does not answer.
     case unresponsive
     /// There is nothing that this provider could do it with.

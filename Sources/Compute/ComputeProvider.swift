@@ -31,11 +31,18 @@ public protocol ComputeProvider: Sendable {
   /// Powers a machine down: asks the guest, and if it has not done so in time and `force` is set, takes its
   /// power. Nothing happens if it is off. Its files stay.
   ///
+  /// - Parameters:
+  ///   - directory: that of the machine's plan.
+  ///   - limit: how long the guest has.
+  ///   - force: whether its power is taken then.
+  ///   - isCancelled: asked now and then; once it is true, nothing more is waited for.
   /// - Returns: how it went down.
-  /// - Throws: `.timeout` if the guest did not go down in time and `force` is not set: it still runs.
+  /// - Throws: `.timeout` if the guest did not go down in time and `force` is not set, `.cancelled`: it
+  ///   still runs, and perhaps goes down later.
   @discardableResult
   func stop(
-    in directory: String, within limit: Duration, force: Bool
+    in directory: String, within limit: Duration, force: Bool,
+    isCancelled: @Sendable () -> Bool
   ) throws(ComputeError) -> MachineStop
 
   /// Takes the power of whatever runs in a directory, and removes the directory with all that is in it.
@@ -46,6 +53,20 @@ public protocol ComputeProvider: Sendable {
 
   /// How to reach the console and the ports of a machine; nil if none runs there.
   func connections(in directory: String) throws(ComputeError) -> MachineConnections?
+
+  /// The last of what the machine wrote to its serial console, also after it went down, `limit` bytes at the
+  /// most; empty if there is nothing.
+  func console(in directory: String, limit: Int) throws(ComputeError) -> [UInt8]
+}
+
+extension ComputeProvider {
+  /// Powers a machine down, and can't be cancelled.
+  @discardableResult
+  public func stop(
+    in directory: String, within limit: Duration = ComputeLimits.stop, force: Bool = false
+  ) throws(ComputeError) -> MachineStop {
+    try stop(in: directory, within: limit, force: force, isCancelled: { false })
+  }
 }
 
 /// The providers there are.

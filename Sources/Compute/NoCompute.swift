@@ -26,13 +26,16 @@ public struct NoCompute: ComputeProvider {
   public func observe(in directory: String) -> MachineObservation? { nil }
 
   /// There never is a machine.
-  public func stop(in directory: String, within limit: Duration, force: Bool) -> MachineStop {
-    .wasOff
-  }
+  public func stop(
+    in directory: String, within limit: Duration, force: Bool, isCancelled: @Sendable () -> Bool
+  ) -> MachineStop { .wasOff }
 
   /// There is nothing to end.
   public func end(in directory: String) {}
 
   /// There never is a machine.
   public func connections(in directory: String) -> MachineConnections? { nil }
+
+  /// There never is a machine.
+  public func console(in directory: String, limit: Int) -> [UInt8] { [] }
 }

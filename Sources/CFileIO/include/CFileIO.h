@@ -76,4 +76,10 @@ int tidemark_spawn(
     const char *program, char *const arguments[], char *const environment[], int input, int output,
     int error, int has_session, int *process);
 
+/// pidfd_open(2), which Swift's Glibc lacks: a descriptor of a process, closed at exec; or -1.
+int tidemark_process_open(int process);
+
+/// pidfd_send_signal(2): sends a signal to the process of such a descriptor.
+int tidemark_process_signal(int handle, int signal);
+
 #endif

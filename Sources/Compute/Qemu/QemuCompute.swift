@@ -1,49 +1,225 @@
+internal import Bytes
 internal import FileIO
 internal import MachineSockets
 
 /// Runs machines in QEMU on this host, each in a process that outlives this one.
+///
+/// A process is found again by what QEMU keeps in the machine's directory (`QemuFiles`): its number, which is
+/// believed only of a process that was started for this very directory, and the socket of its monitor. It has
+/// a session of its own and no descriptors of this process.
+///
+/// *Isolated* networks are QEMU's own user network with `restrict=on`: a DHCP server with one address to give
+/// and nothing behind it. That needs no privileges and leaves nothing on the host. A copy of each frame goes
+/// to a ring of 64 KiB in QEMU's memory, from which the address is read back that the machine was given, and
+/// the one that it uses; the ring can't fill a disk, and forgets old frames, not new ones.
 public struct QemuCompute: ComputeProvider {
-  /// The program to run.
-  let program: String
+  /// Where the program is looked for.
+  private static let places = [
+    "/usr/bin/qemu-system-x86_64", "/usr/local/bin/qemu-system-x86_64", "/usr/libexec/qemu-kvm",
+  ]
+  /// The variables of programs that are started here.
+  static let environment = ["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"]
+  /// How long a process that is killed, or told to quit, is waited for.
+  static let patience = Duration.seconds(10)
+
+  /// The program to run; nil if none is installed.
+  let program: String?
 
   /// Builds the provider.
   ///
   /// - Parameter program: the program to run instead of the one that is installed.
   public init(program: String? = nil) {
-    self.program = program ?? "/usr/bin/qemu-system-x86_64"
+    self.program = program ?? Self.places.first { FileSystem.system.exists($0) }
   }
 
   /// `qemu`.
   public var kind: ComputeKind { .qemu }
 
   /// What this host lacks.
-  public func check(_ plan: MachinePlan?) -> [ComputeFinding] { [] }
+  public func check(_ plan: MachinePlan?) -> [ComputeFinding] {
+    QemuCheck(program, plan).findings()
+  }
 
-  /// Starts a process, halted; has it go on once it says that it is what was asked for.
+  /// Starts a process whose machine is halted, waits until its monitor answers, and has it go on.
   public func start(_ plan: MachinePlan) throws(ComputeError) {
-    guard FileSystem.system.exists(program) else {
+    let files = QemuFiles(plan.directory)
+    if let process = files.running() { return try resume(files, process) }
+    let check = QemuCheck(program, plan)
+    if let finding = check.planFindings().first(where: { $0.verdict == .failed }) {
       throw ComputeError(
-        .missing, "'\(program)' is not there. Install it: 'apt install qemu-system-x86'.")
+        .plan, [finding.found, finding.advice].compactMap { $0 }.joined(separator: " "))
     }
-    throw ComputeError(.unsupported, "QEMU is not run by this version.")
+    if let finding = check.hostFindings().first(where: { $0.verdict == .failed }) {
+      throw ComputeError(
+        .missing, [finding.found, finding.advice].compactMap { $0 }.joined(separator: " "))
+    }
+    guard let program else { return }
+    try files.prepare(plan)
+    let firmware = plan.firmware == .uefi ? Firmware.installed() : nil
+    if let firmware { try firmware.provideVariables(files) }
+    let arguments = try QemuArguments(
+      plan: plan, files: files, acceleration: AccelerationProbe.shared.result(program).acceleration,
+      firmware: firmware?.code
+    ).all()
+    let process = try inFiles { () throws(IOError) in
+      try files.removeIfThere(files.log)
+      return try ProcessHandle.start(
+        program, [program] + arguments, environment: Self.environment, log: files.log)
+    }
+    do throws(ComputeError) { try resume(files, process) } catch {
+      process.kill()
+      _ = process.hasEnded(until: .now + Self.patience)
+      try? FileSystem.system.remove(files.process)
+      throw error
+    }
+  }
+
+  /// Waits until the monitor answers, and has a machine that did not begin yet do so.
+  private func resume(
+    _ files: QemuFiles, _ process: borrowing ProcessHandle
+  ) throws(ComputeError) {
+    let deadline = ContinuousClock.now + ComputeLimits.start
+    while true {
+      do throws(ConversationError) {
+        var monitor = try JSONConversation(files.monitor, until: deadline)
+        try monitor.greet()
+        if try monitor.ask("query-status")["status"]?.text == "prelaunch" {
+          _ = try monitor.ask("cont")
+        }
+        return
+      } catch {
+        guard process.isRunning else {
+          throw ComputeError(
+            .failed, "QEMU ended as soon as it was started: \(files.lastWords())")
+        }
+        guard ContinuousClock.now < deadline else {
+          throw ComputeError(
+            .failed, "QEMU did not come to life within 20 s: \(error.message) \(files.lastWords())")
+        }
+      }
+      _ = process.hasEnded(until: .now + .milliseconds(20))
+    }
   }
 
   /// What the process says of its machine.
   public func observe(in directory: String) throws(ComputeError) -> MachineObservation? {
-    do throws(ConversationError) {
-      _ = try JSONConversation(directory + "/monitor", until: .now + ComputeLimits.answer)
-    } catch { return nil }
-    return nil
+    let files = QemuFiles(directory)
+    guard let plan = try files.storedPlan() else { return nil }
+    files.trimLogs()
+    if let process = files.running() {
+      do throws(ConversationError) {
+        return try QemuObserver(plan: plan, files: files).observe(process.identifier)
+      } catch {
+        guard process.hasEnded(until: .now + .milliseconds(100)) else {
+          throw ComputeError(
+            .unresponsive,
+            "'\(plan.name)' runs as process \(process.identifier) and does not answer. \(error.message)"
+          )
+        }
+      }
+    }
+    // QEMU removes the file in an orderly end.
+    let hasDied = FileSystem.system.exists(files.process)
+    var observation = MachineObservation(hasDied ? .died : .off)
+    observation.name = plan.name
+    if hasDied {
+      observation.notes = [
+        "QEMU ended without being told to. The last it said: \(files.lastWords())"
+      ]
+    }
+    return observation
   }
 
-  /// Asks the guest to power down (ACPI), then has QEMU quit.
+  /// Asks the guest to power down (ACPI), again every 10 s, as a guest that is still booting does not hear it;
+  /// then, with `force`, has QEMU quit, which writes out what it holds, and kills it if it does not.
   public func stop(
-    in directory: String, within limit: Duration, force: Bool
-  ) throws(ComputeError) -> MachineStop { .wasOff }
+    in directory: String, within limit: Duration, force: Bool, isCancelled: @Sendable () -> Bool
+  ) throws(ComputeError) -> MachineStop {
+    let files = QemuFiles(directory)
+    guard let process = files.running() else { return .wasOff }
+    let deadline = ContinuousClock.now + limit
+    var next = ContinuousClock.now
+    while ContinuousClock.now < deadline {
+      if isCancelled() {
+        throw ComputeError(
+          .cancelled, "The machine was asked to power down, and is not waited for.")
+      }
+      if ContinuousClock.now >= next {
+        _ = try? Self.ask("system_powerdown", files)
+        next = .now + .seconds(10)
+      }
+      let soon = min(deadline, .now + .milliseconds(200))
+      if process.hasEnded(until: soon) { return .clean }
+    }
+    guard force else {
+      throw ComputeError(
+        .timeout,
+        "The guest was asked to power down and did not within \(limit.components.seconds) s; it still runs. "
+          + "Look at its console, or stop it by force.")
+    }
+    _ = try? Self.ask("quit", files)
+    if !process.hasEnded(until: .now + Self.patience) { try kill(process, files) }
+    // It did not die: it was stopped.
+    try inFiles { () throws(IOError) in try files.removeIfThere(files.process) }
+    return .forced
+  }
+
+  private static func ask(_ command: String, _ files: QemuFiles) throws(ConversationError) {
+    var monitor = try JSONConversation(files.monitor, until: .now + ComputeLimits.answer)
+    try monitor.greet()
+    _ = try monitor.ask(command)
+  }
+
+  private func kill(
+    _ process: borrowing ProcessHandle, _ files: QemuFiles
+  ) throws(ComputeError) {
+    process.kill()
+    guard process.hasEnded(until: .now + Self.patience) else {
+      throw ComputeError(
+        .failed,
+        "Process \(process.identifier) of '\(files.directory)' was killed and does not end: the kernel waits "
+          + "for its disk. Look after who serves that, and try again.")
+    }
+  }
 
   /// Kills the process and removes its files.
-  public func end(in directory: String) throws(ComputeError) {}
+  ///
+  /// A process that was just started and has not written its number yet can't be seen. It can't stay either:
+  /// it makes its sockets and that file in the directory, and ends where it can't.
+  public func end(in directory: String) throws(ComputeError) {
+    let files = QemuFiles(directory)
+    var attempts = 3
+    while true {
+      if let process = files.running() { try kill(process, files) }
+      do throws(ComputeError) { return try files.removeAll() } catch {
+        attempts -= 1
+        guard attempts > 0 else { throw error }
+      }
+    }
+  }
 
-  /// Its sockets.
-  public func connections(in directory: String) throws(ComputeError) -> MachineConnections? { nil }
+  /// Its sockets, and the ports that QEMU itself says it forwards.
+  public func connections(in directory: String) throws(ComputeError) -> MachineConnections? {
+    let files = QemuFiles(directory)
+    guard let plan = try files.storedPlan(), files.running() != nil else { return nil }
+    let ports: [MachineConnections.Port]
+    do throws(ConversationError) {
+      ports = try QemuObserver(plan: plan, files: files).ports()
+    } catch { throw ComputeError(.unresponsive, error.message) }
+    return MachineConnections(
+      serialSocket: files.serial, displaySocket: files.display, consoleLog: files.console,
+      ports: ports)
+  }
+
+  /// The end of the console log.
+  public func console(in directory: String, limit: Int) throws(ComputeError) -> [UInt8] {
+    let files = QemuFiles(directory)
+    var bytes: [UInt8] = []
+    for path in [files.console, files.olderConsole] where bytes.count < limit {
+      do throws(IOError) {
+        bytes = try QemuFiles.tail(of: path, limit: limit - bytes.count) + bytes
+      } catch { guard error.isMissing else { throw ComputeError(.failed, error.description) } }
+    }
+    return bytes
+  }
 }
