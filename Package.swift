@@ -81,6 +81,10 @@ let package = Package(
       name: "CCodecs", path: "Sources/CCodecs",
       linkerSettings: [.linkedLibrary("z"), .linkedLibrary("zstd")]),
     .target(name: "CFileIO", path: "Sources/CFileIO"),
+    // Reads ext2, ext3 and ext4 as e2fsprogs does: what a guest's disk says of its boot.
+    .target(
+      name: "CExt2", path: "Sources/CExt2",
+      linkerSettings: [.linkedLibrary("ext2fs"), .linkedLibrary("com_err")]),
     .target(name: "CFuse", path: "Mount/CFuse", linkerSettings: [.linkedLibrary("fuse3")]),
 
     room("Bytes", "CBytes"),
@@ -92,6 +96,7 @@ let package = Package(
     // What a running machine says of itself: the agent holds its writers with it, Compute runs it.
     room("MachineSockets", "FileIO"),
     room("Compute", "Bytes", "FileIO", "MachineSockets"),
+    room("GuestFiles", "Bytes", "CExt2", "Compute", "FileIO", "ImageFormats"),
     room("ImageFormats", "Bytes", "FileIO"),
     room("RecoveryTree", "Bytes", "FileIO", "Vault", "ImageFormats"),
     room("DiskServers", "Bytes", "FileIO"),
@@ -115,7 +120,8 @@ let package = Package(
       "ReplicationService", "Vault"),
     tool(
       "tidemark", "Agent", "ControlAPI", "Operations", "Catalog", "Identity", "RecoveryTree",
-      "FuseMount", "Capture", "Replication", "ReplicationService", "Vault", "ImageFormats", "Bytes",
+      "FuseMount", "GuestFiles", "Capture", "Replication", "ReplicationService", "Vault",
+      "ImageFormats", "Bytes",
       "Codecs", "FileIO", arguments, logging),
 
     // C: shows the thread sanitizer the locks that Swift's Mutex takes.
@@ -138,6 +144,7 @@ let package = Package(
     tests("FuseMountTests", "FuseMount", "RecoveryTree", "Vault", "FileIO", "Bytes"),
     tests("CaptureTests", "Capture", "Vault", "ImageFormats", "FileIO", "Bytes", "Codecs"),
     tests("ComputeTests", "Compute", "FileIO", "Bytes"),
+    tests("GuestFilesTests", "GuestFiles", "Compute", "FileIO", "ImageFormats", "Bytes"),
     tests("CatalogTests", "Catalog", "FileIO", "Bytes"),
     tests("IdentityTests", "Identity", "FileIO", "Bytes"),
     tests("ReplicationTests", "Replication", "Vault", "FileIO", "Codecs", "Bytes"),

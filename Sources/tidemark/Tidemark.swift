@@ -33,7 +33,7 @@ struct Tidemark: ParsableCommand {
       StatusCommand.self, HealthCommand.self, ServeCommand.self, JobsCommand.self,
       EventsCommand.self, KeyCommand.self, TokenCommand.self, AgentCommand.self,
       RelayCommand.self, ServerCommand.self, NetworkCommand.self,
-      TargetCommand.self,
+      TargetCommand.self, GuestFactsCommand.self,
     ])
 
   /// The version of Tidemark, which the service tells too.

@@ -12,6 +12,7 @@ struct FencesTests {
     "Vault": library.union(["Bytes", "Codecs", "FileIO"]),
     "MachineSockets": library.union(["FileIO"]),
     "Compute": library.union(["Bytes", "FileIO", "MachineSockets"]),
+    "GuestFiles": library.union(["Bytes", "CExt2", "Compute", "FileIO", "ImageFormats"]),
     "ImageFormats": library.union(["Bytes", "FileIO"]),
     "RecoveryTree": library.union(["Bytes", "FileIO", "Glibc", "Vault", "ImageFormats"]),
     "DiskServers": library.union(["Bytes", "FileIO", "Glibc"]),
@@ -42,7 +43,8 @@ struct FencesTests {
     ]),
     "tidemark": library.union([
       "Agent", "ArgumentParser", "Bytes", "Capture", "Catalog", "Codecs", "ControlAPI", "FileIO",
-      "FuseMount", "Glibc", "Identity", "ImageFormats", "Logging", "Operations", "RecoveryTree",
+      "FuseMount", "Glibc", "GuestFiles", "Identity", "ImageFormats", "Logging", "Operations",
+      "RecoveryTree",
       "Replication", "ReplicationService", "Vault",
     ]),
     "Support": [
@@ -90,7 +92,8 @@ struct FencesTests {
   @Test("foreign and C modules have a single importer each, besides the tests' own mounts")
   func singleImporters() {
     let owners = [
-      "CBytes": "Bytes", "CCodecs": "Codecs", "CFileIO": "FileIO", "CFuse": "FuseMount",
+      "CBytes": "Bytes", "CCodecs": "Codecs", "CExt2": "GuestFiles", "CFileIO": "FileIO",
+      "CFuse": "FuseMount",
       "CThreadSanitizer": "Support",
       "GRDB": "Catalog", "ArgumentParser": "tidemark",
       "X509": "Identity", "SwiftASN1": "Identity",

@@ -90,6 +90,21 @@ public struct ByteStream: ~Copyable, Sendable {
     }
   }
 
+  /// The next `count` bytes; nil if the stream has ended before them.
+  ///
+  /// - Throws: an error with `isTimeout` if they did not come in time.
+  public mutating func bytes(
+    _ count: Int, until deadline: ContinuousClock.Instant
+  ) throws(IOError) -> [UInt8]? {
+    while buffer.count < count {
+      guard !hasEnded else { return nil }
+      guard try fill(until: deadline) else { throw IOError("read from", name, code: ETIMEDOUT) }
+    }
+    let bytes = Array(buffer[..<count])
+    buffer.removeSubrange(..<count)
+    return bytes
+  }
+
   /// Takes what has come, waiting for it no longer than until `deadline`; gives false if nothing came.
   ///
   /// Only the last `limit` bytes are kept for `text`.

@@ -1,0 +1,14 @@
+internal import ArgumentParser
+internal import GuestFiles
+
+/// `tidemark guest-facts`: what the service starts to read a guest's disks.
+struct GuestFactsCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "guest-facts",
+    abstract: "Read facts of a guest's disks. Only the service starts this.",
+    shouldDisplay: false)
+
+  @Argument var sizes: [UInt64] = []
+
+  func run() { GuestFactsServer.run(sizes: sizes) }
+}
