@@ -62,7 +62,8 @@ struct BranchRecovery {
       position.sequence = max(position.sequence, replay.lastSequence)
       position.time = max(position.time, replay.lastTime)
       entries = try place.seal(
-        file, segment.number, replay.entries, end: replay.end, first: segment.firstSequence,
+        file, segment.number, replay.entries, end: replay.end,
+        first: replay.firstNumber ?? segment.firstSequence,
         last: position.sequence, time: position.time, disks: description.disks)
     } catch {
       throw VaultError(error)
@@ -96,31 +97,49 @@ extension LogPlace {
     _ manifest: Manifest
   ) throws(VaultError) -> [(segment: ManifestState.Segment, replay: SegmentReplay)] {
     var found: [(segment: ManifestState.Segment, replay: SegmentReplay)] = []
-    let numbers = disks.map(\.number)
-    for segment in segments {
-      let path = files.path(LogFileName(.segment, segment.number))
-      let size = try translated { () throws(IOError) in try system.status(path).size }
-      files.forget(LogFileName(.segment, segment.number))
-      let replay = try replay(segment, size: size, disks: numbers, countsUnsynced: true)
-      try vouch(for: manifest, replay)
-      if let lost = replay.lost { throw Self.cutShort(path, lost) }
+    var last = last
+    var isLost = false
+    for (index, segment) in segments.enumerated() {
+      var replay = try replay(segment, after: last, disks, manifest)
+      if !isLost, let first = replay.firstNumber, first > last.next {
+        isLost = try !isVouched(segments[index...], after: last, disks, manifest)
+        if !isLost { replay.miss(last.next, segment: segment.number, disks.map(\.number)) }
+      }
+      if isLost { replay.forget() }
+      last = max(last, replay.lastSequence)
       found.append((segment, replay))
     }
-    var last = last
-    for index in found.indices {
-      guard let first = found[index].replay.firstNumber else { continue }
-      if first > last.next {
-        let isDurable = found[index...].contains {
-          $0.replay.vouched > UInt64($0.segment.headerLength)
-        }
-        guard isDurable else {
-          for late in index..<found.count { found[late].replay.forget() }
-          break
-        }
-        found[index].replay.miss(last.next, segment: found[index].segment.number, numbers)
-      }
-      last = max(last, found[index].replay.lastSequence)
-    }
     return found
+  }
+
+  /// Whether something in these segments was durable, and so everything before them.
+  private func isVouched(
+    _ segments: ArraySlice<ManifestState.Segment>, after last: SequenceNumber,
+    _ disks: [PointDisk], _ manifest: Manifest
+  ) throws(VaultError) -> Bool {
+    for segment in segments {
+      let replay = try replay(segment, after: last, disks, manifest)
+      if replay.vouched > UInt64(segment.headerLength) { return true }
+    }
+    return false
+  }
+
+  private func replay(
+    _ segment: ManifestState.Segment, after last: SequenceNumber, _ disks: [PointDisk],
+    _ manifest: Manifest
+  ) throws(VaultError) -> SegmentReplay {
+    let name = LogFileName(.segment, segment.number)
+    let size = try translated { () throws(IOError) in
+      try system.status(files.path(name)).size
+    }
+    files.forget(name)
+    // What it was made ready for may have been lost since: it begins with whatever comes next.
+    var segment = segment
+    segment.firstSequence = last.next
+    let replay = try replay(
+      segment, size: size, disks: disks.map(\.number), countsUnsynced: true)
+    try vouch(for: manifest, replay)
+    if let lost = replay.lost { throw Self.cutShort(files.path(name), lost) }
+    return replay
   }
 }

@@ -37,7 +37,7 @@ extension BranchWriter {
       range.upperBound == disk.size
       ? (range.upperBound + Self.block - 1) / Self.block * Self.block : range.upperBound
     var position = range.lowerBound
-    while position < end {
+    while position < range.upperBound {
       let next: UInt64
       if position % Self.page != 0 || end - position < Self.page {
         next = min(end, (position / Self.page + 1) * Self.page)
