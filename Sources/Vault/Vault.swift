@@ -7,6 +7,7 @@ internal import Synchronization
 ///
 /// - ``Machine`` and ``MachineSnapshot`` tell what is there, ``DiskReader`` reads a disk at a point;
 /// - ``MachineWriter``, with a ``VaultLock``, adds to a log;
+/// - ``Branch`` is disks above a cut that can be written;
 /// - ``MachineCheck`` verifies, ``Rebuild`` makes a lost MANIFEST anew.
 ///
 /// `Vault.docc` explains how it works and specifies every byte. Safe from any thread; calls block.

@@ -90,7 +90,8 @@ public final class Branch: Sendable {
   }
 
   /// Ends the use of the branch: everything is made durable, and the lock is given back. What is written
-  /// afterwards is refused. Without it the lock goes with this value and its disks.
+  /// afterwards is refused; reads go on as long as this or a disk of it is held. Without a call of this the
+  /// lock goes with them.
   public func close() throws(VaultError) {
     try queue.flush(log, flusher)
     var ends: [(segment: BranchSegment, end: UInt64)] = []

@@ -60,7 +60,6 @@ final class BranchWriter: @unchecked Sendable {
   }
 
   private func serve(_ request: BranchRequest) throws(VaultError) {
-    try log.checkIsOpen()
     switch request.work {
     case .write(let disk, let bytes, let offset):
       try admit(offset..<offset + UInt64(bytes.count))
@@ -76,6 +75,7 @@ final class BranchWriter: @unchecked Sendable {
 
   /// Refuses what might pass the budget, or what the vault has no room for.
   private func admit(_ range: Range<UInt64>) throws(VaultError) {
+    try log.checkIsOpen()
     let stored = log.storedBytes.load(ordering: .relaxed) + UInt64(filled)
     let blocks = UInt64(range.count) / UInt64(Layout.blockSize) + 2
     let need = UInt64(range.count) + blocks * 256 + 2 * UInt64(Layout.pageSize)

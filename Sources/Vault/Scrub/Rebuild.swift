@@ -7,7 +7,8 @@ public import FileIO
 /// Every segment says whose it is and how the machine was configured; its trailer, or a replay of its
 /// records, tells the rest. All recovery points that segments hold come back, each locked so that
 /// retention leaves them until an operator has looked. Merged runs are not looked for: the segments'
-/// own runs say the same. The old MANIFEST is kept as `MANIFEST.old`.
+/// own runs say the same. The pins come back from the branches that stand on the machine, as not committed, and
+/// so does an epoch that only they know of: it is never lowered. The old MANIFEST is kept as `MANIFEST.old`.
 ///
 /// Durability: the new MANIFEST is written whole, synced and renamed into place; a crash leaves the
 /// old state or the new one.
@@ -31,6 +32,7 @@ public struct Rebuild {
   private var runs: [RunSet] = []
   private var points: [RecoveryPoint] = []
   private var branchings: [Branching] = []
+  private var pins: [BranchPin] = []
   private var warnings: [String] = []
   private var generation: UInt64 = 1
   private var nextFile: UInt32 = 1
@@ -116,6 +118,7 @@ public struct Rebuild {
         "'\(machine.directory)' can't be made anew: it holds no segment whose header "
           + "can be read.")
     }
+    try restorePins()
     try write(configuration)
     return Outcome(
       machine: configuration.name, segments: numbers.count, points: points.count,
@@ -127,6 +130,7 @@ public struct Rebuild {
     entries += segments
     entries += runs.map(ManifestEntry.runAdded)
     entries += branchings.map(ManifestEntry.branching)
+    entries += pins.map(ManifestEntry.pinned)
     entries += points.map(ManifestEntry.point)
     entries += points.map { .pointLocked($0.sequence, true) }
     let path = machine.manifestPath
@@ -141,6 +145,24 @@ public struct Rebuild {
       permissions: vault.permissions.file, on: machine.system)
     try translated { () throws(IOError) in
       try vault.permissions.apply(to: path, on: machine.system)
+    }
+  }
+
+  /// Takes what the branches know of the machine; one that can't be read is a warning.
+  private mutating func restorePins() throws(VaultError) {
+    for id in try vault.branchIdentifiers() {
+      let branch: BranchDescription
+      do throws(VaultError) { branch = try vault.branch(id) } catch {
+        warnings.append("branch \(id) can't be read, and is not pinned: \(error.message)")
+        continue
+      }
+      guard branch.machine == machine.id else { continue }
+      pins.append(BranchPin(branch: id, cut: branch.cut, purpose: branch.purpose))
+      let known = branchings.lazy.filter { $0.kind == .epoch }.map(\.number).max() ?? 0
+      guard branch.purpose == .failover, branch.epoch > known else { continue }
+      branchings.append(
+        Branching(
+          kind: .epoch, number: branch.epoch, first: branch.epochStart, parent: branch.cut))
     }
   }
 

@@ -75,6 +75,10 @@ public final class MachineWriter {
         hint: place.lastHint(of: sealed))
       sizes = sealed.disks
     }
+    // Of an epoch that a rebuild knows from a branch alone, the log may not tell.
+    for branching in branchings where branching.first > lastSequence {
+      stream.position.sequence = branching.first
+    }
     try recover()
   }
 
