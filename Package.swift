@@ -105,7 +105,7 @@ let package = Package(
     room("Catalog", "Bytes", "FileIO", database),
     room(
       "Operations", "Bytes", "Codecs", "FileIO", "Vault", "ImageFormats", "Capture", "Catalog",
-      "Compute", "Identity", "Replication", "ReplicationService"),
+      "Compute", "DiskServers", "Identity", "Replication", "ReplicationService"),
     room("Identity", "Bytes", "FileIO", x509, crypto, asn1),
     room("Replication", "Bytes", "Codecs", "Vault", crypto),
     room(
@@ -149,7 +149,8 @@ let package = Package(
     tests("IdentityTests", "Identity", "FileIO", "Bytes"),
     tests("ReplicationTests", "Replication", "Vault", "FileIO", "Codecs", "Bytes"),
     tests(
-      "ControlAPITests", "ControlAPI", "Operations", "Catalog", "Capture", "Identity", "Vault",
+      "ControlAPITests", "ControlAPI", "Operations", "Catalog", "Compute", "Capture", "Identity",
+      "Vault",
       "FileIO",
       "Bytes", "Codecs", logging),
     tests(

@@ -30,7 +30,8 @@ struct Tidemark: ParsableCommand {
     subcommands: [
       VaultCommand.self, MachineCommand.self, ReplicateCommand.self, PointCommand.self,
       MountCommand.self, UnmountCommand.self, ExportCommand.self, VerifyCommand.self,
-      StatusCommand.self, HealthCommand.self, ServeCommand.self, JobsCommand.self,
+      TestFailoverCommand.self, FailoverCommand.self, StatusCommand.self, HealthCommand.self,
+      ServeCommand.self, JobsCommand.self,
       EventsCommand.self, KeyCommand.self, TokenCommand.self, AgentCommand.self,
       RelayCommand.self, ServerCommand.self, NetworkCommand.self,
       TargetCommand.self, GuestFactsCommand.self,

@@ -1,6 +1,7 @@
 import Bytes
 import Capture
 import Catalog
+import Compute
 import FileIO
 import Foundation
 import Identity
@@ -43,6 +44,12 @@ import Vault
       "requireResynchronisation": #"{"reason":"It is damaged."}"#,
       "addMachine": #"{"name":"new","disks":["\#(site.directory.file("spare.img"))"]}"#,
       "replicate": #"{"label":"by the API"}"#,
+      "startTestFailover": #"{"point":"latest-processed","expiresSeconds":3600}"#,
+      "cleanUpTestFailover": #"{"notes":"Done."}"#,
+      "startFailover": #"{"point":"latest","confirm":true}"#,
+      "changeRecoveryPoint": #"{"point":"latest","confirm":true}"#,
+      "commitFailover": #"{"completeMigration":false}"#,
+      "cancelFailover": #"{"confirm":true}"#,
       "makeKey": #"{"label":"rack","validSeconds":60,"uses":2}"#,
       "makeToken": #"{"name":"second","role":"reader","validSeconds":60}"#,
       "changeTarget": #"""
@@ -58,6 +65,7 @@ import Vault
     }
     var machine = operation.id == "removeMachine" ? "spare" : Site.machine
     if agentOperations.contains(operation.id) { machine = operation.id }
+    if recoveryOperations.contains(operation.id) { machine = operation.id }
     var name = operation.path.hasPrefix("/v1/tokens") ? "spare" : machine
     if operation.path.hasPrefix("/v1/networks") {
       name = operation.id == "deleteNetwork" ? "spare" : NetworkRecord.usualName
@@ -77,6 +85,44 @@ import Vault
     "resynchronisation", "resynchronise", "requireResynchronisation", "cancelResynchronisation",
     "target", "changeTarget", "checkMachineTarget",
   ]
+
+  /// Operations of drills and failovers; each gets a machine of its own, which is where it has to be.
+  private static let recoveryOperations = [
+    "startTestFailover", "cleanUpTestFailover", "startFailover", "changeRecoveryPoint",
+    "commitFailover", "cancelFailover", "discardFailedOver",
+  ]
+
+  private static func addRecoverable(to site: Site) throws {
+    let service = site.service
+    func end(_ job: JobRecord) {
+      _ = Program.poll(seconds: 20) { (try? service.jobs.job(job.id))?.state.isFinal == true }
+    }
+    let parts = RecoveryParts(
+      branches: VaultBranches(service.writable),
+      servers: StillServers(directory: site.directory.path), provider: NoCompute(),
+      directory: { "/nowhere/\($0)" })
+    try service.useForRecovery(parts)
+    for name in recoveryOperations {
+      try site.addMachine(name)
+      #expect(try site.end(of: try site.local().replicate(name, .init())).state == .succeeded)
+      switch name {
+      case "cleanUpTestFailover":
+        end(try service.startTestFailover(name, RecoveryRequest(point: "latest"), by: nil))
+      case "changeRecoveryPoint", "commitFailover", "discardFailedOver":
+        end(try service.startFailover(name, RecoveryRequest(point: "latest"), by: nil))
+        if name == "discardFailedOver" { _ = try service.disable(name) }
+      case "cancelFailover":
+        service.prepareRecovery(
+          RecoveryParts(
+            branches: VaultBranches(service.writable),
+            servers: StillServers(directory: site.directory.path, isBroken: true),
+            provider: NoCompute(), directory: { "/nowhere/\($0)" }))
+        end(try service.startFailover(name, RecoveryRequest(point: "latest"), by: nil))
+        service.prepareRecovery(parts)
+      default: break
+      }
+    }
+  }
 
   private static func addAgents(to site: Site) throws {
     try site.service.catalog.set(
@@ -119,6 +165,7 @@ import Vault
     let (specification, site) = (try Specification(), try Site("specification"))
     try site.addMachine("spare")
     try Self.addAgents(to: site)
+    try Self.addRecoverable(to: site)
     let client = site.local()
     _ = try client.makeToken(NewTokenDocument(name: "spare", role: .reader, validSeconds: nil))
     _ = try client.create(NewNetwork(name: "spare", kind: .isolated))

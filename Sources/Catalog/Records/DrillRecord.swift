@@ -101,6 +101,16 @@ extension Catalog {
       DrillRecord.self, where: "machine = ?", by: "id DESC", limit: limit, [machine.description])
   }
 
+  /// The newest drill of a machine that succeeded.
+  public func lastSuccessfulDrill(
+    of machine: Identifier
+  ) throws(CatalogError) -> DrillRecord? {
+    try all(
+      DrillRecord.self, where: "machine = ? AND outcome = 'succeeded'", by: "id DESC", limit: 1,
+      [machine.description]
+    ).first
+  }
+
   /// Forgets the drills of a machine that is no more.
   public func removeDrills(of machine: Identifier) throws(CatalogError) {
     try change("DELETE FROM drill WHERE machine = ?", [machine.description])

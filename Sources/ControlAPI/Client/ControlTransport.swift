@@ -1,3 +1,4 @@
+internal import FileIO
 public import Operations
 
 /// A way to the API: over a network, or straight to it.
@@ -22,6 +23,9 @@ public struct DirectTransport: ControlTransport {
   public func send(
     _ method: String, _ target: String, _ body: [UInt8]
   ) throws(OperationError) -> ControlResponse {
-    control.answer(ControlRequest(method: method, target: target, body: body, caller: .trusted))
+    control.answer(
+      ControlRequest(
+        method: method, target: target, body: body,
+        caller: .user(FileSystem.userName(FileSystem.userIdentifier))))
   }
 }

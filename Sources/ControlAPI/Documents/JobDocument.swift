@@ -1,6 +1,7 @@
 internal import Bytes
 public import Catalog
 internal import FoundationEssentials
+public import Operations
 
 /// A job, as JSON.
 public struct JobDocument: Codable, Sendable {
@@ -14,6 +15,8 @@ public struct JobDocument: Codable, Sendable {
     public let started: String?
     /// When it ended.
     public let ended: String?
+    /// Why it failed.
+    public let error: String?
   }
 
   /// How much of a job's work is done, as JSON.
@@ -46,6 +49,10 @@ public struct JobDocument: Codable, Sendable {
   public let error: ErrorDocument.Content?
   /// What a replication has made so far.
   public let replication: ReplicationDocument?
+  /// What a drill or a failover found so far.
+  public let recovery: RecoveryReport?
+  /// Who asked for it: the name of a token, or of a user of the service's host.
+  public let `operator`: String?
   /// When it was asked for.
   public let created: String
   /// When it began.
@@ -59,7 +66,7 @@ public struct JobDocument: Codable, Sendable {
     tasks = job.tasks.map { task in
       Task(
         name: task.name, state: task.state, started: task.started?.iso8601,
-        ended: task.ended?.iso8601)
+        ended: task.ended?.iso8601, error: task.error)
     }
     progress = job.progress.map { progress in
       Progress(
@@ -70,6 +77,8 @@ public struct JobDocument: Codable, Sendable {
     replication = job.result.flatMap { result in
       try? JSONDecoder().decode(ReplicationDocument.self, from: Data(result.utf8))
     }
+    recovery = RecoveryReport(json: job.result)
+    `operator` = job.operator
     created = job.created.iso8601
     (started, ended) = (job.started?.iso8601, job.ended?.iso8601)
   }

@@ -17,6 +17,7 @@ extension MachineDocument {
     state = overview.state.rawValue
     health = overview.health?.rawValue
     reasons = overview.reasons.isEmpty ? nil : overview.reasons
+    recovery = overview.recovery.map { RecoveryDocument($0, of: overview.name) }
     rpoSeconds = overview.rpo.map { Double($0) / 1_000_000_000 }
     if let settings = overview.settings, overview.agent != nil {
       (rpoThresholdSeconds, cycleSeconds) = (settings.rpoSeconds, settings.cycleSeconds)

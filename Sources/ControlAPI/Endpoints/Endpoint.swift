@@ -39,6 +39,8 @@ struct Endpoint: Sendable {
     let parameters: [String: String]
     let query: [String: String]
     let body: [UInt8]
+    /// Who asks: the name of a token, or of a user of this host; nil where that is not known.
+    let `operator`: String?
 
     var service: VaultService { control.service }
 
@@ -99,7 +101,8 @@ struct Endpoint: Sendable {
   /// Everything that is served.
   static let all =
     serviceEndpoints + machineEndpoints + pointEndpoints + jobEndpoints + tokenEndpoints
-    + keyEndpoints + agentEndpoints + settingsEndpoints + healthEndpoints + serverEndpoints
+    + keyEndpoints + recoveryEndpoints + agentEndpoints + settingsEndpoints + healthEndpoints
+    + serverEndpoints
     + targetEndpoints
 }
 

@@ -10,6 +10,8 @@ public struct ControlRequest: Sendable {
   public enum Caller: Sendable {
     /// Somebody whom the permissions of the socket's file, or of the vault, let in.
     case trusted
+    /// A user of this host whom those permissions let in, by name.
+    case user(String)
     /// The bearer of this token; of none if nil.
     case bearer(String?)
   }
@@ -68,9 +70,9 @@ public final class Control: Sendable {
   public func answer(_ request: ControlRequest) -> ControlResponse {
     do {
       let (endpoint, parameters, query) = try Self.find(request)
-      try check(request.caller, may: endpoint)
+      let caller = try check(request.caller, may: endpoint)
       let call = Endpoint.Call(
-        control: self, parameters: parameters, query: query, body: request.body)
+        control: self, parameters: parameters, query: query, body: request.body, operator: caller)
       let answer = try endpoint.answer(call)
       return ControlResponse(status: answer.status, body: answer.body)
     } catch { return Self.failure(error) }
@@ -92,8 +94,12 @@ public final class Control: Sendable {
     return ControlResponse(status: status, body: body ?? [])
   }
 
-  private func check(_ caller: ControlRequest.Caller, may endpoint: Endpoint) throws {
-    guard case .bearer(let text) = caller, let needed = endpoint.role else { return }
+  /// Gives the caller's name, where that is known.
+  private func check(
+    _ caller: ControlRequest.Caller, may endpoint: Endpoint
+  ) throws -> String? {
+    if case .user(let name) = caller { return name }
+    guard case .bearer(let text) = caller, let needed = endpoint.role else { return nil }
     guard let text, let token = AccessToken(text), let record = try service.token(token.id),
       token.isGood(as: record, at: .now())
     else {
@@ -107,5 +113,6 @@ public final class Control: Sendable {
         "This needs a token with the role \(needed.rawValue); '\(record.name)' is of a "
           + "\(record.role.rawValue).")
     }
+    return record.name
   }
 }

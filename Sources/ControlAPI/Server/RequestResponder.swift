@@ -1,3 +1,5 @@
+internal import FileIO
+internal import Glibc
 internal import HTTPTypes
 internal import HummingbirdCore
 internal import Logging
@@ -50,9 +52,10 @@ struct RequestResponder: Sendable {
     } catch {
       return (Control.failure(RequestError(.timedOut, "The body did not come in time.")), false)
     }
+    let caller = isTrusted ? await peer(channel) : .bearer(bearer(request))
     let asked = ControlRequest(
       method: request.head.method.rawValue, target: request.head.path ?? "",
-      body: Array(buffer: body), caller: isTrusted ? .trusted : .bearer(bearer(request)))
+      body: Array(buffer: body), caller: caller)
     let (control, logger) = (control, logger)
     let response = try? await workers.runIfActive {
       let response = control.answer(asked)
@@ -77,6 +80,15 @@ struct RequestResponder: Sendable {
       ])
   }
 
+  /// The user at the other end of a socket of this host (unix(7), SO_PEERCRED).
+  private func peer(_ channel: any Channel) async -> ControlRequest.Caller {
+    guard let socket = channel as? any SocketOptionProvider else { return .trusted }
+    let credentials: EventLoopFuture<PeerCredentials> = socket.unsafeGetSocketOption(
+      level: .socket, name: NIOBSDSocket.Option(rawValue: SO_PEERCRED))
+    guard let user = try? await credentials.get().user else { return .trusted }
+    return .user(FileSystem.userName(user))
+  }
+
   private func bearer(_ request: Request) -> String? {
     guard let field = request.headers[.authorization], field.count > 7,
       field.prefix(7).lowercased() == "bearer "
@@ -91,4 +103,11 @@ struct RequestResponder: Sendable {
       channel.close(promise: nil)
     }
   }
+}
+
+/// `struct ucred` of unix(7), which Swift does not see.
+private struct PeerCredentials: Sendable {
+  var process: Int32
+  var user: UInt32
+  var group: UInt32
 }

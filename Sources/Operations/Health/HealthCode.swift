@@ -22,6 +22,10 @@ public enum HealthCode: String, Sendable, CaseIterable {
   case copyStalled = "first-replication-stalled"
   /// Its replica can't be gone on from until everything was compared with it.
   case resynchronisationRequired = "resynchronisation-required"
+  /// No test failover succeeded for half a year.
+  case drillOverdue = "drill-overdue"
+  /// A test failover whose time is over could not be cleaned up.
+  case drillExpired = "drill-expired"
   /// No room is left for what agents send.
   case vaultFull = "vault-full"
   /// A process server has no processor time to spare.
@@ -49,7 +53,9 @@ public enum HealthCode: String, Sendable, CaseIterable {
   public var subject: Subject {
     switch self {
     case .agentSilent, .agentRevoked, .cycleFailed, .applicationPointFailed, .noCrashPoint,
-      .noApplicationPoint, .rpoExceeded, .copySlow, .copyStalled, .resynchronisationRequired:
+      .noApplicationPoint, .rpoExceeded, .copySlow, .copyStalled, .resynchronisationRequired,
+      .drillOverdue,
+      .drillExpired:
       .machine
     case .vaultFull, .processor, .memory, .space, .serverSilent, .serverCache, .serverPending:
       .server
@@ -78,6 +84,9 @@ public enum HealthCode: String, Sendable, CaseIterable {
     case .resynchronisationRequired:
       "It begins by itself in the machine's window, or with 'tidemark machine resynchronise NAME'; "
         + "for a machine without an agent, with 'tidemark replicate NAME --resynchronise'."
+    case .drillOverdue:
+      "Only a drill proves that it can be recovered: 'tidemark test-failover start NAME'."
+    case .drillExpired: "Clean it up with 'tidemark test-failover cleanup NAME --notes TEXT'."
     case .vaultFull:
       "Make room on the vault's file system, or enlarge it. Agents go on by themselves; nothing that "
         + "was stored is lost."

@@ -20,6 +20,8 @@ public final class HealthMonitor: Sendable {
   let rules: HealthRules
   let started: Timestamp
   let state = Mutex(State())
+  /// What looks at drills at the same time.
+  let looks = Mutex<RecoveryDesk?>(nil)
   /// Signalled to end the looks that run.
   private let ending = Mutex<DispatchSemaphore?>(nil)
 
@@ -42,7 +44,7 @@ public final class HealthMonitor: Sendable {
   /// Errors of machines that looks begin and end; those of others are left alone.
   private static let machineCodes: Set<HealthCode> = [
     .agentSilent, .agentRevoked, .noCrashPoint, .noApplicationPoint, .rpoExceeded, .copySlow,
-    .copyStalled,
+    .copyStalled, .drillOverdue,
   ]
 
   init(
@@ -79,6 +81,7 @@ public final class HealthMonitor: Sendable {
     book.flush()
     lookAtHost(load, now)
     lookAtRelays(now)
+    looks.withLock { $0 }?.look(at: now)
     guard let machines = try? protectedMachines() else { return }
     for (agent, settings, machine) in machines {
       agents.keepBandwidth(settings)
@@ -95,7 +98,9 @@ public final class HealthMonitor: Sendable {
     let machines = try inVault { () throws(VaultError) in try vault.machines() }
     return try inCatalog { () throws(CatalogError) in
       var found: [Protected] = []
-      for agent in try catalog.agents() {
+      // Nobody waits for what a machine writes that was failed over.
+      let ended = try catalog.recoveries().filter(\.isFenced).map(\.machine)
+      for agent in try catalog.agents() where !ended.contains(agent.machine) {
         guard let machine = machines.first(where: { $0.id == agent.machine }) else { continue }
         found.append((agent, try catalog.settings(of: agent.machine), machine))
       }
@@ -125,7 +130,13 @@ public final class HealthMonitor: Sendable {
       settings: settings, contact: max(contact, first), newestPoint: activity.newestPoint,
       newestApplicationPoint: activity.newestApplicationPoint, copy: pace,
       isRevoked: agent.revoked != nil)
-    let findings = rules.findings(of: condition, at: now)
+    var findings = rules.findings(of: condition, at: now)
+    if activity.newestPoint != nil,
+      let finding = looks.withLock({ $0 })?.drillFinding(
+        of: agent.machine, protectedSince: first, at: now)
+    {
+      findings.append(finding)
+    }
     book.update(agent.name, Self.machineCodes, to: findings, at: now)
   }
 

@@ -37,6 +37,8 @@ public struct MachineOverview: Sendable {
   public let settings: MachineSettings?
   /// How it stands with its replica; nil if it is not protected, or has no agent.
   public let resynchronisation: ResynchronisationStatus?
+  /// How it stands in its recovery; nil if nothing is known of it.
+  public let recovery: RecoveryStatus?
   /// What is wrong with it, the worst first.
   public let errors: [HealthErrorRecord]
   /// Nanoseconds between the newest time its source vouches for and now; nil before the first point.
@@ -44,23 +46,31 @@ public struct MachineOverview: Sendable {
 
   /// How urgently somebody should look; nil if it is not protected.
   public var health: MachineStatus.Health? {
-    guard state != .unprotected else { return nil }
+    guard state != .unprotected, recovery?.standing.keepsDisks != true else { return nil }
     if summary?.problem != nil { return .critical }
     let worst = errors.map(\.severity.health).max() ?? .healthy
+    // One that is failed over is not protected, and has nothing to wait for.
+    guard recovery?.standing.state.isReplicating != false else { return max(worst, .warning) }
     return state == .initialReplication ? max(worst, .warning) : worst
   }
 
   /// Why, in sentences; empty if all is well.
   public var reasons: [String] {
     var reasons = summary?.problem.map { [$0.message] } ?? []
-    if state == .initialReplication { reasons.append("It has no recovery point yet.") }
+    if let recovery, !recovery.standing.state.isReplicating, state != .unprotected {
+      reasons.append("It \(recovery.standing.state.words).")
+    } else if state == .initialReplication {
+      reasons.append("It has no recovery point yet.")
+    }
     return reasons + errors.map(\.message)
   }
 
   init(
     _ summary: MachineSummary?, _ agent: AgentStatus?, _ settings: MachineSettings?,
-    _ doubt: ResynchronisationRecord?, errors: [HealthErrorRecord], at now: Timestamp
+    _ doubt: ResynchronisationRecord?, _ recovery: RecoveryStatus?, errors: [HealthErrorRecord],
+    at now: Timestamp
   ) {
+    self.recovery = recovery
     (self.summary, self.agent) = (summary, agent)
     id = summary?.id ?? agent?.agent.machine ?? Identifier(high: 0, low: 0)
     name = agent?.agent.name ?? summary?.name ?? ""
@@ -124,6 +134,7 @@ extension VaultService {
   /// All machines, protected or not, by name.
   public func overviews(at now: Timestamp) throws(OperationError) -> [MachineOverview] {
     let summaries = try MachineSummary.all(in: vault)
+    let machines = try inVault { () throws(VaultError) in try vault.machines() }
     let (agents, errors) = (try agentStatuses(), health.current.filter { $0.kind == .machine })
     var found: [MachineOverview] = []
     for agent in agents {
@@ -137,12 +148,20 @@ extension VaultService {
       found.append(
         MachineOverview(
           summary, agent, settings, doubt,
+          try? recoveryStatus(
+            of: RecoveryDesk.Subject(
+              id: agent.agent.machine, name: agent.agent.name,
+              machine: machines.first { $0.id == agent.agent.machine })),
           errors: errors.filter { $0.subject == agent.agent.name }, at: now))
     }
     for summary in summaries where !agents.contains(where: { $0.agent.machine == summary.id }) {
       found.append(
         MachineOverview(
-          summary, nil, nil, nil, errors: errors.filter { $0.subject == summary.name }, at: now))
+          summary, nil, nil, nil,
+          try? recoveryStatus(
+            of: RecoveryDesk.Subject(
+              id: summary.id, name: summary.name, machine: machines.first { $0.id == summary.id })),
+          errors: errors.filter { $0.subject == summary.name }, at: now))
     }
     return found.sorted { $0.name < $1.name }
   }

@@ -90,6 +90,7 @@ extension VaultService {
     _ name: String, _ options: ProtectionOptions
   ) throws(OperationError) -> ProtectionPlan {
     let agent = try agent(named: name)
+    try refuseInRecovery(.enable, name)
     guard agent.revoked == nil else {
       throw Self.refusal(
         of: agent,

@@ -1,4 +1,5 @@
 internal import Bytes
+internal import Catalog
 internal import Dispatch
 internal import Replication
 internal import ReplicationService
@@ -44,6 +45,7 @@ extension AgentHost {
       throw Rejection(
         .unprotected, "Protection of the machine is not enabled. The agent waits for it.")
     }
+    try checkEpoch(of: id)
     try checkBar(of: id)
     try checkRoom { Vault.reserve(of: $0) }
     state.withLock { $0.sessions[id] }?.close()
@@ -53,11 +55,30 @@ extension AgentHost {
     do throws(Rejection) {
       // Whoever changes the protection may have had the log while this waited for it.
       try checkBar(of: id)
+      try checkEpoch(of: id)
       return try Self.rejecting { () throws(OperationError) in try open(machine) }
     } catch {
       writable.end(id)
       throw error
     }
+  }
+
+  /// Refuses the source of a machine that was failed over.
+  private func checkEpoch(of machine: Identifier) throws(Rejection) {
+    let refusal = try Self.rejecting { () throws(OperationError) in
+      try epochRefusal(of: machine)
+    }
+    if let refusal { throw Rejection(.epoch, refusal) }
+  }
+
+  /// Why nothing is taken from a machine's source any more; nil if it is.
+  func epochRefusal(of machine: Identifier) throws(OperationError) -> String? {
+    let record = try inCatalog { () throws(CatalogError) in try catalog.recovery(of: machine) }
+    guard let record, record.isFenced || record.keepsDisks else { return nil }
+    let words = RecoveryState(rawValue: record.state)?.words ?? "was failed over"
+    return
+      "The machine '\(record.name)' \(words). Nothing that its source writes is taken any more; it "
+      + "must not serve anybody: fence it."
   }
 
   private func checkBar(of machine: Identifier) throws(Rejection) {

@@ -251,7 +251,8 @@ public final class AgentHost: ReplicationHost {
     }
     if !isDrain { state.withLock { $0.bandwidths[machine.id] = assigned.bandwidth } }
     return OpenLog(
-      log: log, vault: vault.description.id, epoch: 0, assignment: assigned, session: session)
+      log: log, vault: vault.description.id, epoch: log.epoch, assignment: assigned,
+      session: session)
   }
 
   /// Opens a machine's log for writing; damage that keeps it shut is told to whoever looks at the service.

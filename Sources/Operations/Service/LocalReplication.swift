@@ -20,6 +20,9 @@ extension VaultService {
     cancelled: @escaping () -> Bool, made: (CaptureResult) -> Void
   ) throws(OperationError) {
     let machine = try inVault { () throws(VaultError) in try vault.machine(named: name) }
+    if let refusal = try agentHost.epochRefusal(of: machine.id) {
+      throw OperationError(.refused, refusal)
+    }
     guard try !agents().contains(where: { $0.machine == machine.id }) else {
       throw OperationError(
         .refused,

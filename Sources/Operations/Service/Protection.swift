@@ -29,7 +29,11 @@ public struct AgentStatus: Sendable {
 extension VaultService {
   /// All machines that enrolled, and how they stand, by name.
   public func agentStatuses() throws(OperationError) -> [AgentStatus] {
+    let records = try inCatalog { () throws(CatalogError) in try catalog.recoveries() }
+    // Of these only the disks of a failover are left.
+    let ended = records.filter(\.keepsDisks).map(\.machine)
     let protected = try inVault { () throws(VaultError) in try vault.machines() }.map(\.id)
+      .filter { !ended.contains($0) }
     var statuses: [AgentStatus] = []
     for agent in try agents() {
       let settings = try inCatalog { () throws(CatalogError) in
@@ -68,6 +72,13 @@ extension VaultService {
   /// - Throws: `.unknown`, or `.refused` for a machine that is not protected.
   public func setPaused(_ isPaused: Bool, machine name: String) throws(OperationError) {
     let agent = try agent(named: name)
+    let (standing, record) = try recovery.standing(of: recovery.subject(named: name))
+    guard record == nil || standing.state.isReplicating else {
+      throw OperationError(
+        .refused,
+        "The machine '\(name)' \(standing.state.words), so its replication can't be paused or resumed."
+      )
+    }
     let protected = try inVault { () throws(VaultError) in try vault.machines() }
     guard protected.contains(where: { $0.id == agent.machine }) else {
       throw OperationError(
@@ -86,6 +97,8 @@ extension VaultService {
   ///
   /// - Throws: `.unknown`, or `.refused` while a mount or another reader has it open.
   public func disable(_ name: String) throws(OperationError) -> [String] {
+    try refuseInRecovery(.disable, name)
+    if try disableFailedOver(name) { return [] }
     let agent = try agents().first { $0.name == name }
     let machine: Identifier
     if let agent { machine = agent.machine } else { machine = try self.machine(withoutAgent: name) }
@@ -102,6 +115,8 @@ extension VaultService {
   ///
   /// - Throws: `.unknown`, or `.refused` while a mount or another reader has it open.
   public func remove(_ name: String) throws(OperationError) -> [String] {
+    try refuseInRecovery(.disable, name)
+    if try disableFailedOver(name) { return [] }
     let machines = try inVault { () throws(VaultError) in try vault.machines() }
     let left = try RemoveMachine(name: name).run(in: writable)
     if let machine = machines.first(where: { $0.name == name }) { try forget(machine.id, name) }
@@ -112,12 +127,13 @@ extension VaultService {
   }
 
   /// Forgets how a machine was protected that the vault holds no more.
-  private func forget(_ machine: Identifier, _ name: String) throws(OperationError) {
+  func forget(_ machine: Identifier, _ name: String) throws(OperationError) {
     try inCatalog { () throws(CatalogError) in
       try catalog.removeSettings(of: machine)
       try catalog.removeTarget(of: machine)
       try catalog.removeSamples(of: machine)
       try catalog.removeRevokedAgent(of: machine)
+      try catalog.removeDrills(of: machine)
     }
     agentHost.activity.forget(machine)
     agentHost.forgetResynchronisation(of: machine)

@@ -34,6 +34,7 @@ extension VaultService {
   /// - Throws: `.unknown`, or `.refused` for a machine that is not protected.
   public func resynchronise(_ name: String) throws(OperationError) -> JobRecord {
     let agent = try protectedAgent(named: name)
+    try refuseInRecovery(.resynchronise, name)
     let record = try agentHost.resynchronisation(of: agent.machine)
     if let record, record.state == .running, let job = record.job { return try jobs.job(job) }
     return try agentHost.begin(

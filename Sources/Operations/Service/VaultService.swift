@@ -27,6 +27,8 @@ public final class VaultService: Sendable {
   public let monitor: HealthMonitor
   /// Since when it runs.
   public let started: Timestamp
+  /// Where drills and failovers are decided about.
+  let recovery: RecoveryDesk
   /// What issues certificates.
   let certificates: VaultAuthority
   /// What the service itself shows.
@@ -58,12 +60,18 @@ public final class VaultService: Sendable {
     jobs = JobRunner(catalog: catalog) { Self.tell($0, in: catalog) }
     agentHost = AgentHost(writable, catalog, certificates, health, jobs, clock: clock)
     monitor = HealthMonitor(vault, catalog, agentHost, health, jobs, started: started)
+    recovery = RecoveryDesk(writable, catalog, agentHost, jobs, health, clock: clock)
+    recovery.belong(to: self)
     try jobs.reopen(FinalizeProtection.kind)
     agentHost.resumeResynchronisations()
-    try failUnended()
+    try failUnended(besides: recovery.reconcile())
+    jobs.decider.withLock {
+      $0 = { [weak self] job throws(OperationError) in try self?.cancel(job) }
+    }
+    monitor.looks.withLock { $0 = recovery }
   }
 
-  private func failUnended() throws(OperationError) {
+  private func failUnended(besides going: Set<Int64>) throws(OperationError) {
     let failure = JobFailure(
       code: OperationError.Code.failed.rawValue,
       message:
@@ -71,7 +79,7 @@ public final class VaultService: Sendable {
         + "and it goes on from there.")
     do throws(CatalogError) {
       let ended = try catalog.failUnendedJobs(
-        failure, except: Set(jobs.opened.withLock { $0.keys }), now: started)
+        failure, except: going.union(jobs.opened.withLock { $0.keys }), now: started)
       for job in ended { Self.tell(job, in: catalog) }
     } catch {
       // A full disk must not stand in the way of removing what fills it; the next start tries again.

@@ -8,6 +8,11 @@ enum JobReport {
     return Words.table(["JOB", "KIND", "MACHINE", "STATE", "BEGAN", "DETAIL"], jobs.map(row))
   }
 
+  /// How far a part of a job is, and why it failed.
+  static func words(of task: JobDocument.Task) -> String {
+    task.state.rawValue + (task.error.map { ": \($0)" } ?? "")
+  }
+
   static func line(_ job: JobDocument) -> String {
     row(job).filter { !$0.isEmpty }.joined(separator: "  ")
   }
@@ -24,6 +29,7 @@ enum JobReport {
     var facts = [("Job", "\(job.id)"), ("Kind", job.kind)]
     if let machine = job.machine { facts.append(("Machine", machine)) }
     facts += [("State", job.state.rawValue), ("Asked for", job.created)]
+    if let name = job.operator { facts.append(("Operator", name)) }
     if let started = job.started { facts.append(("Began", started)) }
     if let ended = job.ended { facts.append(("Ended", ended)) }
     let detail = outcome(job)

@@ -21,6 +21,7 @@ struct StatusReport {
     let newestPoint: String?
     let points: Int
     let storedBytes: UInt64
+    let recovery: RecoveryDocument?
   }
 
   struct Document: Encodable {
@@ -61,14 +62,14 @@ struct StatusReport {
     }
     let hasService = service != nil
     let rows = machines.map { machine in
-      [machine.name] + (hasService ? [machine.state.map(MachineReport.words) ?? "-"] : []) + [
+      [machine.name] + (hasService ? machine.serviceCells : []) + [
         machine.health ?? "-",
         machine.rpoSeconds.map { Words.time(seconds: Int64($0)) } ?? "none",
         machine.newestPoint ?? "none", String(machine.points), Words.size(machine.storedBytes),
       ]
     }
     let headings =
-      ["MACHINE"] + (hasService ? ["STATE"] : []) + [
+      ["MACHINE"] + (hasService ? ["STATE", "LAST DRILL"] : []) + [
         "HEALTH", "RPO", "NEWEST POINT", "POINTS", "STORED",
       ]
     let reasons =
@@ -89,6 +90,14 @@ struct StatusReport {
 }
 
 extension StatusReport.Machine {
+  /// What only a service tells: its state, and when it was last drilled with success.
+  fileprivate var serviceCells: [String] {
+    [
+      RecoveryText.state(recovery) ?? state.map(MachineReport.words) ?? "-",
+      RecoveryText.lastDrill(recovery),
+    ]
+  }
+
   /// A machine of the vault, and what a service tells of it.
   fileprivate init(_ status: MachineStatus, _ told: MachineDocument?) {
     var (health, reasons) = (status.health, status.reasons)
@@ -104,7 +113,7 @@ extension StatusReport.Machine {
       rpoSeconds: status.rpo.map { Double($0) / 1_000_000_000 },
       rpoThresholdSeconds: told?.rpoThresholdSeconds, lastContact: told?.lastContact,
       newestPoint: status.machine.points.last?.id, points: status.machine.points.count,
-      storedBytes: status.machine.stored)
+      storedBytes: status.machine.stored, recovery: told?.recovery)
   }
 
   /// A machine that the vault holds nothing of.
@@ -112,6 +121,6 @@ extension StatusReport.Machine {
     self.init(
       name: told.name, state: told.state, health: told.health, reasons: told.reasons ?? [],
       rpoSeconds: nil, rpoThresholdSeconds: nil, lastContact: told.lastContact, newestPoint: nil,
-      points: 0, storedBytes: 0)
+      points: 0, storedBytes: 0, recovery: told.recovery)
   }
 }

@@ -22,6 +22,7 @@ struct ServiceAccess {
       return
     }
     let service = try VaultService(vault)
+    service.prepareRecovery(service.usualRecoveryParts)
     own = service
     client = ControlClient(DirectTransport(Control(service, version: Tidemark.version)))
   }

@@ -64,6 +64,7 @@ final class VaultServer {
     try ServiceNotice(socket: socket, httpsPort: httpsPort, replicationPort: replicationPort)
       .post(in: vault.path, group: group)
     try mount()
+    try service.useForRecovery(service.usualRecoveryParts)
     service.monitor.start()
     service.note(.info, "service-started", "The service of the vault began.")
     logger.notice(

@@ -1,0 +1,69 @@
+public import Operations
+
+/// Drills and failovers.
+extension ControlClient {
+  /// How a machine stands in its recovery.
+  public func recovery(of name: String) throws(OperationError) -> RecoveryDocument {
+    try get("/v1/machines/\(Self.part(name))/recovery")
+  }
+
+  /// The newest `limit` drills, of one machine or of all, the newest first.
+  public func drills(
+    of name: String?, limit: Int
+  ) throws(OperationError) -> DrillListDocument {
+    let machine = name.map { "&machine=\(Self.part($0))" } ?? ""
+    return try get("/v1/test-failovers?limit=\(limit)\(machine)")
+  }
+
+  /// Begins a test failover.
+  public func startTestFailover(
+    _ name: String, _ request: RecoveryRequestDocument
+  ) throws(OperationError) -> JobDocument {
+    try post("/v1/machines/\(Self.part(name))/test-failover", request)
+  }
+
+  /// Cleans a test failover up.
+  public func cleanUpTestFailover(
+    _ name: String, notes: String?
+  ) throws(OperationError) -> JobDocument {
+    try post(
+      "/v1/machines/\(Self.part(name))/test-failover/cleanup", CleanupDocument(notes: notes))
+  }
+
+  /// Begins a failover.
+  public func startFailover(
+    _ name: String, _ request: RecoveryRequestDocument
+  ) throws(OperationError) -> JobDocument {
+    try post("/v1/machines/\(Self.part(name))/failover", request)
+  }
+
+  /// Takes another recovery point for a machine that is failed over.
+  public func changeRecoveryPoint(
+    _ name: String, _ request: RecoveryRequestDocument
+  ) throws(OperationError) -> JobDocument {
+    try post("/v1/machines/\(Self.part(name))/failover/change-point", request)
+  }
+
+  /// Makes a failover final.
+  public func commitFailover(
+    _ name: String, completesMigration: Bool
+  ) throws(OperationError) -> JobDocument {
+    try post(
+      "/v1/machines/\(Self.part(name))/failover/commit",
+      CommitDocument(completeMigration: completesMigration))
+  }
+
+  /// Cancels a failover; the machine is not replicated any more then.
+  public func cancelFailover(
+    _ name: String, isConfirmed: Bool
+  ) throws(OperationError) -> JobDocument {
+    try post(
+      "/v1/machines/\(Self.part(name))/failover/cancel",
+      ConfirmationDocument(confirm: isConfirmed))
+  }
+
+  /// Removes the disks that a failover left.
+  public func discardFailedOver(_ name: String) throws(OperationError) -> JobDocument {
+    try call("POST", "/v1/machines/\(Self.part(name))/failover/discard")
+  }
+}

@@ -1,0 +1,155 @@
+internal import Bytes
+internal import Catalog
+internal import FileIO
+internal import Synchronization
+internal import Vault
+
+/// Going on behind a restart, and behind the loss of the catalog.
+extension RecoveryDesk {
+  /// Brings what the catalog knows in line with what the MANIFESTs say; to be called before any agent is let
+  /// in. A machine whose failed-over disks a lost catalog does not know is failed over all the same.
+  ///
+  /// - Returns: the jobs that go on, which nobody is to end.
+  func reconcile() throws(OperationError) -> Set<Int64> {
+    let machines = try inVault { () throws(VaultError) in try vault.machines() }
+    for machine in machines {
+      // One whose MANIFEST can't be read is told of wherever it is needed.
+      guard let snapshot = try? machine.snapshot() else { continue }
+      try reconcile(machine, snapshot)
+    }
+    let records = try inCatalog { () throws(CatalogError) in try catalog.recoveries() }
+    for record in records where !machines.contains(where: { $0.id == record.machine }) {
+      // Its job removed it, and did not come to note that.
+      try forget(record.machine)
+    }
+    let going = Set(records.filter { $0.running != nil }.compactMap(\.job))
+    try settleJobs(besides: going)
+    return going
+  }
+
+  private func forget(_ machine: Identifier) throws(OperationError) {
+    _ = try inCatalog { () throws(CatalogError) in
+      try catalog.changeRecovery(of: machine, now: clock()) {
+        _ -> RecoveryChange<RecoveryRefusal> in .forget
+      }
+    }
+  }
+
+  private func reconcile(
+    _ machine: Machine, _ snapshot: MachineSnapshot
+  ) throws(OperationError) {
+    let now = clock()
+    let name = snapshot.configuration.name
+    _ = try inCatalog { () throws(CatalogError) in
+      try catalog.changeRecovery(of: machine.id, now: now) {
+        known -> RecoveryChange<RecoveryRefusal> in
+        // A job goes on from the MANIFEST itself.
+        if let known, known.running != nil { return .keep(known) }
+        guard let pin = snapshot.pins.last(where: { $0.purpose == .failover }) ?? snapshot.pins.last
+        else { return Self.unpinned(known, snapshot, machine.id, now) }
+        var record =
+          known ?? RecoveryRecord(machine: machine.id, name: name, state: "", since: now)
+        let state = Self.state(of: pin, known)
+        if record.state != state.rawValue { record.since = now }
+        record.state = state.rawValue
+        record.isFenced = pin.purpose == .failover
+        record.branch = pin.branch
+        if record.point?.cut != pin.cut.rawValue {
+          let point = snapshot.points.first { $0.sequence == pin.cut }
+          record.point = point.map { ChosenPoint($0, asked: $0.id) }
+        }
+        return .keep(record)
+      }
+    }
+  }
+
+  /// Where a machine stands whose MANIFEST has a pin.
+  private static func state(of pin: BranchPin, _ known: RecoveryRecord?) -> RecoveryState {
+    if let known, known.keepsDisks { return .unprotected }
+    if pin.purpose == .drill { return .testActive }
+    if pin.isCommitted { return .committed }
+    return known?.state == RecoveryState.failoverFailed.rawValue ? .failoverFailed : .failedOver
+  }
+
+  /// What is kept of a machine whose MANIFEST has no pin: it is not drilled, and not failed over.
+  private static func unpinned(
+    _ known: RecoveryRecord?, _ snapshot: MachineSnapshot, _ machine: Identifier, _ now: Timestamp
+  ) -> RecoveryChange<RecoveryRefusal> {
+    let isStopped =
+      known.map { $0.isFenced || RecoveryState(rawValue: $0.state)?.hasFailedOverDisks == true }
+      ?? (snapshot.epoch > 0)
+    guard isStopped else { return .forget }
+    var record =
+      known
+      ?? RecoveryRecord(
+        machine: machine, name: snapshot.configuration.name, state: "", since: now)
+    let isFailed = known?.state == RecoveryState.failoverFailed.rawValue
+    record.state = (isFailed ? RecoveryState.failoverFailed : .replicationStopped).rawValue
+    (record.isFenced, record.branch) = (true, nil)
+    return .keep(record)
+  }
+
+  /// Ends the jobs that were done, and whose end nobody came to note.
+  private func settleJobs(besides going: Set<Int64>) throws(OperationError) {
+    try inCatalog { () throws(CatalogError) in
+      for action in RecoveryAction.allCases {
+        for var job in try catalog.unendedJobs(of: action.name)
+        where !going.contains(job.id) && !job.tasks.isEmpty {
+          guard job.tasks.allSatisfy({ $0.state == .succeeded }) else { continue }
+          (job.state, job.ended) = (.succeeded, clock())
+          try catalog.update(job)
+        }
+      }
+    }
+  }
+
+  /// Makes drills and failovers with these parts from now on, goes on with those that were under way, and
+  /// serves the disks again that should be.
+  func use(_ parts: RecoveryParts) throws(OperationError) {
+    self.parts.withLock { $0 = parts }
+    let records = try inCatalog { () throws(CatalogError) in try catalog.recoveries() }
+    for record in records {
+      guard record.running == nil else {
+        try resume(record)
+        continue
+      }
+      serveAgain(record, with: parts)
+    }
+  }
+
+  private func resume(_ record: RecoveryRecord) throws(OperationError) {
+    let known = try inCatalog { () throws(CatalogError) in
+      try record.job.flatMap { id throws(CatalogError) in try catalog.job(id) }
+    }
+    if let known, !known.state.isFinal { return run(known, of: record) }
+    // What the job came to is not kept: another one does what is left.
+    guard let action = record.running.flatMap(RecoveryAction.init) else { return }
+    let tasks = RecoveryRun.tasks(of: action, record.request).map(\.rawValue)
+    let job = try inCatalog { () throws(CatalogError) in
+      try catalog.addJob(kind: action.name, machine: record.name, tasks: tasks, now: clock())
+    }
+    run(job, of: try change(record.machine) { $0.job = job.id })
+  }
+
+  /// Serves the disks of a drill or a failover that were not ended by anybody; what can't be served is told.
+  private func serveAgain(_ record: RecoveryRecord, with parts: RecoveryParts) {
+    guard let branch = record.branch, let state = RecoveryState(rawValue: record.state),
+      state == .testActive || state.hasFailedOverDisks || record.keepsDisks
+    else { return }
+    do throws(OperationError) {
+      _ = try parts.servers.serve(branch)
+    } catch {
+      note(
+        .critical, "disks-not-served", record.name,
+        "The disks of '\(record.name)' can't be served: \(error.message)")
+    }
+  }
+
+  /// Begins the work of a job that is durable.
+  func run(_ job: JobRecord, of record: RecoveryRecord) {
+    guard let action = RecoveryAction.allCases.first(where: { $0.name == job.kind }) else { return }
+    jobs.resume(job) { [self] job throws(OperationError) in
+      try RecoveryRun(self, job, action, of: record).perform()
+    }
+  }
+}

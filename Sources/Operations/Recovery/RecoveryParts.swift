@@ -1,0 +1,76 @@
+public import Bytes
+public import Compute
+public import Vault
+
+/// Makes and removes the branches that drills and failed-over disks are. Pins are the caller's.
+public protocol RecoveryBranches: Sendable {
+  /// Makes the branch of a pin that is durable; when it returns the branch is whole and durable. One that is
+  /// there already is left as it is; what a crash left half-made is made anew.
+  func make(_ pin: BranchPin, named name: String, of machine: Machine) throws(OperationError)
+
+  /// Removes a branch with all that was written to it; nothing if there is none.
+  ///
+  /// - Throws: `.locked` while a process serves it.
+  func remove(_ branch: Identifier) throws(OperationError)
+
+  /// All branches that are whole.
+  func all() throws(OperationError) -> [BranchDescription]
+}
+
+/// Starts, finds and ends the processes that serve branches as disks.
+public protocol RecoveryDiskServers: Sendable {
+  /// Serves a branch from now on; one that is served already stays so. Returns once its disks can be opened.
+  func serve(_ branch: Identifier) throws(OperationError) -> ServedBranch
+
+  /// How a branch is served; nil if it is not.
+  func served(_ branch: Identifier) throws(OperationError) -> ServedBranch?
+
+  /// Serves a branch no more, whoever has its disks open: what was written and flushed is kept. Nothing if it
+  /// is not served.
+  func end(_ branch: Identifier) throws(OperationError)
+}
+
+/// A branch that is served as disks.
+public struct ServedBranch: Hashable, Sendable {
+  /// The directory with its disks.
+  public var directory: String
+  /// The paths of its disks, by number.
+  public var disks: [(number: DiskNumber, path: String)] {
+    numbers.map { ($0, "\(directory)/disk\($0).raw") }
+  }
+  /// The numbers of its disks.
+  public var numbers: [DiskNumber]
+  /// Bytes that were written to it.
+  public var writtenBytes: UInt64
+  /// How many have one of its disks open.
+  public var openCount: Int
+
+  /// A branch that is served in a directory.
+  public init(
+    directory: String, numbers: [DiskNumber], writtenBytes: UInt64 = 0, openCount: Int = 0
+  ) {
+    (self.directory, self.numbers) = (directory, numbers)
+    (self.writtenBytes, self.openCount) = (writtenBytes, openCount)
+  }
+}
+
+/// What drills and failovers are made with.
+public struct RecoveryParts: Sendable {
+  /// Makes branches.
+  public var branches: any RecoveryBranches
+  /// Serves them.
+  public var servers: any RecoveryDiskServers
+  /// Runs machines on them.
+  public var provider: any ComputeProvider
+  /// The directory of what belongs to the run of a branch's machine.
+  public var directory: @Sendable (Identifier) -> String
+
+  /// These parts.
+  public init(
+    branches: any RecoveryBranches, servers: any RecoveryDiskServers,
+    provider: any ComputeProvider, directory: @escaping @Sendable (Identifier) -> String
+  ) {
+    (self.branches, self.servers) = (branches, servers)
+    (self.provider, self.directory) = (provider, directory)
+  }
+}

@@ -1,0 +1,125 @@
+internal import Bytes
+internal import Catalog
+internal import Compute
+internal import FileIO
+internal import Vault
+
+/// What is looked at before anything is changed, each thing by its name.
+extension RecoveryRun {
+  /// Looks at everything that a drill or a failover needs, and keeps what was found.
+  ///
+  /// - Throws: `.refused` with everything that stands in the way.
+  func checkPrerequisites() throws(OperationError) {
+    var checks: [RecoveryReport.Check] = [try checkPoint()]
+    checks += [try checkRoom(), checkDamage()]
+    checks += providerChecks()
+    if action != .changePoint { checks.append(checkReplication()) }
+    let found = checks
+    try report { $0.checks = found }
+    for check in checks where check.verdict == .warning {
+      desk.note(.warning, "\(action.code)-warning", name, "\(check.name): \(check.found)")
+    }
+    var report = RecoveryReport()
+    report.checks = checks
+    if let failure = report.failure { throw OperationError(.refused, failure) }
+  }
+
+  private func checkPoint() throws(OperationError) -> RecoveryReport.Check {
+    let title = "recovery point"
+    let machine = try log
+    let point: RecoveryPoint
+    do throws(OperationError) {
+      let snapshot = try inVault { () throws(VaultError) in try machine.snapshot() }
+      point = try choose(snapshot).point
+    } catch {
+      guard error.code == .unknown || error.code == .damaged else { throw error }
+      return RecoveryReport.Check(title, .failed, error.message)
+    }
+    guard point.consistency == .perDisk else {
+      return RecoveryReport.Check(title, .ok, "\(point.id), of \(point.time.iso8601)")
+    }
+    let what = "At \(point.id) each disk is of another moment."
+    let isConfirmed = try record.request?.isConfirmed == true
+    let isMeant = action == .testFailover || isConfirmed
+    return isMeant
+      ? RecoveryReport.Check(title, .warning, what)
+      : RecoveryReport.Check(
+        title, .failed, what + " Choose another point, or add --yes to use this one.")
+  }
+
+  private func checkRoom() throws(OperationError) -> RecoveryReport.Check {
+    let space = try inVault { () throws(VaultError) in try desk.vault.space() }
+    let found = "\(space.free >> 20) of \(space.total >> 20) MiB are free in the vault"
+    let reserve = Vault.reserve(of: space.total)
+    guard space.free > reserve else {
+      return RecoveryReport.Check(
+        "room for writes", .failed,
+        "\(found), and \(reserve >> 20) are kept to mend a full vault. Make room there.")
+    }
+    return RecoveryReport.Check("room for writes", .ok, found)
+  }
+
+  /// Whether the vault can read all it has stored of the point, as far as its indexes tell.
+  private func checkDamage() -> RecoveryReport.Check {
+    let title = "integrity of the recovery point"
+    do {
+      let machine = try log
+      let snapshot = try inVault { () throws(VaultError) in try machine.snapshot() }
+      let point = try choose(snapshot).point
+      let report = try inVault { () throws(VaultError) in try MachineCheck(machine).runIndex() }
+      let hurt = Set(report.damages.flatMap(\.points))
+      guard let damage = report.damages.first(where: { $0.points.contains(point.id) }) else {
+        return RecoveryReport.Check(title, .ok, "its index is whole")
+      }
+      let good = snapshot.points.last { !hurt.contains($0.id) }
+      let advice =
+        good.map { "The newest good point is \($0.id): choose it with --point \($0.id)." }
+        ?? "No other point is whole."
+      return RecoveryReport.Check(
+        title, .failed, "\(damage.what) ('\(damage.file)' at \(damage.offset)). \(advice)")
+    } catch {
+      return RecoveryReport.Check(title, .failed, "\(error)")
+    }
+  }
+
+  private func providerChecks() -> [RecoveryReport.Check] {
+    var plan: MachinePlan?
+    if (try? record.request)??.boots == true, parts.provider.kind != .none {
+      do throws(OperationError) { plan = try machinePlan(on: nil) } catch {
+        return [RecoveryReport.Check("machine", .failed, error.message)]
+      }
+    }
+    if (try? record.request)??.boots == true, parts.provider.kind == .none {
+      return [
+        RecoveryReport.Check(
+          "compute provider", .failed,
+          "The provider is 'none', which runs no machine. Leave out --boot, or set the provider to 'qemu'."
+        )
+      ]
+    }
+    return parts.provider.check(plan).map(RecoveryReport.Check.init)
+  }
+
+  private func checkReplication() -> RecoveryReport.Check {
+    let errors = desk.health.current.filter { $0.kind == .machine && $0.subject == name }
+    guard let worst = errors.first else {
+      return RecoveryReport.Check("replication health", .ok, "nothing is wrong with it")
+    }
+    return RecoveryReport.Check("replication health", .warning, worst.message)
+  }
+}
+
+extension RecoveryReport.Check {
+  init(_ finding: ComputeFinding) {
+    let verdict: Verdict =
+      switch finding.verdict {
+      case .ok: .ok
+      case .warning: .warning
+      case .failed: .failed
+      case .notChecked: .notChecked
+      }
+    self.init(
+      finding.subject, verdict,
+      [finding.found, finding.advice].compactMap { $0 }.joined(separator: " "))
+  }
+}

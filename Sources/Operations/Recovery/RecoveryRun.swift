@@ -1,0 +1,231 @@
+internal import Bytes
+internal import Catalog
+internal import FileIO
+internal import Synchronization
+internal import Vault
+
+/// The work of one job of a drill or a failover: its parts in their order, each of which can be done twice,
+/// and what is undone where one fails.
+final class RecoveryRun: Sendable {
+  let desk: RecoveryDesk
+  let job: Job
+  let action: RecoveryAction
+  let machine: Identifier
+  let name: String
+  let parts: RecoveryParts
+  /// Whether something was changed that can't be undone any more.
+  let isTouched: Mutex<Bool>
+
+  init(
+    _ desk: RecoveryDesk, _ job: Job, _ action: RecoveryAction, of record: RecoveryRecord
+  ) throws(OperationError) {
+    (self.desk, self.job, self.action) = (desk, job, action)
+    (machine, name) = (record.machine, record.name)
+    parts = try desk.tools()
+    // What an earlier process was in the middle of may be done.
+    let turning: [String] = [RecoveryTask.endReplication, .changePoint, .deletePoints].map(
+      \.rawValue)
+    isTouched = Mutex(
+      job.record.tasks.contains { turning.contains($0.name) && $0.state != .notStarted })
+  }
+
+  /// What is kept of the machine at this moment.
+  var record: RecoveryRecord {
+    get throws(OperationError) {
+      let record = try inCatalog { () throws(CatalogError) in
+        try desk.catalog.recovery(of: machine)
+      }
+      guard let record else {
+        throw OperationError(.failed, "What is kept of the recovery of '\(name)' is gone.")
+      }
+      return record
+    }
+  }
+
+  /// The machine's log.
+  var log: Machine {
+    get throws(OperationError) {
+      let machines = try inVault { () throws(VaultError) in try desk.vault.machines() }
+      guard let found = machines.first(where: { $0.id == machine }) else {
+        throw OperationError(.unknown, "The vault holds nothing of '\(name)'.")
+      }
+      return found
+    }
+  }
+
+  /// Stops the work where somebody wants that.
+  func check() throws(OperationError) {
+    guard !job.isCancelled else {
+      throw OperationError(.cancelled, "\(action.name) of '\(name)' was stopped.")
+    }
+  }
+
+  /// Runs a part, unless an earlier process has done it.
+  func step(
+    _ task: RecoveryTask, _ body: () throws(OperationError) -> Void
+  ) throws(OperationError) {
+    try check()
+    try job.step(task.rawValue, body)
+  }
+
+  /// Does all of it, and keeps how it ended.
+  func perform() throws(OperationError) {
+    do throws(OperationError) {
+      // A cancel that was decided in an earlier process.
+      if try record.running == RecoveryAction.cancel.rawValue, action != .cancel {
+        throw OperationError(.cancelled, "\(action.name) of '\(name)' was cancelled.")
+      }
+      try work()
+      try finish()
+    } catch {
+      guard !job.isInterrupted else { throw error }
+      throw undo(error)
+    }
+  }
+
+  private func work() throws(OperationError) {
+    switch action {
+    case .testFailover: try testFailover()
+    case .failover: try failover()
+    case .changePoint: try changePoint()
+    case .commit, .completeMigration: try commit()
+    case .cleanup, .cancel: try removal()
+    case .discard:
+      try removal()
+      try step(.removeMachine) { () throws(OperationError) in
+        try desk.service().removeLeftovers(of: machine, name)
+      }
+    default: throw OperationError(.failed, "There is no job for \(action.name).")
+    }
+  }
+
+  /// Keeps that all is done, unless it was cancelled at the last moment.
+  private func finish() throws(OperationError) {
+    let isCancelled = try record.running != action.rawValue
+    guard !isCancelled else {
+      throw OperationError(.cancelled, "\(action.name) of '\(name)' was cancelled.")
+    }
+    let (now, action) = (desk.clock(), action)
+    if action == .testFailover {
+      try changeDrill { $0.ready = now }
+    } else if action == .cleanup {
+      try endDrill(nil)
+      desk.health.clear(name, .drillExpired, at: now)
+    }
+    try desk.settle(machine, .succeeded(action)) { record in
+      (record.formerBranch, record.job) = (nil, nil)
+      if action == .completeMigration { record.isFenced = true }
+    }
+    desk.note(
+      action == .testFailover || action == .cleanup ? .info : .warning,
+      "\(action.code)-succeeded", name, "\(action.name) of '\(name)' succeeded.")
+  }
+
+  /// Undoes what can be undone behind a failure, and keeps what is left; gives what the job ends with.
+  private func undo(_ error: OperationError) -> OperationError {
+    let wasCancelled = (try? record.running) == RecoveryAction.cancel.rawValue && action != .cancel
+    var error = error
+    do throws(OperationError) {
+      switch action {
+      case .testFailover:
+        try undoTestFailover(error, wasCancelled: wasCancelled)
+      case .failover where wasCancelled:
+        try removeDisks()
+        try desk.settle(machine, .succeeded(.cancel)) { record in
+          (record.isFenced, record.branch, record.formerBranch) = (true, nil, nil)
+        }
+        desk.note(
+          .warning, "replication-stopped", name,
+          "The failover of '\(name)' was cancelled; it is not replicated any more.")
+      default: try undoOther(error)
+      }
+    } catch let second {
+      error = OperationError(error.code, "\(error.message) \(second.message)")
+      _ = try? fail(error, isUndone: false)
+    }
+    return error
+  }
+
+  private func undoTestFailover(
+    _ error: OperationError, wasCancelled: Bool
+  ) throws(OperationError) {
+    try removeDisks()
+    try endDrill(wasCancelled ? .cancelled : .failed)
+    if wasCancelled {
+      try desk.settle(machine, .succeeded(.cancel))
+    } else {
+      try fail(error, isUndone: true)
+    }
+  }
+
+  private func undoOther(_ error: OperationError) throws(OperationError) {
+    guard action == .failover || action == .changePoint else {
+      return try fail(error, isUndone: false)
+    }
+    let isPinned = try isPinned()
+    let isUndone = !isPinned && !isTouched.withLock { $0 }
+    if isUndone, action == .changePoint, let former = try record.formerBranch {
+      // The machine goes on where it was, as far as it can.
+      _ = try? parts.servers.serve(former)
+    }
+    try fail(error, isUndone: isUndone)
+  }
+
+  /// Keeps that the action failed, and that its machine is as it was before if it `isUndone`.
+  private func fail(_ error: OperationError, isUndone: Bool) throws(OperationError) {
+    let failure = JobFailure(code: error.code.rawValue, message: error.message)
+    try desk.settle(machine, .failed(action, isUndone: isUndone)) { record in
+      record.failure = failure
+      record.job = nil
+      guard isUndone else { return }
+      (record.branch, record.formerBranch) = (record.formerBranch, nil)
+    }
+  }
+
+  /// Whether the machine's MANIFEST holds a pin for the branch of this job.
+  func isPinned() throws(OperationError) -> Bool {
+    let branch = try record.branch
+    return try pins().contains { $0.branch == branch }
+  }
+
+  func pins() throws(OperationError) -> [BranchPin] {
+    let log = try log
+    return try inVault { () throws(VaultError) in try log.snapshot().pins }
+  }
+
+  /// Changes what is kept of the drill, if there is one.
+  func changeDrill(
+    _ body: @escaping @Sendable (inout DrillRecord) -> Void
+  ) throws(OperationError) {
+    guard let drill = try record.drill else { return }
+    try inCatalog { () throws(CatalogError) in _ = try desk.catalog.changeDrill(drill, body) }
+  }
+
+  /// Keeps how the drill ended: a success if it had begun and is gone without a trace.
+  func endDrill(_ outcome: DrillRecord.Outcome?) throws(OperationError) {
+    let (now, record) = (desk.clock(), try record)
+    try changeDrill { drill in
+      drill.ended = drill.ended ?? now
+      drill.outcome = outcome ?? (drill.ready == nil ? .failed : .succeeded)
+      drill.notes = record.request?.notes ?? drill.notes
+      drill.endedBy = record.operator
+    }
+  }
+}
+
+extension RecoveryAction {
+  /// What events of it are called.
+  var code: String {
+    switch self {
+    case .testFailover: "test-failover"
+    case .cleanup: "test-failover-cleanup"
+    case .failover: "failover"
+    case .changePoint: "change-point"
+    case .commit: "commit"
+    case .completeMigration: "complete-migration"
+    case .cancel: "failover-cancel"
+    case .discard: "failover-discard"
+    default: rawValue
+    }
+  }
+}

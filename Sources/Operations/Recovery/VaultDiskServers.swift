@@ -1,0 +1,74 @@
+public import Bytes
+internal import DiskServers
+internal import FileIO
+public import Vault
+
+/// The disk servers of a vault's branches: processes that outlive this one, and are found again.
+public struct VaultDiskServers: RecoveryDiskServers {
+  private let vault: Vault
+  private let servers: DiskServers
+  /// Seconds that whoever has a disk open may take to let go of it.
+  private static let patience = 10.0
+
+  /// The servers of that vault.
+  public init(_ vault: Vault) {
+    self.vault = vault
+    servers = DiskServers(vault: vault.description.id, at: vault.path)
+  }
+
+  /// Serves a branch from now on.
+  public func serve(_ branch: Identifier) throws(OperationError) -> ServedBranch {
+    try inServers { () throws(DiskServerError) in
+      var options = DiskServers.Options()
+      options.group = vault.readingGroup
+      _ = try servers.start(branch, options)
+    }
+    guard let served = try served(branch) else {
+      throw OperationError(.failed, "The disk server of branch \(branch) ended at once.")
+    }
+    return served
+  }
+
+  /// How a branch is served.
+  public func served(_ branch: Identifier) throws(OperationError) -> ServedBranch? {
+    let running = try inServers { () throws(DiskServerError) in try servers.find(branch) }
+    guard let running else { return nil }
+    let disks = try inVault { () throws(VaultError) in try vault.branch(branch) }.disks
+    let status = try? running.client.status()
+    return ServedBranch(
+      directory: running.client.directory.mountPoint, numbers: disks.map(\.number),
+      writtenBytes: status?.usedBytes ?? 0, openCount: status?.users ?? 0)
+  }
+
+  /// Serves a branch no more.
+  public func end(_ branch: Identifier) throws(OperationError) {
+    try inServers { () throws(DiskServerError) in
+      try servers.end(branch, within: Self.patience, force: true)
+    }
+  }
+
+  /// The directory of what belongs to the run of a branch's machine, beside its server's own.
+  public func directory(of branch: Identifier) -> String {
+    let directory = try? servers.directory(of: branch)
+    return (directory?.path ?? RunDirectory.usualBase + "/\(branch)") + ".vm"
+  }
+
+  private func inServers<Result>(
+    _ body: () throws(DiskServerError) -> Result
+  ) throws(OperationError) -> Result {
+    do { return try body() } catch {
+      let code: OperationError.Code =
+        switch error.code {
+        case .inUse: .locked
+        case .directory: .unwritable
+        case .notRunning, .timeout, .notStarted, .failed: .failed
+        }
+      throw OperationError(code, error.message)
+    }
+  }
+}
+
+extension DiskServerStatus {
+  /// How many have one of its files open.
+  fileprivate var users: Int { files.reduce(0) { $0 + $1.readers + $1.writers } }
+}

@@ -1,0 +1,283 @@
+public import Bytes
+public import Catalog
+internal import Compute
+internal import FileIO
+internal import Synchronization
+internal import Vault
+
+/// How a machine stands in its recovery.
+public struct RecoveryStatus: Sendable {
+  /// Its state, and what may be done.
+  public let standing: RecoveryStanding
+  /// What is kept of its drill or failover; nil if there is none.
+  public let record: RecoveryRecord?
+  /// Its newest drill.
+  public let lastDrill: DrillRecord?
+  /// When it was last drilled with success.
+  public let lastSuccess: Timestamp?
+  /// The drill of this moment.
+  public let drill: DrillRecord?
+  /// Where its disks are, while they are served.
+  public let directory: String?
+
+  /// Seconds behind which another drill is due.
+  public static let drillSeconds: Int64 = 180 * 86400
+
+  /// Azure Site Recovery's word for how its drills stand: recommended, performed, or not applicable.
+  public func testState(at now: Timestamp) -> String {
+    guard standing.running == nil,
+      standing.state == .protected || standing.state == .resynchronising
+    else { return "Not applicable" }
+    guard let lastSuccess, now.seconds - lastSuccess.seconds < Self.drillSeconds else {
+      return "Test recommended"
+    }
+    return "Performed successfully"
+  }
+}
+
+extension VaultService {
+  /// Makes drills and failovers with these parts from now on, and goes on with those that an earlier process
+  /// left unfinished.
+  public func useForRecovery(_ parts: RecoveryParts) throws(OperationError) {
+    try recovery.use(parts)
+  }
+
+  /// Makes drills and failovers with these parts, and leaves to a service that runs longer what an earlier
+  /// process left unfinished.
+  public func prepareRecovery(_ parts: RecoveryParts) {
+    recovery.parts.withLock { $0 = parts }
+  }
+
+  /// What drills and failovers are usually made with.
+  public var usualRecoveryParts: RecoveryParts {
+    let servers = VaultDiskServers(vault)
+    return RecoveryParts(
+      branches: VaultBranches(writable), servers: servers, provider: NoCompute(),
+      directory: { servers.directory(of: $0) })
+  }
+
+  /// How a machine stands in its recovery.
+  ///
+  /// - Throws: `.unknown`.
+  public func recovery(of name: String) throws(OperationError) -> RecoveryStatus {
+    try recoveryStatus(of: try recovery.subject(named: name))
+  }
+
+  func recoveryStatus(
+    of subject: RecoveryDesk.Subject
+  ) throws(OperationError) -> RecoveryStatus {
+    let (standing, record) = try recovery.standing(of: subject)
+    let (drills, success) = try inCatalog { () throws(CatalogError) in
+      (
+        try catalog.drills(of: subject.id, limit: 1),
+        try catalog.lastSuccessfulDrill(of: subject.id)?.ended
+      )
+    }
+    let parts = recovery.parts.withLock { $0 }
+    let served = record?.branch.flatMap { try? parts?.servers.served($0) } ?? nil
+    return RecoveryStatus(
+      standing: standing, record: record, lastDrill: drills.first, lastSuccess: success,
+      drill: standing.state == .testActive ? drills.first { $0.ended == nil } : nil,
+      directory: served?.directory)
+  }
+
+  /// Begins a test failover.
+  ///
+  /// - Parameters:
+  ///   - name: the machine.
+  ///   - request: what is asked for.
+  ///   - operator: who asks.
+  /// - Returns: its job.
+  /// - Throws: `.refused` with what to do instead, `.unknown`.
+  public func startTestFailover(
+    _ name: String, _ request: RecoveryRequest, by operator: String?
+  ) throws(OperationError) -> JobRecord {
+    let subject = try recovery.subject(named: name)
+    try check(request)
+    _ = try recovery.tools()
+    if let objection = try recovery.standing(of: subject).standing.objection(to: .testFailover) {
+      throw objection.error(for: name)
+    }
+    let now = recovery.clock()
+    let drill = try inCatalog { () throws(CatalogError) in
+      try catalog.addDrill(
+        of: subject.id, name: Self.drillName(now), expires: request.expires,
+        operator: `operator`, now: now)
+    }
+    let branch = Identifier.random()
+    var order = RecoveryDesk.Order(
+      action: .testFailover, tasks: RecoveryRun.tasks(of: .testFailover, request),
+      operator: `operator`)
+    order.prepare = { record in
+      (record.request, record.drill) = (request, drill.id)
+      (record.branch, record.formerBranch, record.point) = (branch, nil, nil)
+    }
+    do throws(OperationError) { return try begun(try recovery.begin(order, on: subject)) } catch {
+      // Another one was quicker.
+      _ = try? catalog.changeDrill(drill.id) { ($0.outcome, $0.ended) = (.failed, now) }
+      throw error
+    }
+  }
+
+  private static func drillName(_ now: Timestamp) -> String {
+    now.wholeSeconds.filter { $0 != "-" && $0 != ":" }
+  }
+
+  private func begun(_ job: JobRecord?) throws(OperationError) -> JobRecord {
+    guard let job else { throw OperationError(.failed, "No job was begun.") }
+    return job
+  }
+
+  /// Whether the network exists that is asked for.
+  private func check(_ request: RecoveryRequest) throws(OperationError) {
+    if let network = request.network { _ = try self.network(named: network) }
+    guard (1...200).contains(request.point.utf8.count) else {
+      throw OperationError(.refused, "A recovery point is named by 1 to 200 bytes.")
+    }
+  }
+
+  /// Cleans a test failover up; what was written in it is gone. A drill that is being begun is stopped.
+  ///
+  /// - Throws: `.refused`, `.unknown`.
+  public func cleanUpTestFailover(
+    _ name: String, notes: String?, by operator: String?
+  ) throws(OperationError) -> JobRecord {
+    guard (notes ?? "").utf8.count <= 10_000 else {
+      throw OperationError(.refused, "Notes have 10,000 bytes at the most.")
+    }
+    _ = try recovery.tools()
+    return try begin(.cleanup, name, by: `operator`) { $0.request?.notes = notes }
+  }
+
+  /// Begins a failover.
+  ///
+  /// - Throws: `.refused` with what to do instead, `.unknown`.
+  public func startFailover(
+    _ name: String, _ request: RecoveryRequest, by operator: String?
+  ) throws(OperationError) -> JobRecord {
+    try check(request)
+    _ = try recovery.tools()
+    let branch = Identifier.random()
+    return try begin(.failover, name, request, by: `operator`) { record in
+      (record.formerBranch, record.branch) = (record.branch, branch)
+      (record.request, record.point, record.drill) = (request, nil, nil)
+    }
+  }
+
+  /// Begins to take another recovery point for a machine that is failed over; what was written to its disks
+  /// is gone then.
+  ///
+  /// - Throws: `.refused` with what would be lost unless that was confirmed; `.unknown`.
+  public func changeRecoveryPoint(
+    _ name: String, _ request: RecoveryRequest, by operator: String?
+  ) throws(OperationError) -> JobRecord {
+    try check(request)
+    let tools = try recovery.tools()
+    let subject = try recovery.subject(named: name)
+    let (standing, record) = try recovery.standing(of: subject)
+    if let objection = standing.objection(to: .changePoint) { throw objection.error(for: name) }
+    guard request.isConfirmed else {
+      let served = try record?.branch.flatMap { id throws(OperationError) in
+        try tools.servers.served(id)
+      }
+      let written = served.map { "\($0.writtenBytes) bytes were written to them" }
+      throw OperationError(
+        .refused,
+        "This discards the disks of '\(name)' as they are now"
+          + (written.map { ": \($0)" } ?? "") + ". If that is meant, add --yes.")
+    }
+    let branch = Identifier.random()
+    var request = request
+    request.boots = request.boots || record?.request?.boots == true
+    let asked = request
+    return try begin(.changePoint, name, asked, by: `operator`) { record in
+      (record.formerBranch, record.branch) = (record.branch, branch)
+      record.request = asked
+    }
+  }
+
+  /// Begins to make a failover final: all recovery points are deleted.
+  ///
+  /// - Throws: `.refused`, `.unknown`.
+  public func commitFailover(
+    _ name: String, completesMigration: Bool, by operator: String?
+  ) throws(OperationError) -> JobRecord {
+    try begin(completesMigration ? .completeMigration : .commit, name, by: `operator`) { _ in }
+  }
+
+  /// Begins to cancel a failover; the machine is not replicated any more then.
+  ///
+  /// - Returns: the job that does it: that of the failover, if it runs.
+  /// - Throws: `.refused`, also unless that is confirmed; `.unknown`.
+  public func cancelFailover(
+    _ name: String, isConfirmed: Bool, by operator: String?
+  ) throws(OperationError) -> JobRecord {
+    let subject = try recovery.subject(named: name)
+    let (standing, record) = try recovery.standing(of: subject)
+    if let objection = standing.objection(to: .cancel) { throw objection.error(for: name) }
+    guard [.failoverInProgress, .failoverFailed].contains(standing.state) else {
+      throw OperationError(
+        .refused,
+        "There is no failover of '\(name)' to cancel; "
+          + "'\(RecoveryAction.cancel.command(in: standing.state).replacing("NAME", with: name))' stops what "
+          + "runs.")
+    }
+    guard isConfirmed else {
+      throw OperationError(
+        .refused,
+        "Cancelling stops the failover, and '\(name)' will not be replicated again until its protection is "
+          + "disabled and enabled anew, which copies everything. If that is meant, add --yes.")
+    }
+    let order = RecoveryDesk.Order(
+      action: .cancel, tasks: RecoveryRun.tasks(of: .cancel, nil), operator: `operator`)
+    if let job = try recovery.begin(order, on: subject) { return job }
+    guard let job = record?.job else { throw OperationError(.failed, "No job runs.") }
+    jobs.stop(job)
+    return try jobs.job(job)
+  }
+
+  /// Begins to remove the disks that a failover left, and what they are made of.
+  ///
+  /// - Throws: `.refused`, `.unknown`.
+  public func discardFailedOver(
+    _ name: String, by operator: String?
+  ) throws(OperationError) -> JobRecord {
+    _ = try recovery.tools()
+    return try begin(.discard, name, by: `operator`) { _ in }
+  }
+
+  private func begin(
+    _ action: RecoveryAction, _ name: String, _ request: RecoveryRequest? = nil,
+    by operator: String?, _ prepare: @escaping @Sendable (inout RecoveryRecord) -> Void
+  ) throws(OperationError) -> JobRecord {
+    let subject = try recovery.subject(named: name)
+    let order = RecoveryDesk.Order(
+      action: action, tasks: RecoveryRun.tasks(of: action, request), operator: `operator`,
+      prepare: prepare)
+    return try begun(try recovery.begin(order, on: subject))
+  }
+
+  /// Drills, of one machine or of all, the newest first.
+  ///
+  /// - Throws: `.unknown`.
+  public func drills(
+    of name: String?, limit: Int
+  ) throws(OperationError) -> [(drill: DrillRecord, machine: String)] {
+    let names = try machineNames()
+    let subject = try name.map { name throws(OperationError) in
+      try recovery.subject(named: name)
+    }
+    return try inCatalog { () throws(CatalogError) in
+      try catalog.drills(of: subject?.id, limit: limit)
+    }.map { ($0, names[$0.machine] ?? $0.machine.description) }
+  }
+
+  private func machineNames() throws(OperationError) -> [Identifier: String] {
+    var names: [Identifier: String] = [:]
+    for machine in try inVault({ () throws(VaultError) in try vault.machines() }) {
+      names[machine.id] = machine.name
+    }
+    for agent in try agents() { names[agent.machine] = agent.name }
+    return names
+  }
+}

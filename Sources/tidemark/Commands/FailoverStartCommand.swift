@@ -1,0 +1,46 @@
+internal import ArgumentParser
+internal import ControlAPI
+internal import Operations
+
+/// `tidemark failover start`
+struct FailoverStartCommand: RecoveryCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "start",
+    abstract: "Fail a machine over: its disks can be written to here, at once.",
+    discussion: discussion(
+      """
+      Looks first whether that can be done; asks the source to stop if that is wanted, and goes on if it does
+      not; processes what was received; then nothing is taken from the source any more. A source that is cut
+      off goes on serving until it reconnects. Another recovery point can be chosen until it is committed. A
+      relay that is silent, and a point whose disks are of different moments, are gone on with only with
+      --yes. Whoever stops waiting stops nothing: 'tidemark failover cancel' does.
+      """,
+      examples: [
+        "tidemark failover start web01 --point latest",
+        "tidemark failover start web01 --point 5m-ago --shutdown-source",
+      ],
+      ends: [.noVault, .locked, .unknown, .refused, .unwritable, .interrupted]))
+
+  @Argument(help: "The machine's name.")
+  var name: String
+
+  @OptionGroup var options: RecoveryOptions
+
+  @Flag(help: "Ask the source to stop first.")
+  var shutdownSource = false
+
+  @Flag(help: "Do not ask, and go on where something only warns.")
+  var yes = false
+
+  @OptionGroup var wait: WaitOption
+  @OptionGroup var vault: VaultOption
+  @OptionGroup var output: OutputOption
+
+  func run() throws {
+    try carry(out: name) { client throws(OperationError) in
+      var request = options.request(isConfirmed: yes)
+      request.shutdownSource = shutdownSource
+      return try client.startFailover(name, request)
+    }
+  }
+}

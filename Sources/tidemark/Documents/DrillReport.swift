@@ -1,0 +1,112 @@
+internal import Catalog
+internal import ControlAPI
+internal import Operations
+
+/// Drills, as text.
+enum DrillReport {
+  static func table(_ drills: [DrillDocument]) -> String {
+    guard !drills.isEmpty else { return "There was no drill yet." }
+    return Words.table(
+      ["DRILL", "MACHINE", "STATE", "POINT", "BEGAN", "ENDED", "OPERATOR"],
+      drills.map { drill in
+        [
+          String(drill.id), drill.machine, state(of: drill), drill.point?.id ?? "", drill.started,
+          drill.ended ?? "", drill.operator ?? "",
+        ]
+      })
+  }
+
+  private static func state(of drill: DrillDocument) -> String {
+    guard drill.ended == nil else { return drill.outcome }
+    return drill.ready == nil ? "being begun" : "to be cleaned up"
+  }
+
+  /// Everything that is known of one.
+  static func text(_ drill: DrillDocument) -> String {
+    var facts = [
+      ("Drill", "\(drill.id)"), ("Machine", drill.machine), ("State", state(of: drill)),
+    ]
+    if let point = drill.point {
+      facts.append(("Recovery point", "\(point.id), of \(point.time)"))
+    }
+    facts.append(("Began", drill.started + (drill.operator.map { ", by \($0)" } ?? "")))
+    if let ready = drill.ready { facts.append(("Ready", ready)) }
+    if let expires = drill.expires { facts.append(("Expires", expires)) }
+    if let ended = drill.ended {
+      facts.append(("Ended", ended + (drill.endedBy.map { ", by \($0)" } ?? "")))
+    }
+    if let notes = drill.notes { facts.append(("Notes", notes)) }
+    if let directory = drill.report?.directory, drill.ended == nil {
+      facts.append(("Disks", directory))
+    }
+    return [Words.facts(facts), checks(drill), comparisons(drill)].compactMap { $0 }
+      .joined(separator: "\n\n")
+  }
+
+  private static func checks(_ drill: DrillDocument) -> String? {
+    guard let checks = drill.report?.checks, !checks.isEmpty else { return nil }
+    return Words.table(
+      ["CHECKED", "RESULT", "FOUND"], checks.map { [$0.name, words(of: $0.verdict), $0.found] })
+  }
+
+  private static func words(of verdict: RecoveryReport.Check.Verdict) -> String {
+    verdict == .notChecked ? "not checked" : verdict.rawValue
+  }
+
+  private static func comparisons(_ drill: DrillDocument) -> String? {
+    guard let found = drill.report?.comparisons, !found.isEmpty else { return nil }
+    return Words.table(
+      ["COMPARED", "ASKED FOR", "FOUND", "SAME"],
+      found.map { comparison in
+        [
+          comparison.name, comparison.asked, comparison.found,
+          comparison.isSame.map { $0 ? "yes" : "NO" } ?? "-",
+        ]
+      })
+  }
+}
+
+/// How a machine stands in its recovery, as text.
+enum RecoveryText {
+  /// A word or two for a table; nil if its replication tells enough.
+  static func state(_ recovery: RecoveryDocument?) -> String? {
+    guard let recovery else { return nil }
+    let running = recovery.running.map { " (\($0) runs)" } ?? ""
+    switch recovery.state {
+    case "unprotected": return recovery.keepsDisks ? "disks kept" + running : nil
+    case "enabling", "protected", "resynchronising": return nil
+    case "testActive": return "test failover" + running
+    case "failoverInProgress": return "failing over"
+    case "failoverFailed": return "failover failed" + running
+    case "failedOver": return "failed over" + running
+    case "replicationStopped": return "replication stopped"
+    default: return recovery.state + running
+    }
+  }
+
+  /// What is shown of a machine.
+  static func facts(_ recovery: RecoveryDocument) -> [(String, String)] {
+    var facts: [(String, String)] = []
+    if let state = state(recovery) {
+      facts.append(("Recovery", state + (recovery.since.map { ", since \($0)" } ?? "")))
+    }
+    if let failure = recovery.failure { facts.append(("Failure", failure)) }
+    if let point = recovery.point {
+      facts.append(("Recovered from", "\(point.id), of \(point.time)"))
+    }
+    if let directory = recovery.directory { facts.append(("Recovered disks", directory)) }
+    facts.append(("Last drill", recovery.lastDrill.map(words) ?? "never"))
+    facts.append(
+      ("Allowed", recovery.allowedOperations.map(\.name).joined(separator: ", ")))
+    return facts
+  }
+
+  private static func words(of drill: DrillDocument) -> String {
+    "\(drill.ended ?? drill.started): \(drill.ended == nil ? "active" : drill.outcome)"
+  }
+
+  /// When a machine was last drilled with success, for a table.
+  static func lastDrill(_ recovery: RecoveryDocument?) -> String {
+    recovery?.lastSuccessfulDrill.map { String($0.prefix(10)) } ?? "never"
+  }
+}

@@ -1,0 +1,58 @@
+import Bytes
+import FileIO
+import Synchronization
+import Vault
+
+@testable import Operations
+
+/// Serves plain files of the right size in the place of disks, and notes what it is asked for: for tests of
+/// the order of things. Branches are the vault's own.
+final class StillServers: RecoveryDiskServers {
+  struct State {
+    var calls: [String] = []
+    var served: Set<Identifier> = []
+    var isBroken = false
+    /// Whether serving waits, as if the process was killed there.
+    var isHanging = false
+  }
+
+  let vault: Vault
+  let directory: String
+  let state = Mutex(State())
+
+  init(_ vault: Vault, in directory: String) { (self.vault, self.directory) = (vault, directory) }
+
+  func serve(_ branch: Identifier) throws(OperationError) -> ServedBranch {
+    let isBroken = state.withLock { state in
+      state.calls.append("serve")
+      return state.isBroken
+    }
+    guard !isBroken else { throw OperationError(.failed, "No disk is served in this test.") }
+    let disks: [PointDisk]
+    do { disks = try vault.branch(branch).disks } catch { throw OperationError(error) }
+    let place = directory + "/\(branch)"
+    do {
+      if !FileSystem.system.exists(place) {
+        try FileSystem.system.makeDirectory(place, permissions: 0o700)
+      }
+      for disk in disks {
+        try File(place + "/disk\(disk.number).raw", .creating(permissions: 0o600))
+          .truncate(to: disk.size)
+      }
+    } catch { throw OperationError(error) }
+    state.withLock { _ = $0.served.insert(branch) }
+    return ServedBranch(directory: place, numbers: disks.map(\.number), writtenBytes: 4096)
+  }
+
+  func served(_ branch: Identifier) throws(OperationError) -> ServedBranch? {
+    guard state.withLock({ $0.served.contains(branch) }) else { return nil }
+    return ServedBranch(directory: directory + "/\(branch)", numbers: [0], writtenBytes: 4096)
+  }
+
+  func end(_ branch: Identifier) {
+    state.withLock { state in
+      state.calls.append("end")
+      state.served.remove(branch)
+    }
+  }
+}
