@@ -25,6 +25,8 @@ public struct AgentCondition: Codable, Hashable, Sendable {
     case unprotected
     /// The service does not let it in.
     case refused
+    /// Its machine has failed over, and nothing is taken of it any more.
+    case fenced
     /// It does not run.
     case stopped
   }
@@ -89,6 +91,10 @@ public struct AgentCondition: Codable, Hashable, Sendable {
   public var certificateExpires: String?
   /// Why renewing it failed the last time; nil once it has worked.
   public var renewalError: Failure?
+  /// When and why the service refused the machine because it has failed over; nil if it did not.
+  public var fenced: Failure?
+  /// When the fence hook was run, and how that went; nil if it was not.
+  public var fenceHook: Failure?
   /// Why a resynchronisation is required, as far as this agent has found that; nil if none is.
   public var resynchronisation: String?
   /// The newest number that is known to be durable, and of which machine.
@@ -104,7 +110,7 @@ public struct AgentCondition: Codable, Hashable, Sendable {
 
   /// Whether a person should look.
   public var needsAttention: Bool {
-    let states: [State] = [.stopped, .refused, .resynchronisationRequired]
+    let states: [State] = [.stopped, .refused, .fenced, .resynchronisationRequired]
     return states.contains(state) || resynchronisation != nil || lastError != nil
       || renewalError != nil || applicationError != nil
   }

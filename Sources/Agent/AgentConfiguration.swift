@@ -24,6 +24,10 @@ public struct AgentConfiguration: Hashable, Sendable {
   public internal(set) var hooks: [Hook]
   /// Seconds that writers may be held.
   public var freezeLimit: Int
+  /// What shuts the source down, if that was set.
+  public internal(set) var shutdown: SourceHook?
+  /// The program that is run once when the machine was fenced.
+  public internal(set) var fence: SourceHook?
 
   /// Seconds that writers may be held unless something else is set.
   public static let defaultFreezeLimit = 30
@@ -32,12 +36,14 @@ public struct AgentConfiguration: Hashable, Sendable {
   public init(
     host: String, controlPort: Int, replicationPort: Int, vault: Identifier, vaultName: String,
     machine: Identifier, name: String, disks: [DiskConfiguration] = [],
-    hooks: [Hook] = [], freezeLimit: Int = AgentConfiguration.defaultFreezeLimit
+    hooks: [Hook] = [], freezeLimit: Int = AgentConfiguration.defaultFreezeLimit,
+    shutdown: SourceHook? = nil, fence: SourceHook? = nil
   ) {
     (self.host, self.controlPort, self.replicationPort) = (host, controlPort, replicationPort)
     (self.vault, self.vaultName) = (vault, vaultName)
     (self.machine, self.name, self.disks) = (machine, name, disks)
     (self.hooks, self.freezeLimit) = (hooks, freezeLimit)
+    (self.shutdown, self.fence) = (shutdown, fence)
   }
 
   /// The disks of one machine at the most, as a hello holds them.
@@ -65,6 +71,8 @@ extension AgentConfiguration {
     var disks: [Disk]
     var hooks: [Hook]?
     var freezeLimit: Int?
+    var shutdown: SourceHook?
+    var fence: SourceHook?
   }
 
   private struct Service: Codable {
@@ -90,7 +98,7 @@ extension AgentConfiguration {
       disks: disks.map {
         Disk(number: $0.number, path: $0.path, capture: $0.capture.name, format: $0.format.name)
       },
-      hooks: hooks, freezeLimit: freezeLimit)
+      hooks: hooks, freezeLimit: freezeLimit, shutdown: shutdown, fence: fence)
     do { return Array(try encoder.encode(document)) + [UInt8(ascii: "\n")] } catch {
       throw AgentError(.state, "The agent's configuration can't be written: \(error).")
     }
@@ -118,14 +126,15 @@ extension AgentConfiguration {
       [document.service.controlPort, document.service.replicationPort].allSatisfy({
         (1...65535).contains($0)
       }),
-      hooks.count <= Self.hookLimit, hooks.allSatisfy(\.isValid), Self.freezeLimits.contains(limit)
+      hooks.count <= Self.hookLimit, hooks.allSatisfy(\.isValid), Self.freezeLimits.contains(limit),
+      document.shutdown?.isValid ?? true, document.fence?.isValid ?? true
     else { throw damage }
     self.init(
       host: document.service.host, controlPort: document.service.controlPort,
       replicationPort: document.service.replicationPort, vault: vault,
       vaultName: document.vaultName, machine: machine, name: document.name,
       disks: disks.sorted { $0.number < $1.number },
-      hooks: hooks, freezeLimit: limit)
+      hooks: hooks, freezeLimit: limit, shutdown: document.shutdown, fence: document.fence)
   }
 }
 

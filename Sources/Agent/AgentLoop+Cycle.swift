@@ -23,7 +23,8 @@ extension AgentLoop {
       return true
     }
     guard let notes = try prepare(disks, session, target, configuration) else { return true }
-    let watch = CycleWatch(self, session, target, activity(assignment, target))
+    let watch = CycleWatch(
+      self, session, target, configuration, activity(assignment, target))
     watch.begin()
     let hold = holdPlan(
       assignment.applicationInterval, configuration, disks, tick: { watch.wait() })
@@ -138,6 +139,7 @@ final class CycleWatch {
   private let loop: AgentLoop
   private let session: ServiceSession
   private let target: RemoteTarget
+  private let configuration: AgentConfiguration
   private let activity: Report.Activity
   private let state: Assignment.State
   private var assignment: Assignment
@@ -154,8 +156,9 @@ final class CycleWatch {
 
   init(
     _ loop: AgentLoop, _ session: ServiceSession, _ target: RemoteTarget,
-    _ activity: Report.Activity
+    _ configuration: AgentConfiguration, _ activity: Report.Activity
   ) {
+    self.configuration = configuration
     (self.loop, self.session, self.target, self.activity) = (loop, session, target, activity)
     (assignment, state) = (session.assignment, session.assignment.state)
     before = (session.waited, target.compressing, session.digestBytes)
@@ -221,6 +224,7 @@ final class CycleWatch {
     do throws(AgentError) {
       try session.report(report(activity))
       try session.keepAlive()
+      try loop.attendShutdown(session, configuration)
       // A first copy may take longer than what is left of the certificate's life.
       loop.renewIfDue()
     } catch { failure = error }

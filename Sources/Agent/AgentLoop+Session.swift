@@ -23,6 +23,7 @@ extension AgentLoop {
       .notice, "In session",
       ["service": session.welcome.release, "state": "\(session.assignment.state)"])
     status.serviceVersion = session.welcome.release
+    shutdown?.told = nil
     try session.report(report(.waiting))
     var assignment = session.assignment
     obey(assignment)
@@ -32,12 +33,16 @@ extension AgentLoop {
         note(.notice, "New assignment", ["state": "\(assignment.state)"])
         obey(assignment)
       }
+      try attendShutdown(session, configuration)
       let wait = pause(in: session)
       if wait == .zero {
+        let (isLast, before) = (isLastCycleDue, status.lastPoint)
         guard try runCycle(session, target, configuration) else { return }
+        if isLast { try endShutdown(session, after: before) }
       } else {
+        try giveUpLastCycle(session, because: assignment.state)
         showWaiting(session)
-        try session.idle(for: min(wait, pace.look))
+        try session.idle(for: min(wait, isStoppingSource ? .milliseconds(100) : pace.look))
         recovered()
         guard (try? directory.configuration()) == configuration else { return }
         renewIfDue()
@@ -74,7 +79,7 @@ extension AgentLoop {
     switch session.assignment.state {
     case .unprotected, .paused, .required: return .seconds(10)
     case .protected, .resynchronising:
-      guard let next = nextCycle, !session.isCycleOrdered else { return .zero }
+      guard let next = nextCycle, !session.isCycleOrdered, !isLastCycleDue else { return .zero }
       return max(.zero, next - clock.now)
     }
   }

@@ -79,6 +79,8 @@ public final class AgentLoop {
   var cycleFailure = ""
   /// How long reading took of the disks that are scanned, in the newest cycle.
   var scanTime: Duration?
+  /// The order to shut the source down that came last.
+  var shutdown: ShutdownTask?
   private var lastTold = ""
   /// Where sessions are held, and how often that failed.
   private(set) var route = Route()
@@ -125,6 +127,7 @@ public final class AgentLoop {
       do throws(AgentError) { try attend() } catch {
         if cancellation.isCancelled { break }
         if try route.follow(error, directory) { continue }
+        if error.refusal == .epoch { try fence(because: error.message) }
         let pause = try pause(after: error)
         complain(error, pause)
         _ = cancellation.wait(for: pause)
@@ -137,6 +140,7 @@ public final class AgentLoop {
   private func recall() throws(AgentError) {
     let configuration = try directory.configuration()
     route.place = directory.place()
+    try recallFence(configuration)
     guard let old = directory.status() else { return }
     (status.lastPoint, status.lastContact) = (old.lastPoint, old.lastContact)
     status.lastApplicationPoint = old.lastApplicationPoint
@@ -161,7 +165,7 @@ public final class AgentLoop {
       try Client(credentials: credentials, to: stop.peer, rate: rate, now: { .now() })
     }
     // What the service said last stays shown until it says something else.
-    if status.state != .refused, status.state != .unprotected { show(.connecting) }
+    if ![.refused, .unprotected, .fenced].contains(status.state) { show(.connecting) }
     let connection = try onLink { () throws(TransportError) in
       try client.connectPersistently(
         to: stop.host, port: stop.port, attempt: pace.attempt,
@@ -176,9 +180,10 @@ public final class AgentLoop {
     defer { connection.close() }
     try cancellation.during({ connection.close() }) { () throws(AgentError) in
       let session = try ServiceSession(
-        connection, hello: hello(configuration), sign: credentials.signingKey.signGroup,
+        connection, hello: try hello(configuration), sign: credentials.signingKey.signGroup,
         through: stop.peer == .service ? nil : Route.judge(credentials.trust))
       route.arrived()
+      try welcomed(in: session.welcome.epoch, configuration)
       defer {
         noteDurable(of: session)
         // It did some work, so the next attempt does not repeat one that was of no use.
@@ -188,7 +193,7 @@ public final class AgentLoop {
     }
   }
 
-  private func hello(_ configuration: AgentConfiguration) -> Hello {
+  private func hello(_ configuration: AgentConfiguration) throws(AgentError) -> Hello {
     var hello = Hello(
       release: release, hostName: MachineFacts.hostName, system: MachineFacts.system,
       addresses: MachineFacts.addresses, clock: .now(), held: held,
@@ -197,6 +202,7 @@ public final class AgentLoop {
       },
       findings: Preflight(in: directory, of: configuration).findings())
     hello.hardware = MachineFacts.hardware
+    hello.epoch = try directory.epochNote(of: configuration.machine).epoch
     return hello
   }
 
@@ -256,7 +262,9 @@ public final class AgentLoop {
   /// Writes the status file. Where that fails, the agent goes on: replication matters more.
   func show(_ state: AgentCondition.State) {
     if state == .stopped || state == .connecting { status.progress = nil }
-    (status.state, status.updated) = (state, now)
+    // Until the service takes it again, nothing else matters of a machine that was fenced.
+    let isFenced = status.fenced != nil && state != .stopped
+    (status.state, status.updated) = (isFenced ? .fenced : state, now)
     try? directory.write(status)
   }
 }

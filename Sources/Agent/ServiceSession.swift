@@ -35,6 +35,8 @@ final class ServiceSession {
   private(set) var welcome: Welcome
   /// Whether the service has asked for a cycle at once.
   private(set) var isCycleOrdered = false
+  /// What the service has ordered to be shut down, until somebody takes it.
+  private var shutdownOrder: ShutdownOrder?
   /// When something came from the service last.
   private(set) var lastContact = Timestamp.now()
   /// How long it was waited for the link or the service, so far.
@@ -124,6 +126,15 @@ final class ServiceSession {
 
   /// Tells the service how the agent is doing.
   func report(_ report: Report) throws(AgentError) { try send(report.frame()) }
+
+  /// The order to shut the source down, if one came since this was asked last.
+  func takeShutdownOrder() -> ShutdownOrder? {
+    defer { shutdownOrder = nil }
+    return shutdownOrder
+  }
+
+  /// Tells the service how far the agent is with shutting the source down.
+  func tell(_ state: ShutdownState) throws(AgentError) { try send(state.frame()) }
 
   /// Tells the service why the replica is doubtful.
   func raise(_ doubt: Doubt) throws(AgentError) { try send(doubt.frame()) }
@@ -241,6 +252,7 @@ final class ServiceSession {
     case .digests(let digests):
       answers.append(digests)
       digestBytes += UInt64(digests.cost)
+    case .shutdown(let order): shutdownOrder = order
     case .ordered(let order): isCycleOrdered = isCycleOrdered || order.isNow
     case .relayed: lastProgress = clock.now
     case .alive, .welcomed, .introduced: break

@@ -44,6 +44,8 @@ public struct Hello: Message, Hashable {
   public var findings: [Finding]
   /// What the machine is made of.
   public var hardware = Hardware()
+  /// The machine's epoch, as the agent was told last since it enrolled; nil if it never was.
+  public var epoch: UInt32?
   /// Random, new for each session: what is said through a relay is bound to it.
   public var nonce: [UInt8]
   /// The machine's ECDSA signature of ``digest()``; looked at where the hello came through a relay.
@@ -84,6 +86,8 @@ public struct Hello: Message, Hashable {
       try Finding(from: &reader)
     }
     hardware = try Hardware(from: &reader)
+    let epoch = try reader.integer(UInt32.self)
+    self.epoch = try reader.flag() ? epoch : nil
     nonce = Array(try reader.bytes(Seal.nonceSize))
     signature = try reader.blob(limit: 128)
   }
@@ -114,6 +118,8 @@ public struct Hello: Message, Hashable {
     writer.list(disks) { $1.encode(into: &$0) }
     writer.list(findings) { $1.encode(into: &$0) }
     hardware.encode(into: &writer)
+    writer.integer(epoch ?? 0)
+    writer.flag(epoch != nil)
     writer.append(contentsOf: nonce)
   }
 }

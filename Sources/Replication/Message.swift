@@ -40,6 +40,8 @@ public enum MessageType: UInt8, Sendable, CaseIterable {
   case relayHello = 9
   /// How a relay is doing.
   case relayStatus = 10
+  /// How far the agent is with shutting its machine down.
+  case shutdownState = 11
   /// Where the log goes on, and what the agent is to do.
   case welcome = 65
   /// Why there is no session, or no longer one.
@@ -58,6 +60,8 @@ public enum MessageType: UInt8, Sendable, CaseIterable {
   case relayOrders = 72
   /// How far groups are durable in a relay's cache.
   case relayed = 73
+  /// Asks the agent to shut its machine down.
+  case shutdownOrder = 74
 }
 
 /// Why a session can't go on: what the other end sent breaks the protocol.

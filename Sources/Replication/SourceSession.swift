@@ -18,6 +18,8 @@ public struct SourceSession: Sendable {
     case digests(Digests)
     /// There is something else to do.
     case ordered(Order)
+    /// The machine is to be shut down.
+    case shutdown(ShutdownOrder)
     /// The other end is alive.
     case alive(Heartbeat)
     /// The service behind the relay has shown its certificate.
@@ -140,6 +142,7 @@ public struct SourceSession: Sendable {
       let order = try Order(frame)
       assignment = order.assignment
       return .ordered(order)
+    case (.shutdownOrder, .open): return .shutdown(try ShutdownOrder(frame))
     case (.introduction, .greeting) where sealing != nil && sealing?.isSigned == nil:
       let certificate = try Introduction(frame).certificate
       guard let isSigned = sealing?.judge(certificate) else {

@@ -22,6 +22,8 @@ public struct VaultSession: Sendable {
     case report(Report)
     /// Take note of why the replica may be another than the agent takes it for.
     case doubt(Doubt)
+    /// Take note of how far it is with shutting its machine down.
+    case shutdown(ShutdownState)
     /// Take note that it is alive.
     case alive(Heartbeat)
     /// Issue a new certificate, if who asks may have one, and end the connection.
@@ -119,6 +121,7 @@ public struct VaultSession: Sendable {
       return .alive(try Heartbeat(frame))
     case (.report, .open): return .report(try Report(frame))
     case (.doubt, .open): return .doubt(try Doubt(frame))
+    case (.shutdownState, .open): return .shutdown(try ShutdownState(frame))
     case (.blockQuery, .open):
       let query = try BlockQuery(frame)
       sealing?.queries.append(Seal.digest(of: frame))

@@ -45,6 +45,7 @@ struct MessageTests {
           name: "eth0", hardwareAddress: "52:54:00:12:34:56", addresses: ["10.0.0.7", "fd00::7"]),
         Hardware.Adapter(name: "eth1", hardwareAddress: "", addresses: []),
       ])
+    hello.epoch = random.once(in: 2) ? 7 : nil
     return hello
   }
 
@@ -66,6 +67,11 @@ struct MessageTests {
     var random = SeededGenerator(for: "messages")
     for _ in 0..<50 {
       try check(Self.hello(&random))
+      try check(ShutdownOrder(number: random.next(), limit: 60))
+      try check(
+        ShutdownState(
+          number: random.next(), phase: .lastCycle, isStopped: true, hasLastPoint: false,
+          text: "Dówn."))
       try check(Self.welcome(&random))
       try check(Order(assignment: Self.assignment(&random), isNow: random.once(in: 2)))
       try check(Refusal(.full, "The vault is full."))

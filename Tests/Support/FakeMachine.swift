@@ -24,6 +24,8 @@ public final class FakeMachine: Sendable {
     case hangingUp
     /// Freezes, and ends for good.
     case dyingAfterFreeze
+    /// Does not hear its power button; all others power down, and end.
+    case deaf
     /// Leaves unread answers of an earlier client in the channel.
     case stale
   }
@@ -146,6 +148,10 @@ public final class FakeMachine: Sendable {
       say(client, [0xFF] + Array(text.utf8))
     } else {
       say(client, text)
+    }
+    if name == "system_powerdown", manner != .deaf {
+      end()
+      return false
     }
     if manner == .dyingAfterFreeze, ["guest-fsfreeze-freeze", "stop"].contains(name) {
       end()

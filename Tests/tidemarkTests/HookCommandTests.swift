@@ -149,6 +149,7 @@ import Testing
     #expect(status["freezeLimitSeconds"] as? Int == 60)
     try place.agent("remove-hook", "qmp")
     #expect(try place.run(["remove-hook", "qmp"]).status == 13)
+    try sourceHooks(place)
     let trial = try place.json("test-hook")
     #expect((trial["heldMilliseconds"] as? Int).map { (0..<5000).contains($0) } == true)
     #expect(place.machine.notes.commands.contains("guest-fsfreeze-freeze"))
@@ -157,5 +158,28 @@ import Testing
       #expect(page.contains("`\(field)`"), "\(field)")
     }
     #expect(place.service.stop().status == 0)
+  }
+
+  /// What serves failovers, and freezes nothing.
+  private func sourceHooks(_ place: Place) throws {
+    let script = place.sockets.file("stop")
+    let file = try File(script, .creating(permissions: 0o700))
+    try file.write(Array("#!/bin/sh\necho $TIDEMARK_PHASE; exit 3\n".utf8), at: 0)
+    #expect(try place.run(["set-hook", "shutdown"]).status == 64)
+    try place.agent("set-hook", "shutdown", "--script", script)
+    try place.agent("set-hook", "fence", "--script", script)
+    let status = try place.json("status")
+    let shutdown = try #require(status["shutdownHook"] as? [String: Any])
+    #expect(shutdown["path"] as? String == script && shutdown["kind"] as? String == "script")
+    #expect(status["fenceHook"] is [String: Any])
+    let refused = try place.run(["test-hook", "--shutdown"])
+    #expect(refused.status == 14 && refused.errors.contains("--yes"), "\(refused.report)")
+    let tried = try place.run(["test-hook", "--shutdown", "--yes", "--json"])
+    #expect(tried.status == 1 && tried.output.contains("and said: shutdown"), "\(tried.report)")
+    try place.agent("remove-hook", "shutdown")
+    #expect(try place.run(["remove-hook", "shutdown"]).status == 13)
+    try place.agent("remove-hook", "fence")
+    let page = try PagesTests.page("JSON")
+    for field in CommandTests.fields(status) { #expect(page.contains("`\(field)`"), "\(field)") }
   }
 }

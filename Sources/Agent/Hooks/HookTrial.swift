@@ -36,3 +36,21 @@ public struct HookTrial: Sendable {
     (heldMilliseconds, remarks) = (held.inMilliseconds, hold.remarks)
   }
 }
+
+/// What shutting the source down by an agent's hooks came to, as the service would have it done.
+public struct ShutdownTrial: Sendable {
+  /// Whether the source is down.
+  public let isStopped: Bool
+  /// How long it took.
+  public let milliseconds: Int
+  /// How it went, in whole sentences.
+  public let text: String
+
+  /// Shuts the source down. Blocks, for `seconds` at the most.
+  public init(of configuration: AgentConfiguration, within seconds: Int) {
+    let start = ContinuousClock.now
+    let outcome = SourceStop.run(configuration, seconds, until: start + .seconds(seconds))
+    (isStopped, text) = (outcome.isStopped, outcome.text)
+    milliseconds = (ContinuousClock.now - start).inMilliseconds
+  }
+}

@@ -42,16 +42,24 @@ final class MonitorFreezer: Freezer {
   private func connect(
     until deadline: ContinuousClock.Instant
   ) throws(AgentError) -> JSONConversation {
+    try JSONConversation.monitor(socket, until: deadline)
+  }
+}
+
+extension JSONConversation {
+  /// Connects to a monitor.
+  static func monitor(
+    _ socket: String, until deadline: ContinuousClock.Instant
+  ) throws(AgentError) -> JSONConversation {
     do throws(ConversationError) {
       var monitor = try JSONConversation(socket, until: deadline)
       try monitor.greet()
       return monitor
     } catch { throw AgentError(error) }
   }
-}
 
-extension JSONConversation {
-  fileprivate mutating func status() throws(AgentError) -> (running: Bool, status: String) {
+  /// Whether a monitor's machine runs, and in which state it is.
+  mutating func status() throws(AgentError) -> (running: Bool, status: String) {
     let answer = try command("query-status")
     guard let running = answer["running"]?.boolean, let status = answer["status"]?.text else {
       throw AgentError(.hook, "The machine's monitor does not tell whether it runs.")

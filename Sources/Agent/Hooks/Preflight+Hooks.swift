@@ -1,4 +1,5 @@
 internal import FileIO
+internal import MachineSockets
 public import Replication
 
 extension Preflight {
@@ -10,7 +11,33 @@ extension Preflight {
 
   /// Whether the hooks can do their work, as far as that can be told without freezing anything. Blocks for
   /// up to 5 seconds a hook.
-  public func hookFindings() -> [Finding] { configuration.hooks.map { finding(of: $0) } }
+  public func hookFindings() -> [Finding] {
+    configuration.hooks.map { finding(of: $0) } + sourceHookFindings()
+  }
+
+  /// Whether what shuts the source down, and what is run when it was fenced, can do its work, as far as that
+  /// can be told without running it. Blocks for up to 5 seconds a hook.
+  public func sourceHookFindings() -> [Finding] {
+    var hooks: [(String, SourceHook)] = []
+    if let shutdown = configuration.shutdown { hooks.append(("hook shutdown", shutdown)) }
+    if let fence = configuration.fence { hooks.append(("hook fence", fence)) }
+    return hooks.map { subject, hook in
+      do throws(AgentError) {
+        switch hook.kind {
+        case .script: try HookProgram.check(hook.path)
+        case .monitor:
+          var monitor = try JSONConversation.monitor(hook.path, until: .now + Self.patience)
+          _ = try monitor.status()
+        }
+        return Finding(subject, .ok, hook.path)
+      } catch {
+        let name = subject.split(separator: " ").last ?? ""
+        return Finding(
+          subject, .warning, error.message,
+          advice: "Mend that, or take it out with 'tidemark agent remove-hook \(name)'.")
+      }
+    }
+  }
 
   /// Whether a hook can do its work.
   public func finding(of hook: Hook) -> Finding {

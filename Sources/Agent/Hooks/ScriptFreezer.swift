@@ -6,8 +6,6 @@ internal import FileIO
 /// They get an environment of their own: PATH, TIDEMARK_PHASE (`pre` or `post`), TIDEMARK_MACHINE,
 /// TIDEMARK_MACHINE_ID, TIDEMARK_DISKS (a path a line) and TIDEMARK_LIMIT (seconds).
 final class ScriptFreezer: Freezer {
-  /// Bytes kept of what a script says.
-  private static let outputLimit = 2000
   /// How often a script of `post.d` is run that fails.
   private static let attempts = 3
   private static let limit = 100
@@ -75,55 +73,21 @@ final class ScriptFreezer: Freezer {
     guard names.count <= Self.limit else {
       throw AgentError(.hook, "There are more than \(Self.limit) scripts in '\(place)'.")
     }
-    try check(directory)
-    try check(place)
+    try HookProgram.check(directory)
+    try HookProgram.check(place)
     let paths = names.sorted().map { "\(place)/\($0)" }
-    for path in paths { try check(path) }
+    for path in paths { try HookProgram.check(path) }
     return paths
-  }
-
-  private func check(_ path: String) throws(AgentError) {
-    let status = try inHook { () throws(IOError) in try FileSystem.system.status(path) }
-    guard status.kind == .directory || (status.kind == .file && status.permissions & 0o100 != 0)
-    else {
-      throw AgentError(.hook, "'\(path)' can't be run. Make it executable, or take it away.")
-    }
-    guard [0, FileSystem.userIdentifier].contains(status.owner), status.permissions & 0o022 == 0
-    else {
-      throw AgentError(
-        .hook,
-        "'\(path)' can be changed by others than its user, and so is not run. It must be root's: "
-          + "'chown root \(path)', 'chmod go-w \(path)'.")
-    }
   }
 
   private func run(
     _ script: String, _ phase: String, until deadline: ContinuousClock.Instant
   ) throws(AgentError) {
-    var child = try inHook { () throws(IOError) in
-      try ChildProcess(script, [script], environment: variables(phase), .output)
-    }
-    let (status, output): (Int32?, String)
-    do throws(IOError) {
-      (status, output) = try child.run(limit: Self.outputLimit, until: deadline)
-    } catch {
-      child.end()
-      throw AgentError(hook: error)
-    }
-    guard status != 0 else { return }
-    child.end()
-    let words = output.split(whereSeparator: \.isNewline).suffix(3).joined(separator: " / ")
-    let end = status.map { "ended with \($0)" } ?? "was not done in time, and was killed"
-    throw AgentError(
-      .hook, "'\(script)' \(end)\(words.isEmpty ? "." : ", and said: \(words.prefix(500))")")
+    try HookProgram(path: script, variables: variables(phase)).run(until: deadline)
   }
 
   private func variables(_ phase: String) -> [String] {
-    [
-      "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LANG=C.UTF-8",
-      "TIDEMARK_PHASE=\(phase)", "TIDEMARK_MACHINE=\(plan.name)",
-      "TIDEMARK_MACHINE_ID=\(plan.machine)",
-      "TIDEMARK_DISKS=\(plan.disks.joined(separator: "\n"))", "TIDEMARK_LIMIT=\(plan.limit)",
-    ]
+    HookProgram.variables(
+      phase: phase, machine: plan.machine, name: plan.name, disks: plan.disks, limit: plan.limit)
   }
 }

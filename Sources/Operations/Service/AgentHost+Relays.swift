@@ -124,6 +124,7 @@ extension AgentHost {
     guard let newest, newest == (session, relay) else {
       throw Rejection(.unknown, "The machine has had another session since.")
     }
+    try checkFence(of: id, nil)
     return try claim(id) { machine throws(OperationError) in
       try self.open(machine, peer, connection, session: session, isDrain: true)
     }

@@ -26,6 +26,10 @@ public final class AgentHost: ReplicationHost {
   let jobs: JobRunner
   /// The resynchronisations that run.
   let live = Mutex<[Identifier: LiveResynchronisation]>([:])
+  /// The orders to shut a source down that are being waited for.
+  let shutdowns = Mutex<[Identifier: PendingShutdown]>([:])
+  /// Says why a machine takes nothing from its agent any more; nil if it does.
+  let fence = Mutex<(@Sendable (Identifier) -> String?)?>(nil)
   /// Held while one begins, so that no machine gets two.
   let deciding = Mutex(())
   /// The clock that opens windows, and that the hours of a limit are of.
@@ -165,8 +169,10 @@ public final class AgentHost: ReplicationHost {
     // An old hello that a relay says again shall not pass for a sign of life.
     try checkPlace(of: id, on: connection)
     try remember(hello, of: id)
+    try checkFence(of: id, hello.epoch)
     return try claim(id) { machine throws(OperationError) in
-      try open(machine, peer, connection, session: try beginSession(of: machine, on: connection))
+      let session = try beginSession(of: machine, on: connection)
+      return try open(machine, peer, connection, session: session, told: hello.epoch)
     }
   }
 
@@ -224,9 +230,13 @@ public final class AgentHost: ReplicationHost {
   /// `isDrain`, for what a relay has left of one.
   func open(
     _ machine: Machine, _ peer: PeerIdentity, _ connection: Connection, session: Identifier,
-    isDrain: Bool = false
+    told: UInt32? = nil, isDrain: Bool = false
   ) throws(OperationError) -> OpenLog {
     let log = try openLog(of: machine)
+    // It may have failed over since that was looked at; the agent comes again, and hears of it then.
+    guard told.map({ $0 >= log.epoch }) ?? true else {
+      throw OperationError(.refused, "The machine has failed over just now.")
+    }
     let disks = log.configuration.disks.map(\.number)
     // In one step: a revocation finds the session, or is found here.
     let isRevoked = state.withLock { state in

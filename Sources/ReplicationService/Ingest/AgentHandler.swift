@@ -154,6 +154,7 @@ public final class AgentHandler: ConnectionHandler {
       try answered(answer, query.disk, open, connection)
     case .report(let report): host.reported(report, by: open.machine)
     case .doubt(let doubt): host.doubted(doubt, by: open.machine)
+    case .shutdown(let state): host.isShuttingDown(open.machine, state)
     case .alive(let heartbeat):
       host.isAlive(open.machine, clock: heartbeat.clock)
       // Idle: one more sync vouches for what was acknowledged last.

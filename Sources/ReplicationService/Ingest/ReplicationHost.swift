@@ -27,6 +27,9 @@ public protocol ReplicationHost: Sendable {
   /// could not read what it has stored.
   func doubted(_ doubt: Doubt, by machine: Identifier)
 
+  /// The agent told how far it is with an order to shut its machine down.
+  func isShuttingDown(_ machine: Identifier, _ state: ShutdownState)
+
   /// The index of a machine's log can't be read in full, for this reason. Whether that hurts the replica or
   /// only older recovery points is not known.
   func damaged(_ machine: Identifier, _ reason: String)
@@ -75,6 +78,9 @@ extension ReplicationHost {
 
   /// Nothing.
   public var seal: ServiceSeal? { nil }
+
+  /// Nothing.
+  public func isShuttingDown(_ machine: Identifier, _ state: ShutdownState) {}
 
   /// Refuses.
   public func identify(

@@ -283,7 +283,7 @@ extension RelaySession {
       guard hasSent, send(frame) else {
         return end(.unavailable, "The relay can't ask the service.")
       }
-    case .report, .doubt:
+    case .report, .doubt, .shutdownState:
       // Sealed frames are counted: without this one, none that follows would be believed. One that comes
       // while the service is lost needs no bringing, for another session will begin.
       guard send(frame) || (!isOpen && frame.type == MessageType.report.rawValue) else {

@@ -62,8 +62,10 @@ struct AgentEnrolCommand: ParsableCommand {
       host: call.host, controlPort: call.port, replicationPort: answer.replicationPort,
       vault: vault, vaultName: answer.vaultName, machine: machine, name: answer.name,
       disks: earlier?.disks ?? [], hooks: earlier?.hooks ?? [],
-      freezeLimit: earlier?.freezeLimit ?? AgentConfiguration.defaultFreezeLimit)
+      freezeLimit: earlier?.freezeLimit ?? AgentConfiguration.defaultFreezeLimit,
+      shutdown: earlier?.shutdown, fence: earlier?.fence)
     try directory.save(configuration)
+    try directory.forgetEpoch()
     output.print(
       AgentReport(configuration).document,
       text: "Enrolled as '\(answer.name)' in the vault '\(answer.vaultName)'.\n"

@@ -7,7 +7,8 @@ internal import Replication
 struct AgentSetHookCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "set-hook",
-    abstract: "Add a hook, which makes this machine's recovery points app-consistent.",
+    abstract:
+      "Add a hook, which makes recovery points app-consistent, shuts the source down, or fences it.",
     discussion: discussion(
       """
       Where an app-consistent point is due, the agent freezes by all its hooks, one after another, cuts, \
@@ -16,6 +17,8 @@ struct AgentSetHookCommand: ParsableCommand {
       Several hooks can be combined: each is added by a command of its own. One that is set again is \
       replaced. Writers are held for 30 seconds at the most, unless 'set-hook limit' says otherwise. \
       Disks that are cloned are held only for that moment, disks that are scanned until they were read.
+
+      'set-hook shutdown' and 'set-hook fence' are of another kind: they serve failovers.
       """,
       examples: [
         "tidemark agent set-hook guest-agent --socket /run/web01/qga.sock",
@@ -25,6 +28,7 @@ struct AgentSetHookCommand: ParsableCommand {
       ends: [.locked, .damaged, .refused]),
     subcommands: [
       FileSystemHook.self, GuestAgentHook.self, MonitorHook.self, ScriptHook.self, Limit.self,
+      AgentShutdownHookCommand.self, AgentFenceHookCommand.self,
     ])
 
   /// What every hook takes.
@@ -168,8 +172,23 @@ struct AgentSetHookCommand: ParsableCommand {
   }
 }
 
-extension Hook.Kind: Choosable {
-  var word: String { rawValue }
+/// A hook that can be taken away.
+enum RemovableHook: Choosable {
+  case cut(Hook.Kind)
+  case shutdown
+  case fence
+
+  static var allCases: [RemovableHook] {
+    Hook.Kind.allCases.map { .cut($0) } + [.shutdown, .fence]
+  }
+
+  var word: String {
+    switch self {
+    case .cut(let kind): kind.rawValue
+    case .shutdown: "shutdown"
+    case .fence: "fence"
+    }
+  }
 }
 
 /// `tidemark agent remove-hook KIND`
@@ -183,8 +202,8 @@ struct AgentRemoveHookCommand: ParsableCommand {
       ],
       ends: [.locked, .damaged, .unknown, .refused]))
 
-  @Argument(help: "fsfreeze, guest-agent, qmp or scripts.")
-  var kind: Choice<Hook.Kind>
+  @Argument(help: "fsfreeze, guest-agent, qmp, scripts, shutdown or fence.")
+  var kind: Choice<RemovableHook>
 
   @Argument(help: "The socket or directory, where there are several of the kind.")
   var path: String?
@@ -195,9 +214,13 @@ struct AgentRemoveHookCommand: ParsableCommand {
   func run() throws {
     let path = try path.map { try absolute($0) }
     let configuration = try agent.directory().change { configuration throws(AgentError) in
-      try configuration.removeHooks(kind.value, at: path)
+      switch kind.value {
+      case .cut(let kind): try configuration.removeHooks(kind, at: path)
+      case .shutdown: try configuration.removeShutdown()
+      case .fence: try configuration.removeFence()
+      }
     }
     output.print(
-      AgentReport(configuration).document, text: "Removed the hook \(kind.value.rawValue).")
+      AgentReport(configuration).document, text: "Removed the hook \(kind.value.word).")
   }
 }

@@ -24,6 +24,13 @@ struct AgentReport {
     let everyCycle: Bool
   }
 
+  struct SourceHookDocument: Encodable {
+    let kind: String
+    let path: String
+
+    init(_ hook: SourceHook) { (kind, path) = (hook.kind.rawValue, hook.path) }
+  }
+
   struct Document: Encodable {
     let machine: String
     let name: String
@@ -35,6 +42,8 @@ struct AgentReport {
     let disks: [Disk]
     let hooks: [HookDocument]
     let freezeLimitSeconds: Int
+    let shutdownHook: SourceHookDocument?
+    let fenceHook: SourceHookDocument?
     let status: AgentCondition?
   }
 
@@ -53,7 +62,9 @@ struct AgentReport {
         HookDocument(
           kind: $0.kind.rawValue, paths: $0.paths, everyCycle: $0.isEveryCycle)
       },
-      freezeLimitSeconds: configuration.freezeLimit, status: status)
+      freezeLimitSeconds: configuration.freezeLimit,
+      shutdownHook: configuration.shutdown.map { SourceHookDocument($0) },
+      fenceHook: configuration.fence.map { SourceHookDocument($0) }, status: status)
   }
 
   var text: String {
@@ -68,8 +79,16 @@ struct AgentReport {
     for hook in configuration.hooks {
       facts.append(("Hook", hook.text + (hook.isEveryCycle ? ", in every cycle" : "")))
     }
+    if let hook = configuration.shutdown { facts.append(("Shutdown hook", hook.text)) }
+    if let hook = configuration.fence { facts.append(("Fence hook", hook.text)) }
     guard let status else { return Words.facts(facts) }
     facts.append(("State", status.state.rawValue))
+    if let fenced = status.fenced {
+      facts.append(("Fenced", "\(fenced.time): \(fenced.message)"))
+    }
+    if let hook = status.fenceHook {
+      facts.append(("Fence hook ran", "\(hook.time): \(hook.message)"))
+    }
     if let version = status.serviceVersion { facts.append(("Service version", version)) }
     if let server = status.processServer { facts.append(("Process server", server)) }
     if let seconds = status.intervalSeconds {

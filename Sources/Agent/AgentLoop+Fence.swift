@@ -1,0 +1,56 @@
+internal import Bytes
+
+/// What an agent does whose machine has failed over: nothing more, but for telling why.
+extension AgentLoop {
+  /// How long the fence hook may take.
+  private static let fenceSeconds = 60
+
+  /// Takes over whether the machine was fenced, for `agent status`.
+  func recallFence(_ configuration: AgentConfiguration) throws(AgentError) {
+    show(try directory.epochNote(of: configuration.machine))
+  }
+
+  /// Notes the epoch that the service has welcomed the machine in, before anything of it is sent. A machine
+  /// that was fenced is not any more: only the service decides that.
+  func welcomed(in epoch: UInt32, _ configuration: AgentConfiguration) throws(AgentError) {
+    let known = try directory.epochNote(of: configuration.machine)
+    var note = EpochNote(machine: configuration.machine.description)
+    note.epoch = epoch
+    guard note != known else { return }
+    try directory.save(note)
+    if known.fenced != nil {
+      self.note(.notice, "The service takes this machine again, which was fenced")
+    }
+    show(note)
+  }
+
+  /// Notes that the service has refused the machine because it has failed over, and runs the fence hook, once.
+  func fence(because reason: String) throws(AgentError) {
+    let configuration = try directory.configuration()
+    var note = try directory.epochNote(of: configuration.machine)
+    if note.fenced == nil {
+      note.fenced = AgentCondition.Failure(time: now, message: reason)
+      try directory.save(note)
+      self.note(
+        .error, "This machine is fenced: it replicates nothing any more", ["why": reason])
+    }
+    show(note)
+    guard note.hook == nil, let hook = configuration.fence else { return }
+    note.hook = AgentCondition.Failure(time: now, message: "\(hook.text) was begun.")
+    try directory.save(note)
+    do throws(AgentError) {
+      try HookProgram.check(hook.path)
+      try HookProgram(hook.path, phase: "fence", of: configuration, limit: Self.fenceSeconds)
+        .run(until: .now + .seconds(Self.fenceSeconds))
+      note.hook?.message = "\(hook.text) was run."
+    } catch { note.hook?.message = error.message }
+    self.note(.warning, "The fence hook", ["how": note.hook?.message ?? ""])
+    try directory.save(note)
+    show(note)
+  }
+
+  private func show(_ note: EpochNote) {
+    (status.fenced, status.fenceHook) = (note.fenced, note.hook)
+    if note.fenced != nil { show(.fenced) }
+  }
+}
