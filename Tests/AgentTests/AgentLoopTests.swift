@@ -114,7 +114,12 @@ import Vault
     let site = try Site(sizes: [4 << 20])
     site.host.refuse(code)
     let agent = try RunningAgent(site)
-    let shown: AgentCondition.State = code == .unprotected ? .unprotected : .refused
+    let shown: AgentCondition.State =
+      switch code {
+      case .unprotected: .unprotected
+      case .epoch: .fenced
+      default: .refused
+      }
     #expect(agent.becomes { $0.state == shown })
     site.host.refuse(nil)
     #expect(agent.hasPoints(1))

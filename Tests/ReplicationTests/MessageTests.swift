@@ -149,7 +149,8 @@ struct MessageTests {
         Renewal(certificate: "one", request: "two").frame(), Renewed(certificate: "three").frame(),
         Order(assignment: Self.assignment(&random), isNow: true).frame(),
         Stored(through: .zero, point: nil).frame(), Refusal(.full, "The vault is full.").frame(),
-        Heartbeat(clock: Self.time(&random)).frame(),
+        Heartbeat(clock: Self.time(&random)).frame(), ShutdownOrder(number: 7, limit: 60).frame(),
+        ShutdownState(number: 7, phase: .over, isStopped: true, text: "It is down.").frame(),
       ] + Self.relayFrames(&random)
     // A message that is added is read here too.
     let sent = Set(frames.map(\.type))
@@ -170,6 +171,8 @@ struct MessageTests {
   private func read(_ frame: Frame) {
     _ = try? Hello(frame)
     _ = try? Welcome(frame)
+    _ = try? ShutdownOrder(frame)
+    _ = try? ShutdownState(frame)
     _ = try? Group(frame)
     _ = try? BlockQuery(frame)
     _ = try? PageQuery(frame)

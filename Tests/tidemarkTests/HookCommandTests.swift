@@ -163,8 +163,9 @@ import Testing
   /// What serves failovers, and freezes nothing.
   private func sourceHooks(_ place: Place) throws {
     let script = place.sockets.file("stop")
-    let file = try File(script, .creating(permissions: 0o700))
-    try file.write(Array("#!/bin/sh\necho $TIDEMARK_PHASE; exit 3\n".utf8), at: 0)
+    // (A program that is still open for writing can't be run.)
+    try FileSystem.system.replaceFile(
+      script, with: Array("#!/bin/sh\necho $TIDEMARK_PHASE; exit 3\n".utf8), permissions: 0o700)
     #expect(try place.run(["set-hook", "shutdown"]).status == 64)
     try place.agent("set-hook", "shutdown", "--script", script)
     try place.agent("set-hook", "fence", "--script", script)
