@@ -1,5 +1,6 @@
 import Bytes
 import Catalog
+import Compute
 import Replication
 import Support
 import Testing
@@ -201,5 +202,39 @@ import Vault
     try bench.service.setPaused(true, machine: "web01")
     disks = try bench.service.disks(of: bench.service.overview(of: "web01"))
     #expect(disks.map(\.replication) == [.paused, .paused, .excluded])
+  }
+
+  @Test("a run joins the networks it should, with the addresses that fit, and its disks in order")
+  func plans() throws {
+    let bench = try HealthTests.Bench("web01", disks: [0, 1])
+    let lan = try bench.service.createNetwork(
+      NewNetwork(name: "lan", kind: .bridge, bridge: "br0", subnet: "192.168.7.0/24")
+    ).network
+    let isolated = try #require(try bench.service.drillNetwork())
+    let target = try bench.service.changeTarget(
+      of: "web01",
+      changes {
+        ($0.cores, $0.memory, $0.firmware, $0.systemDisk) = (3, 512, "uefi", 1)
+        $0.adapters = [
+          adapter(network: "lan", address: "192.168.7.20", mac: "52:54:00:00:00:07"), adapter(1),
+          adapter(1, mac: "52:54:00:00:00:08"),
+        ]
+      })
+    let real = target.plan(
+      disks: [0: "/a", 1: "/b", 9: "/c"], in: "/run/x", joining: isolated, isDrill: false)
+    #expect(real.disks.map(\.path) == ["/b", "/a"] && real.disks.map(\.isSystem) == [true, false])
+    #expect(real.cores == 3 && real.memory == 512 << 20 && real.firmware == .uefi)
+    #expect(real.adapters.map(\.network) == [.bridge("br0"), .isolated])
+    #expect(real.adapters[0].address?.description == "192.168.7.20")
+    #expect(real.adapters[0].hardware.description == "52:54:00:00:00:07")
+    #expect(real.adapters[1].subnet?.description == "10.213.0.0/24")
+    let drill = target.plan(disks: [0: "/a"], in: "/run/x", joining: isolated, isDrill: true)
+    #expect(drill.adapters.map(\.network) == [.isolated, .isolated] && drill.disks.count == 1)
+    #expect(drill.adapters[0].address == nil, "it is of another network")
+    #expect(drill.adapters[0].hardware.description == "52:54:00:00:00:07")
+    let beside = target.plan(disks: [:], in: "/run/x", joining: lan, isDrill: true)
+    #expect(beside.adapters[0].address?.description == "192.168.7.20")
+    #expect(beside.adapters[0].hardware.description != "52:54:00:00:00:07")
+    #expect(target.plan(disks: [:], in: "/", joining: nil, isDrill: false).adapters.count == 1)
   }
 }

@@ -122,7 +122,7 @@ public struct TargetCheckDocument: Codable, Sendable {
   public struct Check: Codable, Sendable {
     /// What was looked at.
     public let subject: String
-    /// `ok`, `warning` or `refused`.
+    /// `ok`, `warning`, `refused` or `notChecked`.
     public let verdict: String
     /// What was found.
     public let found: String

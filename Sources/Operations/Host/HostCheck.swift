@@ -11,6 +11,8 @@ public struct HostFinding: Sendable {
     case warning
     /// The service can't work.
     case refused
+    /// It can't be known.
+    case notChecked
   }
 
   /// What was looked at: `cores`, `memory`, `space`, `fuse`, `clock`, or `port` and its number.

@@ -1,30 +1,29 @@
 internal import Catalog
+internal import Compute
 internal import FileIO
 internal import Vault
 
 extension VaultService {
-  /// Looks whether machines could be recovered here: room for what they write, and networks to join.
+  /// Looks whether machines could be recovered here: room for what they write, networks to join, and what
+  /// starting them takes. Blocks for some seconds at the most.
   public func checkTarget() throws(OperationError) -> [HostFinding] {
     let networks = try networks()
     return [try storeFinding()] + [Self.finding(of: networks)]
       + networks.flatMap { status in
         status.warnings.map { HostFinding("network \(status.network.name)", .warning, $0) }
-      }
+      } + Self.findings(of: QemuCompute().check(nil))
   }
 
-  /// Looks whether that machine could be recovered here, as it is set.
+  /// Looks whether that machine could be recovered here, as it is set. Blocks for some seconds at the most.
   ///
   /// - Throws: `.unknown`.
   public func checkTarget(of name: String) throws(OperationError) -> [HostFinding] {
     let target = try target(of: name)
     let networks = try networks()
-    let used = Set(target.adapters.compactMap(\.network?.name))
-    var findings = [try storeFinding(), Self.finding(of: networks)]
-    for status in networks where used.contains(status.network.name) {
-      findings += status.warnings.map {
-        HostFinding("network \(status.network.name)", .warning, $0)
-      }
-    }
+    let plan = target.plan(disks: [:], in: "/run", joining: nil, isDrill: false)
+    // Where its disks and sockets will be is not known before it is recovered.
+    let provider = QemuCompute().check(plan).filter { $0.subject != "plan" }
+    var findings = [try storeFinding(), Self.finding(of: networks)] + Self.findings(of: provider)
     if target.diskOrder.isEmpty {
       findings.append(
         HostFinding(
@@ -66,6 +65,19 @@ extension VaultService {
         advice: "What a recovered machine writes is kept there too: make room.")
     }
     return HostFinding("store", .ok, found)
+  }
+
+  /// What the provider lacks keeps nobody from having the disks: it is no more than a warning.
+  private static func findings(of provider: [ComputeFinding]) -> [HostFinding] {
+    provider.map { finding in
+      let verdict: HostFinding.Verdict =
+        switch finding.verdict {
+        case .ok: .ok
+        case .warning, .failed: .warning
+        case .notChecked: .notChecked
+        }
+      return HostFinding(finding.subject, verdict, finding.found, advice: finding.advice)
+    }
   }
 
   private static func finding(of networks: [NetworkStatus]) -> HostFinding {

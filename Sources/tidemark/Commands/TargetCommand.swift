@@ -16,9 +16,10 @@ struct TargetCheckCommand: ParsableCommand {
     abstract: "Look whether there is room and a network for machines that are recovered.",
     discussion: discussion(
       """
-      With a name, also whether what that machine is set to be can be had on this host. 'machine enable' \
-      looks at the same, and refuses a machine for which there is no room or no network at all; which \
-      network each adapter gets can be said later.
+      With a name, also whether what that machine is set to be can be had on this host. What QEMU lacks is a \
+      warning: without it the disks of a recovered machine are there, and nothing is started. 'machine \
+      enable' refuses a machine for which there is no room or no network at all; which network each adapter \
+      gets can be said later.
       """,
       examples: ["tidemark target check", "tidemark target check web01 --json"],
       ends: [.incomplete, .noVault, .locked, .damaged, .unknown, .refused, .unwritable]))
