@@ -10,10 +10,12 @@ public protocol ComputeProvider: Sendable {
 
   /// What this host lacks to run a machine; each thing that was looked at, and what to do about it.
   ///
-  /// Blocks for some seconds at the most. With a plan, what only that machine needs is looked at too.
+  /// Blocks for some seconds at the most. With a plan, what only that machine needs is looked at too; its
+  /// disks and its directory need not be there yet.
   func check(_ plan: MachinePlan?) -> [ComputeFinding]
 
-  /// Powers a machine up; one that runs already is left as it is.
+  /// Powers a machine up; one that runs already is left as it is, but for one that was halted because its disk
+  /// was full, which goes on.
   ///
   /// Blocks for as long as the machine takes to come to life, `ComputeLimits.start` at the most; the guest
   /// boots after that. Where it fails, nothing of it runs.

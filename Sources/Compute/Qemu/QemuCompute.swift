@@ -53,6 +53,10 @@ public struct QemuCompute: ComputeProvider {
       throw ComputeError(
         .missing, [finding.found, finding.advice].compactMap { $0 }.joined(separator: " "))
     }
+    if let path = check.missingDisks().first {
+      throw ComputeError(
+        .plan, "The disk '\(path)' of '\(plan.name)' is not there. Look after who is to serve it.")
+    }
     guard let program else { return }
     try files.prepare(plan)
     let firmware = plan.firmware == .uefi ? Firmware.installed() : nil
@@ -74,7 +78,8 @@ public struct QemuCompute: ComputeProvider {
     }
   }
 
-  /// Waits until the monitor answers, and has a machine that did not begin yet do so.
+  /// Waits until the monitor answers, and has a machine go on that did not begin yet, or whose disk was full
+  /// (QEMU halts it then, and tries the same write again).
   private func resume(
     _ files: QemuFiles, _ process: borrowing ProcessHandle
   ) throws(ComputeError) {
@@ -83,9 +88,8 @@ public struct QemuCompute: ComputeProvider {
       do throws(ConversationError) {
         var monitor = try JSONConversation(files.monitor, until: deadline)
         try monitor.greet()
-        if try monitor.ask("query-status")["status"]?.text == "prelaunch" {
-          _ = try monitor.ask("cont")
-        }
+        let status = try monitor.ask("query-status")["status"]?.text
+        if status == "prelaunch" || status == "io-error" { _ = try monitor.ask("cont") }
         return
       } catch {
         guard process.isRunning else {
