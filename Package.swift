@@ -119,9 +119,9 @@ let package = Package(
       "Agent", "Bytes", "Capture", "FileIO", "Identity", "MachineSockets", "Replication",
       "ReplicationService", "Vault"),
     tool(
-      "tidemark", "Agent", "ControlAPI", "Operations", "Catalog", "Identity", "RecoveryTree",
-      "FuseMount", "GuestFiles", "Capture", "Replication", "ReplicationService", "Vault",
-      "ImageFormats", "Bytes",
+      "tidemark", "Agent", "ControlAPI", "DiskServers", "Operations", "Catalog", "Identity",
+      "RecoveryTree", "FuseMount", "GuestFiles", "Capture", "Replication", "ReplicationService",
+      "Vault", "ImageFormats", "Bytes",
       "Codecs", "FileIO", arguments, logging),
 
     // C: shows the thread sanitizer the locks that Swift's Mutex takes.

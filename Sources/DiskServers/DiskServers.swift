@@ -62,6 +62,16 @@ public struct DiskServers: Sendable {
     try RunDirectory(vault: vault, branch: branch, in: base)
   }
 
+  /// Tells for each branch of a vault in which directory its disks are served at present; nil if they are
+  /// not. Asks nobody who may not answer.
+  public static func place(in vault: Identifier) -> @Sendable (Identifier) -> String? {
+    let base = RunDirectory.usualBase
+    return { branch in
+      let directory = try? RunDirectory(vault: vault, branch: branch, in: base)
+      return directory.flatMap { $0.isMounted ? $0.mountPoint : nil }
+    }
+  }
+
   /// Starts the server of a branch and waits until its disks answer; one that runs already is taken.
   ///
   /// - Throws: `.notStarted` with what kept the server from starting; nothing is left of it then.

@@ -12,6 +12,12 @@ enum PointLink: String, CaseIterable, Sendable {
   case latestApplicationConsistent = "latest-app-consistent"
 }
 
+/// A directory beside the machines whose links lead to the disks of branches.
+enum BranchShelf: String, CaseIterable, Sendable {
+  case drills = "test-failovers"
+  case failovers = "failed-over"
+}
+
 /// A directory that shows one cut: `points/<id>`, or `at/<instant>` as it was resolved.
 struct PointPlace: Hashable, Sendable {
   let cut: Cut
@@ -80,13 +86,18 @@ enum Place: Hashable, Sendable {
   case point(PointPlace)
   case pointDocument(PointPlace)
   case image(ImagePlace)
+  case shelf(BranchShelf)
+  /// The drills of a machine.
+  case drills(Identifier)
+  /// A link to the disks of a branch.
+  case branch(Identifier)
 }
 
 extension Place {
   var kind: TreeAttributes.Kind {
     switch self {
-    case .root, .machine, .points, .instants, .point: .directory
-    case .link: .link
+    case .root, .machine, .points, .instants, .point, .shelf, .drills: .directory
+    case .link, .branch: .link
     case .machineDocument, .pointDocument, .image: .file
     }
   }
@@ -101,7 +112,7 @@ extension Place {
   /// directory itself is found. A machine, a point or an instant can go away or move.
   var nameLasts: Bool {
     switch self {
-    case .machine, .link, .point: false
+    case .machine, .link, .point, .shelf, .drills, .branch: false
     case .root, .machineDocument, .points, .instants, .pointDocument, .image: true
     }
   }
@@ -122,6 +133,9 @@ extension Place {
     case .point(let place): hash.add(7, place)
     case .pointDocument(let place): hash.add(8, place)
     case .image(let place): hash.add(place)
+    case .shelf(let shelf): hash.add(byte: shelf == .drills ? 10 : 11)
+    case .drills(let machine): hash.add(12, machine)
+    case .branch(let branch): hash.add(13, branch)
     }
     return hash.number
   }
@@ -131,7 +145,7 @@ extension Place {
 private struct PlaceHash {
   private var value: UInt64 = 0xCBF2_9CE4_8422_2325
 
-  private mutating func add(byte: UInt8) { value = (value ^ UInt64(byte)) &* 0x100_0000_01B3 }
+  mutating func add(byte: UInt8) { value = (value ^ UInt64(byte)) &* 0x100_0000_01B3 }
 
   private mutating func add(_ word: UInt64) {
     for shift in stride(from: UInt64(0), to: 64, by: 8) {

@@ -19,7 +19,10 @@ extension RecoveryTree {
   private func children(of node: Node) throws(TreeError) -> [(String, Node)] {
     switch node.place {
     case .root:
-      return try machines.all().map { ($0.name, Node(place: .machine($0.machine.id))) }
+      let all = try machines.all().map { ($0.name, Node(place: .machine($0.machine.id))) }
+      return all + shelves().filter { shelf in !all.contains { $0.0 == shelf.0 } }
+    case .shelf(let shelf): return try children(of: shelf)
+    case .drills(let machine): return drills(of: machine)
     case .machine(let machine):
       let points = try machines.known(machine).newestPoints()
       let links = PointLink.allCases.filter { points.target(of: $0) != nil }
@@ -36,7 +39,8 @@ extension RecoveryTree {
       guard let visit = node.visit else { return [] }
       return [("point.json", Node(place: .pointDocument(place), visit: visit))]
         + images(of: place, visit)
-    case .machineDocument, .link, .pointDocument, .image: throw .notADirectory(node.place)
+    case .machineDocument, .link, .pointDocument, .image, .branch:
+      throw .notADirectory(node.place)
     }
   }
 

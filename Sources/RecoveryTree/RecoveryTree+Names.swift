@@ -5,7 +5,16 @@ internal import Vault
 extension RecoveryTree {
   func child(_ name: String, of parent: Node) throws(TreeError) -> Node {
     switch parent.place {
-    case .root: return Node(place: .machine(try machines.named(name).machine.id))
+    case .root:
+      // A machine that is called like a shelf is not hidden by it.
+      if let shelf = BranchShelf(rawValue: name),
+        try !machines.all().contains(where: { $0.name == name })
+      {
+        return try self.shelf(shelf)
+      }
+      return Node(place: .machine(try machines.named(name).machine.id))
+    case .shelf(let shelf): return try child(name, of: shelf)
+    case .drills(let machine): return try drill(name, of: machine)
     case .machine(let machine): return try child(name, of: machine)
     case .points(let machine):
       guard let point = try machines.known(machine).point(name) else { throw .missing(name) }
@@ -14,7 +23,8 @@ extension RecoveryTree {
     case .point(let place):
       guard let visit = parent.visit else { throw .missing(name) }
       return try child(name, of: place, visit)
-    case .machineDocument, .link, .pointDocument, .image: throw .notADirectory(parent.place)
+    case .machineDocument, .link, .pointDocument, .image, .branch:
+      throw .notADirectory(parent.place)
     }
   }
 

@@ -40,6 +40,9 @@ extension RecoveryTree {
       return (UInt64(bytes.count), try newest(of: machine))
     case .link(let machine, let link):
       return (UInt64(try target(of: link, in: machine).utf8.count), try newest(of: machine))
+    case .branch(let branch):
+      return (UInt64(try target(ofBranch: branch).utf8.count), created)
+    case .shelf, .drills: return (0, created)
     case .machine(let machine), .points(let machine), .instants(let machine):
       return (0, try newest(of: machine))
     }

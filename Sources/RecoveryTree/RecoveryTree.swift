@@ -1,4 +1,4 @@
-package import Bytes
+public import Bytes
 internal import FileIO
 internal import Glibc
 internal import Synchronization
@@ -15,13 +15,24 @@ public final class RecoveryTree: Sendable {
   let inodes = Mutex(InodeTable())
   let created: Timestamp
   let clock: @Sendable () -> Timestamp
+  let vault: Vault
+  let served: @Sendable (Identifier) -> String?
 
-  /// Shows a vault; what is added to it later appears by itself.
-  public convenience init(vault: Vault) { self.init(vault: vault, clock: Timestamp.now) }
+  /// Shows a vault; what is added to it later appears by itself. `served` tells in which directory the disks
+  /// of a branch are served at present; nil if they are not.
+  public convenience init(
+    vault: Vault, served: @escaping @Sendable (Identifier) -> String? = { _ in nil }
+  ) {
+    self.init(vault: vault, served: served, clock: Timestamp.now)
+  }
 
   /// Shows a vault at the hours of `clock`, by which `5m-ago` is told.
-  package init(vault: Vault, clock: @escaping @Sendable () -> Timestamp) {
+  package init(
+    vault: Vault, served: @escaping @Sendable (Identifier) -> String? = { _ in nil },
+    clock: @escaping @Sendable () -> Timestamp
+  ) {
     machines = Machines(of: vault)
+    (self.vault, self.served) = (vault, served)
     disks = Disks(of: machines)
     created = vault.description.created
     self.clock = clock
@@ -50,13 +61,14 @@ public final class RecoveryTree: Sendable {
     try describe(try node(inode), inode)
   }
 
-  /// Where a symbolic link leads: `points/<id>`.
+  /// Where a symbolic link leads: `points/<id>`, or the directory that a branch's disks are served in.
   public func target(of inode: InodeNumber) throws(TreeError) -> String {
     let place = try node(inode).place
-    guard case .link(let machine, let link) = place else {
-      throw TreeError(code: EINVAL, message: "\(place) is not a symbolic link.")
+    switch place {
+    case .link(let machine, let link): return try target(of: link, in: machine)
+    case .branch(let branch): return try target(ofBranch: branch)
+    default: throw TreeError(code: EINVAL, message: "\(place) is not a symbolic link.")
     }
-    return try target(of: link, in: machine)
   }
 
   /// Opens a directory for listing.

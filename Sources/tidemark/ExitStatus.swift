@@ -1,5 +1,6 @@
 internal import Agent
 internal import ArgumentParser
+internal import DiskServers
 internal import FuseMount
 internal import Operations
 
@@ -76,6 +77,14 @@ enum ExitStatus: Int32, CaseIterable {
     case .unknown: self = .unknown
     case .source: self = .source
     case .cancelled: self = .interrupted
+    }
+  }
+
+  /// The status for a disk server that did not do what it was asked for.
+  init(_ error: DiskServerError) {
+    switch error.code {
+    case .inUse: self = .locked
+    case .notRunning, .timeout, .notStarted, .failed, .directory: self = .failed
     }
   }
 

@@ -1,5 +1,6 @@
 internal import Agent
 internal import ArgumentParser
+internal import DiskServers
 internal import FuseMount
 internal import Glibc
 internal import Identity
@@ -20,6 +21,7 @@ struct Failure {
     case let error as IdentityError:
       (error.code == .io ? .unwritable : .refused, error.message)
     case let error as MountError: (ExitStatus(error), error.message)
+    case let error as DiskServerError: (ExitStatus(error), error.message)
     default: nil
     }
   }

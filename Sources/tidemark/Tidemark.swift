@@ -34,7 +34,7 @@ struct Tidemark: ParsableCommand {
       ServeCommand.self, JobsCommand.self,
       EventsCommand.self, KeyCommand.self, TokenCommand.self, AgentCommand.self,
       RelayCommand.self, ServerCommand.self, NetworkCommand.self,
-      TargetCommand.self, GuestFactsCommand.self,
+      TargetCommand.self, GuestFactsCommand.self, DiskServerCommand.self,
     ])
 
   /// The version of Tidemark, which the service tells too.

@@ -42,9 +42,9 @@ struct FencesTests {
       "NIOHTTP1", "NIOPosix", "NIOSSL", "Operations", "Replication", "Vault",
     ]),
     "tidemark": library.union([
-      "Agent", "ArgumentParser", "Bytes", "Capture", "Catalog", "Codecs", "ControlAPI", "FileIO",
-      "FuseMount", "Glibc", "GuestFiles", "Identity", "ImageFormats", "Logging", "Operations",
-      "RecoveryTree",
+      "Agent", "ArgumentParser", "Bytes", "Capture", "Catalog", "Codecs", "ControlAPI",
+      "DiskServers", "FileIO", "FuseMount", "Glibc", "GuestFiles", "Identity", "ImageFormats",
+      "Logging", "Operations", "RecoveryTree",
       "Replication", "ReplicationService", "Vault",
     ]),
     "Support": [

@@ -29,7 +29,7 @@ extension TreeError {
   /// read EROFS; all else is EIO, so that the writer does not go on as if nothing had happened.
   static func writing(_ error: any Error) -> TreeError {
     switch error {
-    case let error as VaultError where error.code == .full:
+    case let error as VaultError where error.code == .full || error.code == .overBudget:
       TreeError(code: ENOSPC, message: error.message)
     case let error as VaultError where error.code == .readOnly:
       TreeError(code: EROFS, message: error.message)

@@ -1,4 +1,6 @@
 internal import ArgumentParser
+internal import Bytes
+internal import DiskServers
 internal import FuseMount
 internal import Operations
 internal import RecoveryTree
@@ -12,7 +14,9 @@ struct MountCommand: ParsableCommand {
       """
       The files are DIR/MACHINE/points/POINT/disk0.raw, disk0.vhd and disk0.part1.raw; the links \
       latest and latest-app-consistent lead to points, and at/INSTANT/ shows the point of an \
-      instant. New recovery points appear by themselves. The command returns once the mount answers; \
+      instant. Where disks of test failovers and failed-over machines are served, \
+      test-failovers/MACHINE/NAME and failed-over/MACHINE lead to them. New recovery points appear by \
+      themselves. The command returns once the mount answers; \
       with --foreground it serves the mount until it is unmounted or gets SIGINT or SIGTERM.
       """,
       examples: [
@@ -55,7 +59,8 @@ struct MountCommand: ParsableCommand {
         if readiness == nil { Console.note("tidemark: \(message)") } else { logToSystem(message) }
       }
       let session = try MountSession(
-        tree: RecoveryTree(vault: vault), mountPoint: directory, options: options)
+        tree: RecoveryTree(vault: vault, served: DiskServers.place(in: vault.description.id)),
+        mountPoint: directory, options: options)
       try session.run(ready: {
         if let readiness { readiness.succeed() } else { Console.note("Mounted on \(directory).") }
       })
