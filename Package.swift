@@ -141,7 +141,8 @@ let package = Package(
     tests("VaultTests", "Vault", "FileIO", "Bytes", "Codecs"),
     tests("ImageFormatsTests", golden: ["Vectors"], "ImageFormats", "FileIO", "Bytes"),
     tests("RecoveryTreeTests", "RecoveryTree", "Vault", "FileIO", "Bytes"),
-    tests("FuseMountTests", "FuseMount", "RecoveryTree", "Vault", "FileIO", "Bytes"),
+    tests(
+      "FuseMountTests", "FuseMount", "DiskServers", "RecoveryTree", "Vault", "FileIO", "Bytes"),
     tests("CaptureTests", "Capture", "Vault", "ImageFormats", "FileIO", "Bytes", "Codecs"),
     tests("ComputeTests", "Compute", "FileIO", "Bytes"),
     tests("GuestFilesTests", "GuestFiles", "Compute", "FileIO", "ImageFormats", "Bytes"),

@@ -31,6 +31,10 @@ final class Workers: Sendable {
     var failure: Int32 = 0
   }
 
+  /// Bytes of the longest request: a write of 1 MiB, which is the most that libfuse lets the kernel send, and
+  /// a page for what is said of it. The kernel gives nothing to who has room for less.
+  private static let requestLimit = 1 << 20 | 1 << 12
+
   /// Sees each request before libfuse does; true if it has answered it.
   typealias Screen = @Sendable (UnsafeRawBufferPointer) -> Bool
 
@@ -79,16 +83,26 @@ final class Workers: Sendable {
     pthread_sigmask(SIG_SETMASK, &mask, nil)
   }
 
+  /// Requests are read here and not by libfuse, for its buffer would be new to this process at first: a
+  /// thread that is killed while the kernel copies a request into pages that are not there yet can't get
+  /// them any more, and the kernel fails the request (EIO) instead of keeping it for a successor.
   private func takeRequests() -> Int32 {
-    // libfuse allocates it at the first request and uses it for all that follow.
-    var request = fuse_buf()
-    defer { free(request.mem) }
+    guard let memory = aligned_alloc(4096, Self.requestLimit) else { return -ENOMEM }
+    defer { free(memory) }
+    if screen != nil { memset(memory, 0, Self.requestLimit) }
     while fuse_session_exited(session.pointer) == 0 {
-      let count = fuse_session_receive_buf(session.pointer, &request)
-      if count == -EINTR { continue }
-      guard count > 0 else { return count }
-      let bytes = UnsafeRawBufferPointer(start: request.mem, count: Int(count))
-      if screen?(bytes) != true { fuse_session_process_buf(session.pointer, &request) }
+      let count = read(connection, memory, Self.requestLimit)
+      if count < 0 {
+        // ENOENT: who asked was interrupted, and the request is gone. ENODEV: the mount is gone.
+        if errno == EINTR || errno == ENOENT || errno == EAGAIN { continue }
+        guard errno == ENODEV else { return -errno }
+        break
+      }
+      if screen?(UnsafeRawBufferPointer(start: memory, count: count)) != true {
+        var request = fuse_buf()
+        (request.mem, request.size) = (memory, count)
+        fuse_session_process_buf(session.pointer, &request)
+      }
       look()
     }
     // Without a reason of ours it was libfuse that gave up: the kernel's FUSE is not one it knows.

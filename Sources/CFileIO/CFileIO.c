@@ -7,6 +7,7 @@
 #include <linux/fs.h>
 #include <signal.h>
 #include <spawn.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -91,37 +92,54 @@ int tidemark_freeze(int directory) { return ioctl(directory, FIFREEZE, 0); }
 
 int tidemark_thaw(int directory) { return ioctl(directory, FITHAW, 0); }
 
-int tidemark_connect(const char *path) {
-  struct sockaddr_un address = {.sun_family = AF_UNIX};
-  if (strlen(path) >= sizeof address.sun_path) {
-    errno = ENAMETOOLONG;
+// Writes a socket's path into an address. One that is too long for it is named by its directory, which is
+// opened for that: the descriptor, to be closed after use; -1 if none was needed, -2 on failure.
+static int name_socket(const char *path, struct sockaddr_un *address) {
+  address->sun_family = AF_UNIX;
+  if (strlen(path) < sizeof address->sun_path) {
+    strcpy(address->sun_path, path);
     return -1;
   }
-  strcpy(address.sun_path, path);
+  const char *name = strrchr(path, '/');
+  char *parent = name ? strndup(path, name - path + 1) : NULL;
+  int directory = parent ? open(parent, O_PATH | O_DIRECTORY | O_CLOEXEC) : -1;
+  free(parent);
+  if (directory < 0) return -2;
+  int length = snprintf(
+      address->sun_path, sizeof address->sun_path, "/proc/self/fd/%d%s", directory, name);
+  if (length > 0 && (size_t)length < sizeof address->sun_path) return directory;
+  close(directory);
+  errno = ENAMETOOLONG;
+  return -2;
+}
+
+int tidemark_connect(const char *path) {
+  struct sockaddr_un address = {0};
+  int directory = name_socket(path, &address);
+  if (directory == -2) return -1;
   int stream = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-  if (stream < 0) return -1;
-  if (connect(stream, (struct sockaddr *)&address, sizeof address) == 0) return stream;
+  int result = stream < 0 ? -1 : connect(stream, (struct sockaddr *)&address, sizeof address);
   int reason = errno;
-  close(stream);
+  if (directory >= 0) close(directory);
+  if (result == 0) return stream;
+  if (stream >= 0) close(stream);
   errno = reason;
   return -1;
 }
 
 int tidemark_listen(const char *path) {
-  struct sockaddr_un address = {.sun_family = AF_UNIX};
-  if (strlen(path) >= sizeof address.sun_path) {
-    errno = ENAMETOOLONG;
-    return -1;
-  }
-  strcpy(address.sun_path, path);
+  struct sockaddr_un address = {0};
+  int directory = name_socket(path, &address);
+  if (directory == -2) return -1;
   int listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-  if (listener < 0) return -1;
-  // Between bind and chmod somebody could connect, but for the mask of fchmod before it.
-  if (fchmod(listener, 0600) == 0 &&
-      bind(listener, (struct sockaddr *)&address, sizeof address) == 0 && listen(listener, 16) == 0)
-    return listener;
+  // Between bind and chmod somebody could connect, so the mode comes first.
+  int result = listener < 0 ? -1 : fchmod(listener, 0600);
+  if (result == 0) result = bind(listener, (struct sockaddr *)&address, sizeof address);
+  if (result == 0) result = listen(listener, 16);
   int reason = errno;
-  close(listener);
+  if (directory >= 0) close(directory);
+  if (result == 0) return listener;
+  if (listener >= 0) close(listener);
   errno = reason;
   return -1;
 }

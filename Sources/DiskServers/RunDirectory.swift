@@ -18,7 +18,7 @@ public struct RunDirectory: Hashable, Sendable {
 
   /// The directory of a branch, in what `base(environment:user:)` gives; nothing is made.
   ///
-  /// - Throws: `.directory` if the path is too long for a socket (unix(7)).
+  /// - Throws: `.directory` if the path does not begin with a slash.
   public init(vault: Identifier, branch: Identifier, in base: String) throws(DiskServerError) {
     try self.init("\(base)/\(vault)/\(branch)")
   }
@@ -26,11 +26,10 @@ public struct RunDirectory: Hashable, Sendable {
   /// The directory at a path.
   public init(_ path: String) throws(DiskServerError) {
     self.path = path
-    guard control.utf8.count <= SocketListener.pathLimit else {
+    guard path.hasPrefix("/") else {
       throw DiskServerError(
         .directory,
-        "'\(control)' has more than \(SocketListener.pathLimit) bytes, too many for a socket. Name a "
-          + "shorter directory in \(Self.variable).")
+        "'\(path)' can't be a run directory: its processes need a path that begins with '/'.")
     }
   }
 

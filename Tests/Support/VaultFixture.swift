@@ -91,6 +91,24 @@ public final class VaultFixture {
     return point
   }
 
+  /// Makes a branch of the newest point.
+  public func branch(
+    _ name: String = "drill", purpose: BranchPurpose = .drill, budget: UInt64? = nil
+  ) throws -> BranchDescription {
+    guard let point = history.last?.point else {
+      throw IOError("branch off", vault.path, code: 2)
+    }
+    let lock = try lock()
+    let machine = try vault.machine(named: Self.machine)
+    let new = NewBranch(id: .random(), name: name, point: point, budget: budget)
+    let writer = try MachineWriter(
+      machine: machine, in: vault, lock: lock, clock: { Self.start })
+    let pin = BranchPin(branch: new.id, cut: point.sequence, purpose: purpose)
+    if purpose == .drill { try writer.pin(pin) } else { try writer.raiseEpoch(pin) }
+    try writer.close()
+    return try vault.makeBranch(new, of: machine, lock: lock)
+  }
+
   private func store(_ disk: Int, with writer: MachineWriter) throws {
     let blocks = Dictionary(grouping: touched[disk]) { $0 / Layout.pagesPerBlock }
     touched[disk] = []

@@ -55,7 +55,7 @@ int tidemark_freeze(int directory);
 /// FITHAW: lets the writers go on. EINVAL if the file system is not frozen.
 int tidemark_thaw(int directory);
 
-/// connect(2) to the Unix socket at `path`, which must fit into sockaddr_un. Returns a descriptor, or -1.
+/// connect(2) to the Unix socket at `path`; a long path costs another descriptor. Returns a descriptor, or -1.
 /// Never blocks: EAGAIN while the listener's queue is full.
 int tidemark_connect(const char *path);
 

@@ -7,9 +7,6 @@ public struct SocketListener: ~Copyable, Sendable {
   private let descriptor: Int32
   private let path: String
 
-  /// The longest path that a socket can have, in bytes (unix(7)).
-  public static let pathLimit = 107
-
   /// Listens at a path, in place of whoever did before.
   public init(at path: String) throws(IOError) {
     _ = unlink(path)

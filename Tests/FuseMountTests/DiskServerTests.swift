@@ -1,0 +1,282 @@
+internal import Bytes
+internal import DiskServers
+internal import FileIO
+internal import Glibc
+internal import Support
+internal import Testing
+internal import Vault
+
+/// A branch, or a plain file in its place, served by processes of their own until the value ends.
+final class ServedBranch: Sendable {
+  let servers: DiskServers
+  let branch: Identifier
+  let running: DiskServers.Running
+  var client: DiskServerClient { running.client }
+  var disk: String { running.path(of: 0) }
+
+  /// Serves a plain file.
+  init(file: String, in directory: TemporaryDirectory, _ more: [String] = []) throws {
+    branch = .random()
+    servers = DiskServers(
+      vault: .random(), in: directory.file("run"), program: Product.path("MountServer")
+    ) { run, _ in
+      ["disk-server", "--run-directory", run.path, "--file", file] + more
+    }
+    running = try servers.start(branch)
+  }
+
+  /// Serves a branch by the product itself.
+  init(_ description: BranchDescription, of fixture: VaultFixture) throws {
+    branch = description.id
+    let path = fixture.vault.path
+    servers = DiskServers(
+      vault: fixture.vault.description.id, in: fixture.directory.file("run"),
+      program: Product.tidemark
+    ) { run, branch in
+      ["disk-server", "--vault", path, "--branch", "\(branch)", "--run-directory", run.path]
+    }
+    running = try servers.start(branch)
+  }
+
+  deinit { try? servers.end(branch, within: 0, force: true) }
+
+  /// Kills the server, or its holder, and gives its process.
+  @discardableResult
+  func kill(holder: Bool = false) throws -> Int32 {
+    let status = try client.status()
+    let process = holder ? try #require(status.holder) : status.server
+    Glibc.kill(process, SIGKILL)
+    return process
+  }
+}
+
+/// A file system on a served disk, by a loop device, until the value ends.
+final class MountedDisk: Sendable {
+  let path: String
+
+  init(_ disk: String, at path: String, options: String = "loop") throws {
+    self.path = path
+    if mkdir(path, 0o700) != 0, errno != EEXIST {
+      throw IOError("make the directory", path, code: errno)
+    }
+    try Program.require("mount", "-o", options, disk, path)
+  }
+
+  func unmount() throws { try Program.require("umount", path) }
+
+  deinit { umount2(path, 2) }  // MNT_DETACH
+}
+
+/// Goal: the disks of a branch can be used as disks, and outlive the processes that serve them. Method: real
+/// mounts, file systems on them, and processes that are killed.
+@Suite(
+  .serialized, .timeLimit(.minutes(5)), .enabled(if: Available.root && Available.fuse))
+struct DiskServerTests {
+  let directory: TemporaryDirectory
+  let file: String
+
+  init() throws {
+    directory = try TemporaryDirectory("disks")
+    file = directory.file("disk")
+    try File(file, .creating(permissions: 0o600)).truncate(to: 64 << 20)
+  }
+
+  private func allocated() throws -> UInt64 { try FileSystem.system.status(file).allocated }
+
+  @Test("a file system on a branch stays whole over kills of its server, and trimming frees room")
+  func fileSystem() throws {
+    let fixture = try VaultFixture("branch", disks: [64 << 20])
+    fixture.write([1], at: 0)
+    try fixture.mark()
+    let served = try ServedBranch(try fixture.branch(), of: fixture)
+    try Program.require("mkfs.ext4", "-q", "-F", served.disk)
+    let mount = try MountedDisk(served.disk, at: fixture.directory.file("m"))
+    let writer = try Program(
+      "sh",
+      ["-c", "for i in 1 2 3 4; do head -c 4000000 /dev/urandom > \(mount.path)/f$i; sync; done"])
+    for _ in 0..<4 {
+      usleep(150_000)
+      try served.kill()
+    }
+    #expect(writer.wait(seconds: 60).succeeded)
+    let sums = try Program.require("sh", "-c", "cd \(mount.path) && cat f1 f2 f3 f4 | sha256sum")
+    try served.client.handOver()
+    try Program.require("sh", "-c", "echo 3 > /proc/sys/vm/drop_caches")
+    #expect(
+      try Program.require("sh", "-c", "cd \(mount.path) && cat f1 f2 f3 f4 | sha256sum") == sums)
+    try mount.unmount()
+    try Program.require("e2fsck", "-fn", served.disk)
+    let status = try served.client.status()
+    #expect(status.starts >= 5)
+    #expect(status.usedBytes ?? 0 > 16_000_000)
+    try served.servers.end(served.branch, within: 5)
+    let cut = try fixture.vault.readBranch(served.branch)
+    #expect(try !cut.changedRanges(0).isEmpty)
+  }
+
+  @Test("trimming a file system frees the room of what was deleted")
+  func trimming() throws {
+    let served = try ServedBranch(file: file, in: directory)
+    try Program.require("mkfs.ext4", "-q", "-F", served.disk)
+    let mount = try MountedDisk(served.disk, at: directory.file("m"))
+    try Program.require("sh", "-c", "head -c 30000000 /dev/urandom > \(mount.path)/f; sync")
+    let full = try allocated()
+    try Program.require("sh", "-c", "rm \(mount.path)/f; sync; fstrim \(mount.path)")
+    #expect(try allocated() + 25_000_000 < full)
+    try mount.unmount()
+    try Program.require("e2fsck", "-fn", served.disk)
+  }
+
+  @Test("what is written is verified while server and holder are killed at random")
+  func kills() throws {
+    var generator = SeededGenerator(for: "moments of kills")
+    let count = environment("TIDEMARK_DISK_KILLS").flatMap { Int($0) } ?? 10
+    let served = try ServedBranch(file: file, in: directory)
+    let seconds = max(4, count / 2)
+    let job = try Program(
+      "fio",
+      [
+        "--name=job", "--filename=\(served.disk)", "--rw=randwrite", "--bs=4k", "--size=32M",
+        "--ioengine=libaio", "--iodepth=8", "--direct=1", "--verify=crc32c",
+        "--verify_backlog=256", "--time_based", "--runtime=\(seconds)",
+      ], in: directory.path)
+    for _ in 0..<count where job.isRunning {
+      usleep(UInt32.random(in: 50_000...500_000, using: &generator))
+      try served.kill(holder: Bool.random(using: &generator))
+    }
+    let result = job.wait(seconds: Double(seconds) + 60)
+    #expect(result.succeeded, "\(result.report)")
+    #expect(try served.client.status().starts > 1)
+  }
+
+  @Test("a request in flight is answered after a kill, within a second")
+  func gap() throws {
+    let served = try ServedBranch(file: file, in: directory)
+    let disk = try File(served.disk, .writing)
+    let clock = ContinuousClock()
+    var longest = Duration.zero
+    for round in 0..<5 {
+      let process = try served.client.status().server
+      let page = [UInt8](repeating: UInt8(round + 1), count: 4096)
+      Glibc.kill(process, SIGKILL)
+      let start = clock.now
+      try disk.write(page, at: UInt64(round) << 20)
+      try disk.sync()
+      longest = max(longest, clock.now - start)
+      #expect(try bytes(at: UInt64(round) << 20) == page)
+    }
+    print("the longest gap was \(longest)")
+    #expect(longest < .seconds(2))
+  }
+
+  private func bytes(at offset: UInt64) throws -> [UInt8] {
+    try FuseMountTests.bytes(of: file, at: offset, count: 4096)
+  }
+
+  @Test(
+    "where the kernel can't hand requests out again, they fail at once and later ones are answered")
+  func withoutResending() throws {
+    let served = try ServedBranch(file: file, in: directory, ["--no-resend"])
+    let disk = try File(served.disk, .writing)
+    let writer = try Program(
+      "sh", ["-c", "dd if=/dev/zero of=\(served.disk) bs=1M oflag=direct conv=notrunc"])
+    usleep(30_000)
+    try served.kill()
+    _ = writer.wait(seconds: 20)
+    #expect(!writer.isRunning)
+    // Until it is gone, a server that dies takes requests yet.
+    #expect(Program.poll(seconds: 5) { (try? served.client.status().starts) == 2 })
+    try disk.write([7, 7], at: 0)
+    try served.kill(holder: true)
+    #expect(Program.poll(seconds: 5) { (try? served.client.status().holder) != nil })
+    try served.kill()
+    #expect(Program.poll(seconds: 5) { (try? served.client.status().starts) == 3 })
+    try disk.write([8, 8], at: 0)
+  }
+
+  @Test(
+    "sizes are fixed, overlapping writers are kept apart, and buffered readers see direct writes")
+  func rules() throws {
+    let image = try File(file, .writing)
+    try image.write(VaultFixture.partitionTable([(2048, 2048)]), at: 446)
+    let served = try ServedBranch(file: file, in: directory)
+    let part = served.running.path(of: 0, partition: 1)
+    #expect(try FileSystem.system.status(part).size == 1 << 20)
+    #expect(try FileSystem.system.status(part).permissions == 0o600)
+    do {
+      let whole = try File(served.disk, .writing)
+      expect(code: EBUSY) { () throws(IOError) in _ = try File(part, .writing) }
+      expect(code: EPERM) { () throws(IOError) in try whole.truncate(to: 4096) }
+      try whole.write([1, 2, 3], at: 1 << 20)
+      #expect(try File(part, .reading).read(at: 0, count: 3) == [1, 2, 3])
+    }
+    let opened = Program.poll(seconds: 2) { (try? File(part, .writing)) != nil }
+    #expect(opened)
+    #expect(try File(served.disk, .reading).read(at: 1 << 20, count: 3) == [1, 2, 3])
+    try Program.require(
+      "sh", "-c",
+      "printf '%4096s' x | dd of=\(part) bs=4096 oflag=direct conv=notrunc status=none")
+    #expect(try File(served.disk, .reading).read(at: 1 << 20, count: 1) == [32])
+  }
+
+  @Test("a frozen disk is not written to, a used one is neither frozen nor taken away")
+  func freezing() throws {
+    let served = try ServedBranch(file: file, in: directory)
+    do {
+      let disk = try File(served.disk, .writing)
+      try disk.write([1], at: 0)
+      expect(.inUse) { () throws(DiskServerError) in try served.client.freeze(within: 0.1) }
+      expect(.inUse) { () throws(DiskServerError) in try served.client.quit(within: 0) }
+    }
+    try served.client.freeze(within: 5)
+    try served.kill()
+    expect(code: EROFS) { () throws(IOError) in _ = try File(served.disk, .writing) }
+    #expect(try served.client.status().isFrozen)
+    try served.client.thaw()
+    try File(served.disk, .writing).write([2], at: 0)
+    try served.servers.end(served.branch, within: 5)
+    #expect(!FileSystem.system.exists(served.client.directory.path))
+    #expect(try served.servers.running().isEmpty)
+    expect(.notRunning) { () throws(DiskServerError) in _ = try served.client.status() }
+  }
+
+  @Test(
+    "servers are found again; what killed ones left is cleared away, and so is one whose disk is gone"
+  )
+  func finding() throws {
+    let served = try ServedBranch(file: file, in: directory)
+    let again = try served.servers.start(served.branch)
+    #expect(try served.servers.running() == [again])
+    let processes = again.client.directory.processes
+    #expect(processes.count == 2)
+    for process in processes { kill(process, SIGSTOP) }
+    for process in processes { kill(process, SIGKILL) }
+    #expect(Program.poll(seconds: 5) { again.client.directory.processes.isEmpty })
+    #expect(again.client.directory.isMounted)
+    #expect(try served.servers.find(served.branch) == nil)
+    #expect(!FileSystem.system.exists(again.client.directory.path))
+    _ = try served.servers.start(served.branch)
+    try FileSystem.system.remove(file)
+    try served.kill()
+    #expect(Program.poll(seconds: 10) { !again.client.directory.isMounted })
+    #expect(Program.poll(seconds: 10) { again.client.directory.processes.isEmpty })
+    #expect(throws: DiskServerError.self) { _ = try served.servers.start(served.branch) }
+    #expect(!FileSystem.system.exists(again.client.directory.path))
+  }
+
+  private func expect(code: Int32, _ body: () throws(IOError) -> Void) {
+    do throws(IOError) {
+      try body()
+      Issue.record("succeeded instead of failing with \(code)")
+    } catch { #expect(error.code == code, "\(error)") }
+  }
+
+  private func expect(
+    _ code: DiskServerError.Code, _ body: () throws(DiskServerError) -> Void
+  ) {
+    do throws(DiskServerError) {
+      try body()
+      Issue.record("succeeded instead of failing with \(code)")
+    } catch { #expect(error.code == code, "\(error)") }
+  }
+}

@@ -1,0 +1,139 @@
+internal import Bytes
+internal import FileIO
+internal import Glibc
+internal import RecoveryTree
+internal import Support
+internal import Testing
+
+/// Goal: a mount of writable disks means the same to every process that serves it. Method: the tree over
+/// plain files, without FUSE, in memory that a second tree takes over.
+struct DiskTreeTests {
+  private let directory: TemporaryDirectory
+  private let memory: Memory
+  private let disk: FileDisk
+  private let tree: DiskTree
+
+  /// What a holder would keep.
+  private final class Memory {
+    let bytes: UnsafeMutableRawBufferPointer
+    init() {
+      bytes = .allocate(byteCount: DiskTree.memorySize, alignment: 4096)
+      bytes.initializeMemory(as: UInt8.self, repeating: 0)
+    }
+    deinit { bytes.deallocate() }
+  }
+
+  init() throws {
+    directory = try TemporaryDirectory("disks")
+    let path = directory.file("disk")
+    let file = try File(path, .creating(permissions: 0o600))
+    try file.truncate(to: 8 << 20)
+    try file.write(
+      VaultFixture.partitionTable([(2048, 2048), (4096, 2048)]), at: 446)
+    disk = try FileDisk(path)
+    memory = Memory()
+    tree = try DiskTree([0: disk], memory: memory.bytes)
+  }
+
+  private func inode(_ name: String) throws -> InodeNumber {
+    try tree.lookup(name, in: .root).attributes.inode
+  }
+
+  private func code(_ body: () throws -> Void) -> Int32? {
+    do { try body() } catch { return (error as? TreeError)?.code }
+    return nil
+  }
+
+  @Test("the tree has a file for each disk and partition, with their sizes")
+  func names() throws {
+    let names = tree.names().map(\.name)
+    #expect(names == [".", "..", "disk0.raw", "disk0.part1.raw", "disk0.part2.raw"])
+    #expect(try tree.lookup("disk0.raw", in: .root).attributes.size == 8 << 20)
+    #expect(try tree.lookup("disk0.part2.raw", in: .root).attributes.size == 1 << 20)
+    for name in ["disk1.raw", "disk0.part3.raw", "disk0.vhd", "disk0.part0.raw", "x"] {
+      #expect(code { _ = try inode(name) } == ENOENT, "\(name)")
+    }
+    let whole = try inode("disk0.raw")
+    #expect(code { _ = try tree.lookup("x", in: whole) } == ENOTDIR)
+  }
+
+  @Test("while a disk is open for writing none of its partitions is, and the other way round")
+  func writers() throws {
+    let (whole, first) = (try inode("disk0.raw"), try inode("disk0.part1.raw"))
+    let second = try inode("disk0.part2.raw")
+    let opened = try tree.open(whole, writes: true, request: 1)
+    #expect(code { _ = try tree.open(first, writes: true, request: 2) } == EBUSY)
+    let again = try tree.open(whole, writes: true, request: 3)
+    let reader = try tree.open(first, writes: false, request: 4)
+    #expect(reader.bypassesCache, "it sees what is written through the other file")
+    for handle in [opened.handle, again.handle, reader.handle] { tree.close(handle) }
+    let one = try tree.open(first, writes: true, request: 5)
+    let two = try tree.open(second, writes: true, request: 6)
+    #expect(code { _ = try tree.open(whole, writes: true, request: 7) } == EBUSY)
+    tree.close(one.handle)
+    #expect(code { _ = try tree.open(whole, writes: true, request: 8) } == EBUSY)
+    tree.close(two.handle)
+    let last = try tree.open(whole, writes: true, request: 9)
+    #expect(!last.keepsCache, "the partitions were written to")
+    tree.close(last.handle)
+    #expect(!tree.isInUse)
+    #expect(try tree.open(whole, writes: false, request: 10).keepsCache)
+  }
+
+  @Test("bytes of a partition are those of its disk, and both end where they end")
+  func bytes() throws {
+    let first = try tree.open(try inode("disk0.part1.raw"), writes: true, request: 1)
+    let text = Array("in the partition".utf8)
+    let written = try text.withUnsafeBytes { try tree.write(first.handle, $0, at: 4096) }
+    #expect(written == text.count)
+    var found = [UInt8](repeating: 0, count: text.count)
+    try found.withUnsafeMutableBytes { try disk.read(into: $0, at: 1 << 20 | 4096) }
+    #expect(found == text)
+    let short = try text.withUnsafeBytes {
+      try tree.write(first.handle, $0, at: 1 << 20 - 5)
+    }
+    #expect(short == 5)
+    #expect(
+      code { _ = try text.withUnsafeBytes { try tree.write(first.handle, $0, at: 1 << 20) } }
+        == ENOSPC)
+    #expect(try tree.seek(first.handle, .data, from: 0) <= 4096)
+    try tree.zero(first.handle, 1 << 30, at: 0)
+    #expect(code { _ = try tree.seek(first.handle, .data, from: 0) } == ENXIO)
+    #expect(try tree.seek(first.handle, .hole, from: 77) == 77)
+    let reader = try tree.open(try inode("disk0.raw"), writes: false, request: 2)
+    #expect(
+      code { _ = try text.withUnsafeBytes { try tree.write(reader.handle, $0, at: 0) } } == EBADF)
+  }
+
+  @Test("a successor knows what is open and frozen, and a request that comes again opens once")
+  func successor() throws {
+    let first = try tree.open(try inode("disk0.part1.raw"), writes: true, request: 11)
+    let next = try DiskTree([0: disk], memory: memory.bytes)
+    #expect(next.isInUse)
+    #expect(
+      try next.open(try inode("disk0.part1.raw"), writes: true, request: 11).handle == first.handle)
+    #expect(next.uses().map(\.writers) == [0, 1, 0])
+    #expect(code { _ = try next.open(try inode("disk0.raw"), writes: true, request: 12) } == EBUSY)
+    #expect(try !next.freeze())
+    next.close(first.handle)
+    next.close(first.handle)
+    #expect(try next.freeze())
+    let last = try DiskTree([0: disk], memory: memory.bytes)
+    #expect(last.isFrozen)
+    #expect(code { _ = try last.open(try inode("disk0.raw"), writes: true, request: 13) } == EROFS)
+    last.close(try last.open(try inode("disk0.raw"), writes: false, request: 14).handle)
+    last.thaw()
+    _ = try last.open(try inode("disk0.raw"), writes: true, request: 15)
+  }
+
+  @Test("a disk that is partitioned anew shows its partitions once nobody has it open")
+  func partitioning() throws {
+    let whole = try tree.open(try inode("disk0.raw"), writes: true, request: 1)
+    let table = VaultFixture.partitionTable([(2048, 4096)])
+    _ = try table.withUnsafeBytes { try tree.write(whole.handle, $0, at: 446) }
+    #expect(tree.names().count == 5)
+    tree.close(whole.handle)
+    #expect(tree.names().map(\.name) == [".", "..", "disk0.raw", "disk0.part1.raw"])
+    #expect(try tree.lookup("disk0.part1.raw", in: .root).attributes.size == 2 << 20)
+  }
+}
