@@ -1,0 +1,144 @@
+import Bytes
+import Catalog
+import Compute
+import FileIO
+import Support
+import Synchronization
+import Testing
+import Vault
+
+@testable import Operations
+
+/// Copies a vault as it is at each moment that something outside the catalog is about to be done, or was
+/// just done: what `kill -9` leaves there, as everything that was written stays.
+final class CrashRecorder: RecoveryBranches, RecoveryDiskServers {
+  let branches: VaultBranches
+  let servers: StillServers
+  let vault: Vault
+  let directory: String
+  let copies = Mutex<[String]>([])
+
+  init(_ site: RecoverySite) {
+    branches = VaultBranches(site.service.writable)
+    servers = site.servers
+    (vault, directory) = (site.site.vault, site.site.directory.path)
+  }
+
+  private func copy() {
+    let path = copies.withLock { copies in
+      copies.append("\(directory)/copy\(copies.count)")
+      return copies[copies.count - 1]
+    }
+    _ = try? Program.run("/bin/cp", "-a", "--reflink=auto", vault.path, path)
+  }
+
+  private func recording<Result>(
+    _ body: () throws(OperationError) -> Result
+  ) throws(OperationError) -> Result {
+    copy()
+    defer { copy() }
+    return try body()
+  }
+
+  func make(
+    _ pin: BranchPin, named name: String, of machine: Machine
+  ) throws(OperationError) {
+    try recording { () throws(OperationError) in
+      try branches.make(pin, named: name, of: machine)
+    }
+  }
+
+  func remove(_ branch: Identifier) throws(OperationError) {
+    try recording { () throws(OperationError) in try branches.remove(branch) }
+  }
+
+  func all() throws(OperationError) -> [BranchDescription] { try branches.all() }
+
+  func serve(_ branch: Identifier) throws(OperationError) -> ServedBranch {
+    try recording { () throws(OperationError) in try servers.serve(branch) }
+  }
+
+  func served(_ branch: Identifier) throws(OperationError) -> ServedBranch? {
+    try servers.served(branch)
+  }
+
+  func end(_ branch: Identifier) throws(OperationError) {
+    try recording { () throws(OperationError) in servers.end(branch) }
+  }
+
+  var parts: RecoveryParts {
+    RecoveryParts(
+      branches: self, servers: self, provider: NoCompute(), directory: { "/nowhere/\($0)" })
+  }
+}
+
+/// Goal: wherever the service dies, the next one ends in a legal state, with the pins and branches of it and
+/// no others. Method: the vault is copied at each step of each action, and another service takes each copy.
+@Suite struct RecoveryCrashTests {
+  @Test(
+    "a service that died at any step is gone on from, and nothing is left over",
+    arguments: [
+      RecoveryAction.testFailover, .cleanup, .failover, .changePoint, .commit, .discard,
+    ])
+  func died(_ action: RecoveryAction) throws {
+    let site = try RecoverySite()
+    let recorder = CrashRecorder(site)
+    try prepare(site, action)
+    site.service.prepareRecovery(recorder.parts)
+    let job = try site.end(try begin(site, action))
+    #expect(job.state == .succeeded, "\(job)")
+    let copies = recorder.copies.withLock { $0 }
+    #expect(action == .commit || copies.count >= 2)
+    for path in copies { try check(path, action) }
+  }
+
+  private func prepare(_ site: RecoverySite, _ action: RecoveryAction) throws {
+    switch action {
+    case .cleanup: #expect(try site.drill().state == .succeeded)
+    case .changePoint, .commit, .discard: #expect(try site.failover("p2").state == .succeeded)
+    default: break
+    }
+    if action == .discard { _ = try site.service.disable(RecoverySite.name) }
+  }
+
+  private func begin(_ site: RecoverySite, _ action: RecoveryAction) throws -> JobRecord {
+    let (service, name) = (site.service, RecoverySite.name)
+    switch action {
+    case .testFailover:
+      return try service.startTestFailover(name, site.request(), by: nil)
+    case .cleanup: return try service.cleanUpTestFailover(name, notes: nil, by: nil)
+    case .failover: return try service.startFailover(name, site.request(), by: nil)
+    case .changePoint:
+      return try service.changeRecoveryPoint(name, site.request("p0", confirmed: true), by: nil)
+    case .commit: return try service.commitFailover(name, completesMigration: false, by: nil)
+    default: return try service.discardFailedOver(name, by: nil)
+    }
+  }
+
+  /// Takes a copy in service, and looks at what becomes of it.
+  private func check(_ path: String, _ action: RecoveryAction) throws {
+    let vault = try Vault(opening: path)
+    let service = try VaultService(vault)
+    let servers = StillServers(vault, in: path + ".served")
+    try FileSystem.system.makeDirectory(path + ".served", permissions: 0o700)
+    try service.useForRecovery(
+      RecoveryParts(
+        branches: VaultBranches(service.writable), servers: servers, provider: NoCompute(),
+        directory: { "/nowhere/\($0)" }))
+    let isQuiet = try Program.poll(seconds: 20) {
+      try service.catalog.recoveries().allSatisfy { $0.running == nil }
+    }
+    #expect(isQuiet, "\(action) at \(path)")
+    let pins = try vault.machines().flatMap { try $0.snapshot().pins }.map { $0.branch }
+    #expect(try Set(vault.branchIdentifiers()) == Set(pins), "\(action): an orphan at \(path)")
+    let record = try service.catalog.recoveries().first
+    let states: [RecoveryAction: RecoveryState] = [
+      .testFailover: .testActive, .failover: .failedOver, .changePoint: .failedOver,
+      .commit: .committed,
+    ]
+    #expect(record?.state == states[action]?.rawValue, "\(action) at \(path): \(record as Any)")
+    if states[action] != nil { #expect(pins.count == 1 && record?.branch == pins.first) }
+    if action == .changePoint { #expect(record?.point?.asked == "p0") }
+    #expect(service.close())
+  }
+}
