@@ -14,6 +14,10 @@ extension SimulatedDisk: FileSystemDouble {
       switch mode {
       case .creating(let permissions): node = try state.create(path, permissions, false)
       case .reading:
+        if state.faults.failingOpens.count > 0, path.hasSuffix(state.faults.failingOpens.ending) {
+          state.faults.failingOpens.count -= 1
+          throw IOError("open", path, code: EMFILE)
+        }
         node = try state.find(path, for: "open")
         mayWrite = false
       case .writing:

@@ -62,6 +62,8 @@ public final class SimulatedDisk: Sendable {
       var failingSyncs = 0
       var capacity: UInt64?
       var unreadable: [(inode: UInt64, range: Range<Int>)] = []
+      /// How many opens of names with this ending fail.
+      var failingOpens = (ending: "", count: 0)
     }
   }
 }
@@ -96,6 +98,11 @@ extension SimulatedDisk {
       let node = try state.find(path, for: "break")
       state.faults.unreadable.append((node.inode, range))
     }
+  }
+
+  /// Makes the next `count` opens for reading of names that end so fail with EMFILE.
+  public func failOpens(of ending: String, _ count: Int = 1) {
+    state.withLock { $0.faults.failingOpens = (ending, count) }
   }
 
   /// Makes everything readable again.

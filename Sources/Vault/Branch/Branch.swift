@@ -10,6 +10,9 @@ public struct BranchUsage: Hashable, Sendable {
   public let records: UInt64
   /// Bytes it may store; nil for as many as the vault has room for.
   public let budget: UInt64?
+  /// Why its log could not be kept in order beside the writes the last time; nil if it could. It is tried again,
+  /// and nothing that was written is lost by it; but reads get slower, and the next start takes longer.
+  public let trouble: String?
 
   /// Whether 80 % of the budget is used.
   public var isNearBudget: Bool {
@@ -35,7 +38,7 @@ public final class Branch: Sendable {
   public let disks: [BranchDisk]
 
   private let log: BranchLog
-  private let keeper: BranchKeeper
+  let keeper: BranchKeeper
   private let queue: BranchQueue
   private let flusher: BranchFlush
 
@@ -67,7 +70,7 @@ public final class Branch: Sendable {
     BranchUsage(
       storedBytes: log.storedBytes.load(ordering: .relaxed),
       records: log.answered.load(ordering: .relaxed) - description.start.rawValue,
-      budget: description.budget)
+      budget: description.budget, trouble: keeper.trouble?.message)
   }
 
   /// All disks as they are at this moment, between two writes. They stay so while more is written.
@@ -121,6 +124,8 @@ extension BranchQueue {
           reached = writer.lastSequence.rawValue
         })
       try sync(ends, log)
+      // Whoever else asked for an fdatasync may have been told of bytes that are lost.
+      try log.checkIsSynced()
       return reached
     }
   }

@@ -14,6 +14,7 @@ final class BranchLog: Sendable {
   /// Bytes of records.
   let storedBytes: Atomic<UInt64>
   private let failure = Mutex<VaultError?>(nil)
+  private let unsynced = Mutex<VaultError?>(nil)
 
   init(
     _ description: BranchDescription, _ configuration: MachineConfiguration, at place: LogPlace,
@@ -36,10 +37,16 @@ final class BranchLog: Sendable {
 
   /// After a failed fdatasync nobody knows what is on the disk.
   func endUnsynced(_ cause: VaultError) {
-    end(
-      VaultError(
-        .io,
-        "Branch '\(description.name)' could not be made durable, and takes no more writes until its "
-          + "disk server is started again: \(cause.message)", cause: cause.cause))
+    let reason = VaultError(
+      .io,
+      "Branch '\(description.name)' could not be made durable, and takes no more writes until its "
+        + "disk server is started again: \(cause.message)", cause: cause.cause)
+    unsynced.withLock { $0 = $0 ?? reason }
+    end(reason)
+  }
+
+  /// Throws if an fdatasync failed: then nothing may be said to be durable any more.
+  func checkIsSynced() throws(VaultError) {
+    if let unsynced = unsynced.withLock({ $0 }) { throw unsynced }
   }
 }

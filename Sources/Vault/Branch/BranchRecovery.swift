@@ -64,7 +64,8 @@ struct BranchRecovery {
       entries = try place.seal(
         file, segment.number, replay.entries, end: replay.end,
         first: replay.firstNumber ?? segment.firstSequence,
-        last: position.sequence, time: position.time, disks: description.disks)
+        last: position.sequence, time: position.time, disks: description.disks
+      ) { () throws(IOError) in try file.file.sync() }
     } catch {
       throw VaultError(error)
     }

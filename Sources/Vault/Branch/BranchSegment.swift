@@ -19,6 +19,9 @@ final class BranchSegment: Sendable {
   let file: LogFile
   let index = OpenIndex()
   private let bounds: Mutex<Bounds>
+  /// The kernel tells of bytes that it could not write by one fdatasync of an open file, and never again: so
+  /// all of them go one by one, and after one that failed each that follows fails.
+  private let failure = Mutex<IOError?>(nil)
 
   /// A new segment that has its header, durable.
   init(_ header: SegmentHeader, file: LogFile) {
@@ -77,8 +80,26 @@ final class BranchSegment: Sendable {
 
   /// Makes everything before `end` durable, once what is there is all in the file.
   func sync(upTo end: UInt64) throws(IOError) {
-    guard durable < end else { return }
-    try file.file.sync()
+    try failure.withLock { failure throws(IOError) in
+      if let failure { throw failure }
+      guard durable < end else { return }
+      try sync(&failure, upTo: end)
+    }
+  }
+
+  /// Makes the whole file durable, with what lies behind its records.
+  func syncAll() throws(IOError) {
+    try failure.withLock { failure throws(IOError) in
+      if let failure { throw failure }
+      try sync(&failure, upTo: end)
+    }
+  }
+
+  private func sync(_ failure: inout IOError?, upTo end: UInt64) throws(IOError) {
+    do throws(IOError) { try file.file.sync() } catch {
+      failure = error
+      throw error
+    }
     bounds.withLock { $0.durable = max($0.durable, end) }
   }
 }

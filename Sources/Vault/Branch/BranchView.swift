@@ -52,12 +52,12 @@ final class BranchViews: Sendable {
   /// Lets a new segment be read, which takes the writes from now on.
   func begin(_ segment: BranchSegment) { change { $0.unsealed.append(segment) } }
 
-  /// Reads these runs instead of those before, and no longer the segment that became one of them.
-  func take(_ runs: [FileRun], sealed: BranchSegment?, generation: UInt64) {
+  /// Reads these runs instead of those before, and no longer the segments that became some of them.
+  func take(_ runs: [FileRun], sealed: [BranchSegment], generation: UInt64) {
     let lease = ReaderLease(
       directory: place.directory, generation: generation, on: place.system)
     change { state in
-      state.unsealed.removeAll { $0 === sealed }
+      state.unsealed.removeAll { segment in sealed.contains { $0 === segment } }
       (state.runs, state.lease) = (runs, lease)
     }
   }

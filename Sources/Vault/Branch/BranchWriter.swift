@@ -187,7 +187,7 @@ final class BranchWriter: @unchecked Sendable {
   private func cutBack(_ segment: BranchSegment) throws(VaultError) {
     do throws(IOError) {
       try segment.file.file.truncate(to: segment.end)
-      try segment.file.file.sync()
+      try segment.syncAll()
     } catch {
       log.endUnsynced(VaultError(error))
       throw VaultError(error)
@@ -201,7 +201,10 @@ final class BranchWriter: @unchecked Sendable {
       let mustWait = segment.isFull(log.limits, times: 2)
       guard let next = try keeper.takeNext(waiting: mustWait) else { return segment }
       // So that the last record of a sealed segment tells where the log went on from.
-      try add(flags: 0, to: segment)
+      do throws(VaultError) { try add(flags: 0, to: segment) } catch {
+        keeper.giveBack(next)
+        throw error
+      }
       older.append(segment)
       return begin(next)
     }
@@ -241,11 +244,15 @@ final class BranchWriter: @unchecked Sendable {
   // MARK: - Standing between two writes
 
   /// Ends what was answered so far with a sync record, and tells which segments an fdatasync of each, in this
-  /// order, makes it durable by; none if it is. Nothing may be staged.
+  /// order, makes it durable by; none if it is. Nothing may be staged. Where there is no room for the record
+  /// it is left out: only the next start is quicker by it.
   func addSync(flags: UInt32 = 0) throws(VaultError) -> [(segment: BranchSegment, end: UInt64)] {
     older.removeAll { $0.isDurable }
     guard let segment, !older.isEmpty || !segment.isDurable || flags != 0 else { return [] }
-    try add(flags: flags, to: segment)
+    do throws(VaultError) { try add(flags: flags, to: segment) } catch {
+      guard error.code == .full || error.cause?.isFull == true else { throw error }
+      try log.checkIsSynced()
+    }
     return (older + [segment]).map { ($0, $0.end) }
   }
 

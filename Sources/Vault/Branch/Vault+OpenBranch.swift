@@ -9,14 +9,13 @@ extension Vault {
   /// - Throws: `.unknownBranch`; `.inUse` if another process has it open; `.damaged` if the branch's or the
   ///   machine's MANIFEST can't be read, or the machine does not pin the branch's cut.
   public func openBranch(_ id: Identifier) throws(VaultError) -> Branch {
-    try openBranch(id, limits: LogLimits(), clock: { .now() }, isBeside: true)
+    try openBranch(id, limits: LogLimits(), clock: { .now() }, pace: .beside)
   }
 
-  /// Opens a branch with other limits than usual, sealing and merging beside the writes or between them; for
-  /// tests.
+  /// Opens a branch with other limits than usual, sealing and merging at another pace; for tests.
   func openBranch(
     _ id: Identifier, limits: LogLimits, clock: @escaping @Sendable () -> Timestamp,
-    isBeside: Bool
+    pace: KeeperPace
   ) throws(VaultError) -> Branch {
     let (description, _, place) = try branchFiles(id)
     let lock = try lockBranch(place.directory, id)
@@ -32,7 +31,7 @@ extension Vault {
       description, state.configuration, at: place, limits: limits, clock: clock, views: views,
       last: recovery.position.sequence, storedBytes: recovery.storedBytes)
     let keeper = BranchKeeper(
-      manifest, runs: runs, ready: recovery.ready, isBeside: isBeside, lock: lock)
+      manifest, runs: runs, ready: recovery.ready, pace: pace, lock: lock)
     return Branch(log, keeper, position: recovery.position)
   }
 

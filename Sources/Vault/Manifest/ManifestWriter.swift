@@ -76,6 +76,12 @@ final class ManifestWriter {
     }
     var bytes: [UInt8] = []
     let generation = manifest.state.generation + 1
+    // Before it is in the file: what contradicts itself there can't be read by anyone any more.
+    var state = manifest.state
+    for entry in entries where !state.apply(entry) {
+      throw VaultError(
+        .invalid, "'\(file.path)' was not changed: entry \(entry) contradicts what it says.")
+    }
     Self.append(
       entries, generation: generation, identity: identity, offset: manifest.length, to: &bytes)
     isBroken = true
@@ -86,9 +92,7 @@ final class ManifestWriter {
       throw VaultError(error)
     }
     isBroken = false
-    for entry in entries where !manifest.state.apply(entry) {
-      fatalError("the writer contradicts its own MANIFEST: \(entry)")
-    }
+    manifest.state = state
     manifest.state.generation = generation
     manifest.length += UInt64(bytes.count)
     manifest.checksum = bytes.withUnsafeBytes { Checksum.of($0, seed: manifest.checksum) }

@@ -70,7 +70,8 @@ extension BranchRound {
     let isDone: Bool
     switch random.number(0..<100) {
     case 0..<30: isDone = try writePages()
-    case 30..<50: isDone = try writeAnything()
+    case 30..<47: isDone = try writeAnything()
+    case 47..<50: isDone = try keep()
     case 50..<60: isDone = try zeroSome()
     case 60..<68: isDone = try flush()
     case 68..<82: return try readSome()

@@ -15,6 +15,8 @@ final class BranchRound {
   let disk: SimulatedDisk
   let clock = ModelClock()
   let limits: LogLimits
+  /// When segments are sealed and runs merged.
+  let pace: KeeperPace
   let sizes: [Int]
   var model: BranchModel
   private(set) var branch: Branch?
@@ -34,6 +36,7 @@ final class BranchRound {
       segmentSize: UInt64(random.number(24..<400)) << 10,
       segmentRecords: random.number(8..<120), segmentEntries: random.number(40..<400),
       runEntries: random.number(20..<200), lowestTier: UInt64(random.number(8..<60)))
+    pace = random.once(in: 2) ? .within : .stepped
     let vault = try Vault.create(at: Self.path, name: "test", codec: .zstd, on: disk.fileSystem)
     let lock = try vault.lock()
     let machine = try vault.addMachine(
@@ -85,7 +88,7 @@ final class BranchRound {
   private func open() throws -> Branch {
     let clock = clock
     return try Vault(opening: Self.path, on: disk.fileSystem).openBranch(
-      Self.id, limits: limits, clock: { clock.now }, isBeside: false)
+      Self.id, limits: limits, clock: { clock.now }, pace: pace)
   }
 
   /// Bytes that differ from call to call; made faster than truly random ones.
@@ -167,6 +170,18 @@ final class BranchRound {
       isDoubtful = true
       return false
     }
+  }
+
+  /// Lets the keeper do what there is to do.
+  func keep() throws -> Bool {
+    note("the keeper's turn")
+    try current.keeper.step()
+    guard let trouble = try current.keeper.trouble else { return true }
+    note("… \(trouble)")
+    guard isArmed else { throw ModelFailure("the keeper failed without a reason: \(trouble)") }
+    // What it failed at may be a sync that nobody else hears of.
+    isDoubtful = true
+    return true
   }
 
   // MARK: - Ending and starting

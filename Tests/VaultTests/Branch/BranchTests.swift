@@ -10,47 +10,9 @@ import Testing
 /// Goal: a branch is made, found, refused and removed as it says, its budget holds, and what is damaged is told
 /// and never read. Method: a machine of two points, and branches above them.
 struct BranchTests {
-  private static let id = Identifier(high: 4, low: 4)
+  private static let id = BranchSite.id
 
-  /// A machine of two points whose blocks 0 to 3 hold something, and a pinned cut.
-  private final class Site {
-    let bench: Workbench
-    var points: [ModelPoint] = []
-
-    init(on system: FileSystem, at path: String = "/vault") throws {
-      bench = try Workbench(on: system, at: path, blocks: 32)
-      let writer = try bench.writer()
-      for _ in 0..<2 {
-        for block in 0..<4 { try bench.write(writer, block: block) }
-        points.append(try bench.mark(writer))
-      }
-      try writer.close()
-    }
-
-    var vault: Vault { get throws { try Vault(opening: bench.path, on: bench.system) } }
-    var lock: VaultLock { get throws { try #require(bench.lock) } }
-
-    func failOver(budget: UInt64? = nil) throws -> BranchDescription {
-      let writer = try bench.writer()
-      try writer.raiseEpoch(
-        BranchPin(branch: id, cut: points[0].point.sequence, purpose: .failover))
-      try writer.close()
-      return try make(budget)
-    }
-
-    func make(_ budget: UInt64? = nil) throws -> BranchDescription {
-      try vault.makeBranch(
-        NewBranch(id: id, name: "harbour", point: points[0].point, budget: budget),
-        of: bench.machine, lock: lock)
-    }
-
-    func reads(_ disk: some DiskContent, _ block: Int) throws -> Bool {
-      var bytes = [UInt8](repeating: 1, count: Layout.blockSize)
-      let start = block * Layout.blockSize
-      try bytes.withUnsafeMutableBytes { try disk.read(into: $0, at: UInt64(start)) }
-      return bytes == points[0].disks.bytes(0, start..<start + Layout.blockSize)
-    }
-  }
+  private typealias Site = BranchSite
 
   private static func write(_ disk: BranchDisk, _ byte: UInt8, _ count: Int, at offset: Int) throws
   {
@@ -157,7 +119,7 @@ struct BranchTests {
     let limits = LogLimits(segmentSize: 60_000, lowestTier: 4)
     func open() throws -> Branch {
       try site.vault.openBranch(
-        Self.id, limits: limits, clock: { Timestamp(seconds: 9) }, isBeside: false)
+        Self.id, limits: limits, clock: { Timestamp(seconds: 9) }, pace: .within)
     }
     let first = try open()
     var wanted = site.points[0].disks.bytes(0, 0..<Int(site.bench.size))
@@ -213,7 +175,7 @@ struct BranchTests {
     _ = try site.failOver()
     let limits = LogLimits(segmentSize: 200_000, runEntries: 500, lowestTier: 40)
     let branch = try site.vault.openBranch(
-      Self.id, limits: limits, clock: { .now() }, isBeside: true)
+      Self.id, limits: limits, clock: { .now() }, pace: .beside)
     let disk = branch.disks[0]
     let wanted = Mutex([UInt8](repeating: 0, count: 8))
     // Each thread has pages of its own; the last byte it wrote to all of them is what they must hold.
