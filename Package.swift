@@ -103,9 +103,10 @@ let package = Package(
     room("FuseMount", in: "Mount", "RecoveryTree", "DiskServers", "FileIO", "Bytes", "CFuse"),
     room("Capture", "Bytes", "FileIO", "Vault", "ImageFormats"),
     room("Catalog", "Bytes", "FileIO", database),
+    // Looks into a guest's disks before it is recovered (GuestFiles), and runs it (Compute).
     room(
       "Operations", "Bytes", "Codecs", "FileIO", "Vault", "ImageFormats", "Capture", "Catalog",
-      "Compute", "DiskServers", "Identity", "Replication", "ReplicationService"),
+      "Compute", "DiskServers", "GuestFiles", "Identity", "Replication", "ReplicationService"),
     room("Identity", "Bytes", "FileIO", x509, crypto, asn1),
     room("Replication", "Bytes", "Codecs", "Vault", crypto),
     room(

@@ -44,7 +44,8 @@ import Vault
       "requireResynchronisation": #"{"reason":"It is damaged."}"#,
       "addMachine": #"{"name":"new","disks":["\#(site.directory.file("spare.img"))"]}"#,
       "replicate": #"{"label":"by the API"}"#,
-      "startTestFailover": #"{"point":"latest-processed","expiresSeconds":3600}"#,
+      "startTestFailover":
+        #"{"point":"latest-processed","expiresSeconds":3600,"budgetBytes":1073741824}"#,
       "cleanUpTestFailover": #"{"notes":"Done."}"#,
       "startFailover": #"{"point":"latest","confirm":true}"#,
       "changeRecoveryPoint": #"{"point":"latest","confirm":true}"#,

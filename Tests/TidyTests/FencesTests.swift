@@ -24,7 +24,7 @@ struct FencesTests {
     "Catalog": library.union(["Bytes", "FileIO", "GRDB"]),
     "Operations": library.union([
       "Bytes", "Codecs", "FileIO", "Vault", "ImageFormats", "Capture", "Catalog", "Compute",
-      "DiskServers", "Identity", "Replication", "ReplicationService",
+      "DiskServers", "GuestFiles", "Identity", "Replication", "ReplicationService",
     ]),
     "Identity": library.union(["Bytes", "Crypto", "FileIO", "Glibc", "SwiftASN1", "X509"]),
     "Replication": library.union(["Bytes", "Codecs", "Crypto", "Vault"]),

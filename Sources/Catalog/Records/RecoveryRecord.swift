@@ -42,6 +42,8 @@ public struct RecoveryRequest: Codable, Hashable, Sendable {
   public var completesMigration = false
   /// When a drill ends by itself.
   public var expires: Timestamp?
+  /// Bytes that may be written to its disks; nil for as many as the vault has room for.
+  public var budget: UInt64?
   /// What is kept of a drill when it is cleaned up.
   public var notes: String?
 

@@ -16,6 +16,8 @@ public struct RecoveryRequestDocument: Codable, Sendable {
   public var shutdownSource: Bool?
   /// Seconds until a drill is cleaned up by itself; never if nothing is said.
   public var expiresSeconds: Int64?
+  /// Bytes that may be written to its disks; as many as the vault has room for if nothing is said.
+  public var budgetBytes: UInt64?
   /// Whether what only warns is meant.
   public var confirm: Bool?
 
@@ -25,7 +27,7 @@ public struct RecoveryRequestDocument: Codable, Sendable {
   /// - Throws: `.refused` for a time that is none.
   func request() throws(OperationError) -> RecoveryRequest {
     var request = RecoveryRequest(point: point ?? "latest")
-    (request.network, request.boots) = (network, boot ?? false)
+    (request.network, request.boots, request.budget) = (network, boot ?? false, budgetBytes)
     (request.stopsSource, request.isConfirmed) = (shutdownSource ?? false, confirm ?? false)
     if let expiresSeconds {
       guard (60...366 * 86400).contains(expiresSeconds) else {

@@ -26,6 +26,10 @@ public enum HealthCode: String, Sendable, CaseIterable {
   case drillOverdue = "drill-overdue"
   /// A test failover whose time is over could not be cleaned up.
   case drillExpired = "drill-expired"
+  /// What may be written to the disks of a drill or a failover is nearly used up, or is.
+  case diskBudget = "disk-budget"
+  /// A recovered machine that should run does not.
+  case machineHalted = "machine-halted"
   /// No room is left for what agents send.
   case vaultFull = "vault-full"
   /// A process server has no processor time to spare.
@@ -54,8 +58,7 @@ public enum HealthCode: String, Sendable, CaseIterable {
     switch self {
     case .agentSilent, .agentRevoked, .cycleFailed, .applicationPointFailed, .noCrashPoint,
       .noApplicationPoint, .rpoExceeded, .copySlow, .copyStalled, .resynchronisationRequired,
-      .drillOverdue,
-      .drillExpired:
+      .drillOverdue, .drillExpired, .diskBudget, .machineHalted:
       .machine
     case .vaultFull, .processor, .memory, .space, .serverSilent, .serverCache, .serverPending:
       .server
@@ -87,6 +90,10 @@ public enum HealthCode: String, Sendable, CaseIterable {
     case .drillOverdue:
       "Only a drill proves that it can be recovered: 'tidemark test-failover start NAME'."
     case .drillExpired: "Clean it up with 'tidemark test-failover cleanup NAME --notes TEXT'."
+    case .diskBudget: "Begin it anew with a larger --budget, or end it."
+    case .machineHalted:
+      "Mend what the message names. A machine that was halted by its disk goes on when it is started again: "
+        + "'tidemark machine start NAME'."
     case .vaultFull:
       "Make room on the vault's file system, or enlarge it. Agents go on by themselves; nothing that "
         + "was stored is lost."

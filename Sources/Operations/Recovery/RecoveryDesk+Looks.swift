@@ -1,5 +1,6 @@
 internal import Bytes
 internal import Catalog
+internal import Compute
 internal import FileIO
 internal import Synchronization
 
@@ -12,9 +13,42 @@ extension RecoveryDesk {
   func look(at now: Timestamp) {
     guard parts.withLock({ $0 }) != nil, let records = try? catalog.recoveries() else { return }
     for record in records {
+      lookAtDisks(of: record, now)
       guard record.state == RecoveryState.testActive.rawValue else { continue }
       expire(record, now)
     }
+  }
+
+  /// Says that a budget is nearly used up, and that a machine does not run any more. Looking at it also keeps
+  /// its console log within its limit.
+  private func lookAtDisks(of record: RecoveryRecord, _ now: Timestamp) {
+    guard let parts = parts.withLock({ $0 }), let branch = record.branch, record.running == nil
+    else { return }
+    var findings: [HealthFinding] = []
+    if let served = (try? parts.servers.served(branch)) ?? nil, let budget = served.budgetBytes {
+      findings += [Self.finding(written: served.writtenBytes, of: budget)].compactMap { $0 }
+    }
+    let seen = (try? parts.provider(of: record).observe(in: parts.directory(branch))) ?? nil
+    if let seen, [.paused, .died].contains(seen.power),
+      let objection = MachineComparison.objection(seen)
+    {
+      findings.append(HealthFinding(.machineHalted, .critical, objection))
+    }
+    health.update(record.name, [.diskBudget, .machineHalted], to: findings, at: now)
+  }
+
+  /// What is said of a budget of which so much was used; nil below 80 %.
+  static func finding(written: UInt64, of budget: UInt64) -> HealthFinding? {
+    guard written >= budget / 5 * 4 else { return nil }
+    let numbers =
+      "\(written >> 20) of the \(budget >> 20) MiB that may be written to its disks are used"
+    // What is written next needs room, too.
+    let isOver = written + min(budget / 50, 8 << 20) >= budget
+    return HealthFinding(
+      .diskBudget, isOver ? .critical : .warning,
+      isOver
+        ? "\(numbers): writes fail, and its machine is halted by them."
+        : "\(numbers). When all is, writes fail, and its machine is halted by them.")
   }
 
   private func expire(_ record: RecoveryRecord, _ now: Timestamp) {

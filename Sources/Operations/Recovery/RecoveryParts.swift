@@ -1,12 +1,16 @@
 public import Bytes
+public import Catalog
 public import Compute
 public import Vault
 
 /// Makes and removes the branches that drills and failed-over disks are. Pins are the caller's.
 public protocol RecoveryBranches: Sendable {
   /// Makes the branch of a pin that is durable; when it returns the branch is whole and durable. One that is
-  /// there already is left as it is; what a crash left half-made is made anew.
-  func make(_ pin: BranchPin, named name: String, of machine: Machine) throws(OperationError)
+  /// there already is left as it is; what a crash left half-made is made anew. `budget` is how many bytes may
+  /// be stored in it; nil for as many as the vault has room for.
+  func make(
+    _ pin: BranchPin, named name: String, of machine: Machine, budget: UInt64?
+  ) throws(OperationError)
 
   /// Removes a branch with all that was written to it; nothing if there is none.
   ///
@@ -42,15 +46,18 @@ public struct ServedBranch: Hashable, Sendable {
   public var numbers: [DiskNumber]
   /// Bytes that were written to it.
   public var writtenBytes: UInt64
+  /// Bytes that may be; nil for as many as the vault has room for.
+  public var budgetBytes: UInt64?
   /// How many have one of its disks open.
   public var openCount: Int
 
   /// A branch that is served in a directory.
   public init(
-    directory: String, numbers: [DiskNumber], writtenBytes: UInt64 = 0, openCount: Int = 0
+    directory: String, numbers: [DiskNumber], writtenBytes: UInt64 = 0,
+    budgetBytes: UInt64? = nil, openCount: Int = 0
   ) {
-    (self.directory, self.numbers) = (directory, numbers)
-    (self.writtenBytes, self.openCount) = (writtenBytes, openCount)
+    (self.directory, self.numbers, self.openCount) = (directory, numbers, openCount)
+    (self.writtenBytes, self.budgetBytes) = (writtenBytes, budgetBytes)
   }
 }
 
@@ -60,17 +67,33 @@ public struct RecoveryParts: Sendable {
   public var branches: any RecoveryBranches
   /// Serves them.
   public var servers: any RecoveryDiskServers
-  /// Runs machines on them.
+  /// Runs machines on them, where that is asked for.
   public var provider: any ComputeProvider
   /// The directory of what belongs to the run of a branch's machine.
   public var directory: @Sendable (Identifier) -> String
+  /// The command of a process that reads facts of a guest's disks (`GuestFactsProcess`); nil if there is
+  /// none: what they tell is not checked then.
+  public var guestFacts: [String]?
+  /// How long it is waited for a machine that was started to show its addresses.
+  public var addressTime = Duration.seconds(120)
 
   /// These parts.
   public init(
     branches: any RecoveryBranches, servers: any RecoveryDiskServers,
-    provider: any ComputeProvider, directory: @escaping @Sendable (Identifier) -> String
+    provider: any ComputeProvider, guestFacts: [String]? = nil,
+    directory: @escaping @Sendable (Identifier) -> String
   ) {
     (self.branches, self.servers) = (branches, servers)
-    (self.provider, self.directory) = (provider, directory)
+    (self.provider, self.guestFacts, self.directory) = (provider, guestFacts, directory)
+  }
+
+  /// What runs the machine of a branch: as was asked for when it was begun, or later, or as its directory
+  /// tells where a lost catalog does not.
+  public func provider(of record: RecoveryRecord) -> any ComputeProvider {
+    if record.request?.boots == true { return provider }
+    guard let branch = record.branch,
+      let seen = try? provider.observe(in: directory(branch)), seen.power != .off
+    else { return NoCompute() }
+    return provider
   }
 }

@@ -47,6 +47,11 @@ public struct RecoveryReport: Codable, Hashable, Sendable {
       isSame = found.map { $0 == asked }
     }
 
+    /// A comparison whose values agree, or don't, in another way than by being the same text.
+    init(_ name: String, asked: String, found: String, isSame: Bool?) {
+      (self.name, self.asked, self.found, self.isSame) = (name, asked, found, isSame)
+    }
+
     static let notObserved = "not observed"
   }
 
@@ -56,6 +61,10 @@ public struct RecoveryReport: Codable, Hashable, Sendable {
   public var comparisons: [Comparison] = []
   /// Where the disks are.
   public var directory: String?
+  /// What became of asking the source to shut down, in sentences; nil if it was not.
+  public var sourceShutdown: String?
+  /// The last that the machine wrote to its serial console, when that was compared or the machine ended.
+  public var console: String?
 
   /// Nothing was looked at yet.
   public init() {}

@@ -44,11 +44,7 @@ extension RecoveryRun {
   func failover() throws(OperationError) {
     try step(.prerequisites) { () throws(OperationError) in try checkPrerequisites() }
     if try record.request?.stopsSource == true {
-      // Whether it stopped or not: what is down can't be asked.
-      try step(.stopSource) { () throws(OperationError) in
-        let outcome = SourceStop.ask(machine, named: name, of: desk.agents) { self.job.isCancelled }
-        desk.note(.info, "source-stop", name, outcome)
-      }
+      try step(.stopSource) { () throws(OperationError) in try stopSource() }
     }
     try step(.drain) { () throws(OperationError) in try drain() }
     try step(.endReplication) { () throws(OperationError) in try endReplication() }
@@ -90,7 +86,10 @@ extension RecoveryRun {
   /// Takes what was made away: the machine, its disks, and then what they stood on.
   func removal() throws(OperationError) {
     try step(.stopMachine) { () throws(OperationError) in
-      for branch in try branches() { try stop(branch) }
+      for branch in try branches() {
+        try keepConsole(of: branch)
+        try stop(branch)
+      }
     }
     try step(.removeDisks) { () throws(OperationError) in try removeDisks() }
     if action == .cancel {

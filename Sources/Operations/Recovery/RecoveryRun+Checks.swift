@@ -1,6 +1,5 @@
 internal import Bytes
 internal import Catalog
-internal import Compute
 internal import FileIO
 internal import Vault
 
@@ -12,7 +11,7 @@ extension RecoveryRun {
   func checkPrerequisites() throws(OperationError) {
     var checks: [RecoveryReport.Check] = [try checkPoint()]
     checks += [try checkRoom(), checkDamage()]
-    checks += providerChecks()
+    checks += machineChecks()
     if action != .changePoint { checks.append(checkReplication()) }
     let found = checks
     try report { $0.checks = found }
@@ -82,44 +81,11 @@ extension RecoveryRun {
     }
   }
 
-  private func providerChecks() -> [RecoveryReport.Check] {
-    var plan: MachinePlan?
-    if (try? record.request)??.boots == true, parts.provider.kind != .none {
-      do throws(OperationError) { plan = try machinePlan(on: nil) } catch {
-        return [RecoveryReport.Check("machine", .failed, error.message)]
-      }
-    }
-    if (try? record.request)??.boots == true, parts.provider.kind == .none {
-      return [
-        RecoveryReport.Check(
-          "compute provider", .failed,
-          "The provider is 'none', which runs no machine. Leave out --boot, or set the provider to 'qemu'."
-        )
-      ]
-    }
-    return parts.provider.check(plan).map(RecoveryReport.Check.init)
-  }
-
   private func checkReplication() -> RecoveryReport.Check {
     let errors = desk.health.current.filter { $0.kind == .machine && $0.subject == name }
     guard let worst = errors.first else {
       return RecoveryReport.Check("replication health", .ok, "nothing is wrong with it")
     }
     return RecoveryReport.Check("replication health", .warning, worst.message)
-  }
-}
-
-extension RecoveryReport.Check {
-  init(_ finding: ComputeFinding) {
-    let verdict: Verdict =
-      switch finding.verdict {
-      case .ok: .ok
-      case .warning: .warning
-      case .failed: .failed
-      case .notChecked: .notChecked
-      }
-    self.init(
-      finding.subject, verdict,
-      [finding.found, finding.advice].compactMap { $0 }.joined(separator: " "))
   }
 }

@@ -86,7 +86,8 @@ extension RecoveryRun {
   func makeBranch() throws(OperationError) {
     let record = try record
     guard let pin = try pins().first(where: { $0.branch == record.branch }) else { throw noBranch }
-    try parts.branches.make(pin, named: try branchName(record), of: try log)
+    try parts.branches.make(
+      pin, named: try branchName(record), of: try log, budget: record.request?.budget)
     try check()
     let served = try parts.servers.serve(pin.branch)
     try report { $0.directory = served.directory }

@@ -1,54 +1,83 @@
 internal import Bytes
 internal import Catalog
 internal import Compute
+internal import Dispatch
 internal import FileIO
 internal import Vault
 
 /// From disks to a machine that runs, and back to what was asked for.
 extension RecoveryRun {
-  /// What the machine is to be, as its properties and networks say.
-  func machinePlan(on served: ServedBranch?) throws(OperationError) -> MachinePlan {
-    let (record, service) = (try record, try desk.service())
-    let isDrill = record.drill != nil
-    return try service.machinePlan(
-      named: name, isDrill: isDrill, network: record.request?.network,
-      disks: served?.disks.map { (Int($0.number), $0.path) } ?? [],
-      directory: parts.directory(record.branch ?? machine))
+  /// Bytes of a console that a report keeps at the most.
+  private static let consoleLimit = 4096
+
+  /// What the machine is to be, as its properties and networks say, with its disks at these places.
+  func machinePlan(disks: [Int: String]) throws(OperationError) -> MachinePlan {
+    try desk.service().machinePlan(
+      of: try record, disks: disks, in: parts.directory(try record.branch ?? machine))
+  }
+
+  private func machinePlan(on served: ServedBranch) throws(OperationError) -> MachinePlan {
+    try machinePlan(
+      disks: Dictionary(served.disks.map { (Int($0.number), $0.path) }) { first, _ in first })
+  }
+
+  private var served: ServedBranch {
+    get throws(OperationError) {
+      guard let branch = try record.branch, let served = try parts.servers.served(branch) else {
+        throw OperationError(.failed, "The disks of '\(name)' are not served.")
+      }
+      return served
+    }
   }
 
   /// Powers the machine up.
   func boot() throws(OperationError) {
-    guard let branch = try record.branch, let served = try parts.servers.served(branch) else {
-      throw OperationError(.failed, "The disks of '\(name)' are not served.")
-    }
-    let plan = try machinePlan(on: served)
-    do throws(ComputeError) { try parts.provider.start(plan) } catch {
-      throw OperationError(.failed, error.message)
-    }
+    let plan = try machinePlan(on: try served)
+    try inCompute { () throws(ComputeError) in try parts.provider.start(plan) }
   }
 
-  /// Compares what runs with what was asked for, and keeps both.
+  /// Compares what runs with what was asked for, and keeps both. What is not as it was asked is told of;
+  /// that a disk is not, or that the machine does not run, is a failure.
   func compare() throws(OperationError) {
-    guard let branch = try record.branch, let served = try parts.servers.served(branch) else {
-      throw OperationError(.failed, "The disks of '\(name)' are not served.")
-    }
+    let served = try served
     var found = try compareDisks(served)
+    var failures = found.filter { $0.isSame == false }
+      .map { "\($0.name) is \($0.found), and \($0.asked) was asked for." }
     if try record.request?.boots == true {
       let plan = try machinePlan(on: served)
-      let seen: MachineObservation?
-      do throws(ComputeError) { seen = try parts.provider.observe(in: plan.directory) } catch {
-        throw OperationError(.failed, error.message)
-      }
-      found += Self.compare(plan, seen)
+      let seen = try observe(plan)
+      found += MachineComparison(plan, seen).all()
+      try keepConsole(in: plan.directory)
+      if let objection = MachineComparison.objection(seen) { failures.append(objection) }
     }
     let comparisons = found
     try report { $0.comparisons = comparisons }
-    let wrong = comparisons.filter { $0.isSame == false }
-    guard wrong.isEmpty else {
-      throw OperationError(
-        .failed,
-        wrong.map { "\($0.name) is \($0.found), and \($0.asked) was asked for." }
-          .joined(separator: " "))
+    guard failures.isEmpty else {
+      throw OperationError(.failed, failures.joined(separator: " ") + lastWords())
+    }
+    for comparison in comparisons where comparison.isSame == false {
+      desk.note(
+        .warning, "\(action.code)-warning", name,
+        "\(comparison.name) is \(comparison.found), and \(comparison.asked) was asked for.")
+    }
+  }
+
+  /// Looks at the machine until all was seen of its addresses that can be, for a limited time.
+  private func observe(_ plan: MachinePlan) throws(OperationError) -> MachineObservation? {
+    let deadline = ContinuousClock.now + parts.addressTime
+    while true {
+      try check()
+      do throws(ComputeError) {
+        guard let seen = try parts.provider.observe(in: plan.directory) else { return nil }
+        let isAwaited = seen.power == .on && seen.adapters.contains { $0.address == .notSeen }
+        guard isAwaited, ContinuousClock.now < deadline else { return seen }
+      } catch {
+        // A host that is busy booting it may let it wait for an answer.
+        guard error.code == .unresponsive, ContinuousClock.now < deadline else {
+          throw OperationError(.failed, error.message)
+        }
+      }
+      _ = DispatchSemaphore(value: 0).wait(timeout: .now() + .milliseconds(500))
     }
   }
 
@@ -67,51 +96,43 @@ extension RecoveryRun {
     }
   }
 
-  private static func compare(
-    _ plan: MachinePlan, _ seen: MachineObservation?
-  ) -> [RecoveryReport.Comparison] {
-    typealias Comparison = RecoveryReport.Comparison
-    var found = [
-      Comparison("power", asked: "on", found: seen?.power.rawValue ?? "off"),
-      Comparison("cores", asked: "\(plan.cores)", found: seen?.cores.map { "\($0)" }),
-      Comparison(
-        "memory", asked: "\(plan.memory >> 20) MiB", found: seen?.memory.map { "\($0 >> 20) MiB" }),
-      Comparison(
-        "firmware", asked: plan.firmware.rawValue, found: seen?.firmware?.rawValue),
-      Comparison(
-        "order of disks", asked: plan.disks.map(\.path).joined(separator: ", "),
-        found: seen?.disks.map(\.path).joined(separator: ", ")),
-    ]
-    for (index, adapter) in plan.adapters.enumerated() {
-      let other = seen.flatMap { $0.adapters.indices.contains(index) ? $0.adapters[index] : nil }
-      found.append(
-        Comparison(
-          "network of adapter \(index)", asked: adapter.network.words, found: other?.network.words))
-      guard let address = adapter.address else { continue }
-      found.append(
-        Comparison(
-          "address of adapter \(index)", asked: "\(address)", found: other?.address.seen))
-    }
-    return found
+  /// Keeps the end of what the machine of a branch wrote to its console; nothing if none ran.
+  func keepConsole(of branch: Identifier) throws(OperationError) {
+    try keepConsole(in: parts.directory(branch))
+  }
+
+  private func keepConsole(in directory: String) throws(OperationError) {
+    let bytes = try? parts.provider.console(in: directory, limit: Self.consoleLimit)
+    guard let bytes, !bytes.isEmpty else { return }
+    let text = Self.readable(bytes)
+    try report { $0.console = text }
+  }
+
+  /// Without what a terminal would take for orders.
+  private static func readable(_ bytes: [UInt8]) -> String {
+    let text = String(decoding: bytes, as: UTF8.self).unicodeScalars
+    let kept = text.filter { $0 == "\n" || $0 == "\t" || !(0..<32 ~= $0.value || $0.value == 127) }
+    return String(String.UnicodeScalarView(kept))
+  }
+
+  private func lastWords() -> String {
+    let console = RecoveryReport(json: job.record.result)?.console ?? ""
+    let lines = console.split(separator: "\n").suffix(3).joined(separator: " / ")
+    return lines.isEmpty ? "" : " The last on its console: \(lines)"
   }
 }
 
-extension MachinePlan.Network {
-  fileprivate var words: String {
-    switch self {
-    case .isolated: "isolated"
-    case .user: "user"
-    case .bridge(let name): "bridge \(name)"
-    }
-  }
-}
-
-extension MachineObservation.Address {
-  /// The address that was seen; nil if none was by now, or can't be.
-  fileprivate var seen: String? {
-    switch self {
-    case .used(let address), .leased(let address): "\(address)"
-    case .notSeen, .notObserved: nil
-    }
+/// Runs `body` and turns a failure to run a machine into that of the operation.
+func inCompute<Result>(
+  _ body: () throws(ComputeError) -> Result
+) throws(OperationError) -> Result {
+  do { return try body() } catch {
+    let code: OperationError.Code =
+      switch error.code {
+      case .cancelled: .cancelled
+      case .missing, .plan, .unsupported: .refused
+      case .failed, .timeout, .unresponsive: .failed
+      }
+    throw OperationError(code, error.message)
   }
 }

@@ -5,32 +5,24 @@ internal import FileIO
 internal import Replication
 internal import Vault
 
-/// Asking a source to stop before its machine is failed over.
-enum SourceStop {
-  /// Asks the source of a machine to stop, and waits for that, for a limited time.
-  ///
-  /// - Parameters:
-  ///   - machine: the machine.
-  ///   - name: its name.
-  ///   - agents: what reaches its agent.
-  ///   - isCancelled: whether nobody wants to wait any longer.
-  /// - Returns: what came of it, as a sentence. A failover goes on whatever that is.
-  static func ask(
-    _ machine: Identifier, named name: String, of agents: AgentHost,
-    isCancelled: () -> Bool
-  ) -> String {
-    guard agents.isConnected(machine) else {
-      return
-        "The agent of '\(name)' is not connected, so the source was not asked to stop. If it runs, it "
-        + "goes on serving until it reconnects."
-    }
-    return
-      "The agent of '\(name)' can't be told to stop its machine in this version. Stop it by hand: it "
-      + "goes on serving meanwhile, and what it writes from now on is not replicated."
-  }
-}
-
 extension RecoveryRun {
+  /// Seconds that a source has to shut down, and its agent then to make a last recovery point.
+  private static let (stopSeconds, lastPointSeconds) = (180, 120)
+
+  /// Asks the source to shut down, and goes on whatever comes of that: what is down can't be asked.
+  func stopSource() throws(OperationError) {
+    let end = desk.agents.shutDownSource(
+      of: machine, within: Self.stopSeconds, lastCycleWithin: Self.lastPointSeconds,
+      progress: { state in
+        let step = state.phase == .stopping ? "the source is shutting down" : "last recovery point"
+        job.report(JobProgress(step: step, done: 0, total: 0))
+      }, isCancelled: { job.isCancelled })
+    let advice = " If it runs, it goes on serving until its agent is heard again: stop it."
+    let words = end.message + (end.isStopped ? "" : advice)
+    try report { $0.sourceShutdown = words }
+    desk.note(end.isStopped ? .info : .warning, "source-shutdown", name, words)
+  }
+
   /// How long a relay may take to bring what it holds.
   private static let drainTime = Duration.seconds(120)
   /// Seconds that a relay has to answer.

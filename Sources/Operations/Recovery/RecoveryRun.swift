@@ -110,7 +110,9 @@ final class RecoveryRun: Sendable {
       try changeDrill { $0.ready = now }
     } else if action == .cleanup {
       try endDrill(nil)
-      desk.health.clear(name, .drillExpired, at: now)
+    }
+    if action != .testFailover {
+      desk.health.clear(name, .drillExpired, .diskBudget, .machineHalted, at: now)
     }
     try desk.settle(machine, .succeeded(action)) { record in
       (record.formerBranch, record.job) = (nil, nil)

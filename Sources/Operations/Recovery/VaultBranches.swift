@@ -11,7 +11,7 @@ public struct VaultBranches: RecoveryBranches {
 
   /// Makes the branch of a pin that is durable.
   public func make(
-    _ pin: BranchPin, named name: String, of machine: Machine
+    _ pin: BranchPin, named name: String, of machine: Machine, budget: UInt64?
   ) throws(OperationError) {
     let vault = writable.vault
     guard try !identifiers().contains(pin.branch) else { return }
@@ -24,7 +24,8 @@ public struct VaultBranches: RecoveryBranches {
     try writable.changingList { () throws(OperationError) in
       try inVault { () throws(VaultError) in
         _ = try vault.makeBranch(
-          NewBranch(id: pin.branch, name: name, point: point), of: machine, lock: writable.lock)
+          NewBranch(id: pin.branch, name: name, point: point, budget: budget), of: machine,
+          lock: writable.lock)
       }
     }
   }

@@ -37,7 +37,8 @@ public struct VaultDiskServers: RecoveryDiskServers {
     let status = try? running.client.status()
     return ServedBranch(
       directory: running.client.directory.mountPoint, numbers: disks.map(\.number),
-      writtenBytes: status?.usedBytes ?? 0, openCount: status?.users ?? 0)
+      writtenBytes: status?.usedBytes ?? 0, budgetBytes: status?.budgetBytes,
+      openCount: status?.users ?? 0)
   }
 
   /// Serves a branch no more.
@@ -47,10 +48,14 @@ public struct VaultDiskServers: RecoveryDiskServers {
     }
   }
 
-  /// The directory of what belongs to the run of a branch's machine, beside its server's own.
+  /// The directory of what belongs to the run of a branch's machine, beside those of the vaults.
+  ///
+  /// It is not in the vault, whose path may be too long for that of a socket, and whose disk has better to do
+  /// than to hold a console log; so it is gone when the host was started again. Nothing runs then, the end
+  /// of a drill's console is in its report, and the next start makes the directory anew. What UEFI firmware
+  /// keeps begins anew with that: it finds the loader of a disk without it.
   public func directory(of branch: Identifier) -> String {
-    let directory = try? servers.directory(of: branch)
-    return (directory?.path ?? RunDirectory.usualBase + "/\(branch)") + ".vm"
+    "\(RunDirectory.usualBase)/\(branch).vm"
   }
 
   private func inServers<Result>(

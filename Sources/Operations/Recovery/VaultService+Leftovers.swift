@@ -1,6 +1,5 @@
 internal import Bytes
 internal import Catalog
-internal import Compute
 internal import FileIO
 internal import Vault
 
@@ -66,53 +65,5 @@ extension VaultService {
       try RemoveMachine(name: found.name).run(in: writable)
     }
     try forget(machine, name)
-  }
-
-  /// The plan of a recovered machine.
-  ///
-  /// - Throws: `.refused` if its adapters can't be connected as they are to be.
-  func machinePlan(
-    named name: String, isDrill: Bool, network: String?, disks: [(number: Int, path: String)],
-    directory: String
-  ) throws(OperationError) -> MachinePlan {
-    let target = try target(of: name)
-    let chosen = try network.map { network throws(OperationError) in
-      try self.network(named: network).network
-    }
-    let usual = isDrill ? try drillNetwork() : nil
-    var adapters: [MachinePlan.Adapter] = []
-    for adapter in target.adapters {
-      guard let joined = chosen ?? usual ?? adapter.network else { continue }
-      adapters.append(Self.adapter(adapter, of: target, in: joined))
-    }
-    let order = target.diskOrder.compactMap { number in disks.first { $0.number == number } }
-    return MachinePlan(
-      identifier: target.machine, name: target.name, cores: target.cores,
-      memory: UInt64(target.memory) << 20, firmware: target.firmware == .uefi ? .uefi : .bios,
-      disks: order.map { disk in
-        MachinePlan.Disk(
-          name: "disk\(disk.number)", path: disk.path, isSystem: disk.number == target.systemDisk)
-      },
-      adapters: adapters, directory: directory, isDrill: isDrill)
-  }
-
-  private static func adapter(
-    _ adapter: TargetProperties.Adapter, of target: TargetProperties, in network: NetworkRecord
-  ) -> MachinePlan.Adapter {
-    let subnet = network.addresses
-    // In another network than its own an address may mean another machine, or nothing.
-    let address = (adapter.address ?? adapter.sourceAddresses.first).flatMap { IPv4Address($0) }
-      .flatMap { address in subnet?.hasHost(address) == true ? address : nil }
-    let kind: MachinePlan.Network =
-      switch network.kind {
-      case .isolated: .isolated
-      case .user: .user
-      case .bridge: .bridge(network.bridge ?? "")
-      }
-    return MachinePlan.Adapter(
-      network: kind, subnet: subnet, address: address,
-      hardware: adapter.hardwareAddress.flatMap { HardwareAddress($0) }
-        ?? HardwareAddress(
-          high: target.machine.high, low: target.machine.low, adapter: adapter.number))
   }
 }

@@ -52,7 +52,8 @@ extension VaultService {
   public var usualRecoveryParts: RecoveryParts {
     let servers = VaultDiskServers(vault)
     return RecoveryParts(
-      branches: VaultBranches(writable), servers: servers, provider: NoCompute(),
+      branches: VaultBranches(writable), servers: servers, provider: QemuCompute(),
+      guestFacts: [RunningProcess.program, "guest-facts"],
       directory: { servers.directory(of: $0) })
   }
 
@@ -128,11 +129,18 @@ extension VaultService {
     return job
   }
 
+  /// Bytes that a budget has at least: what a guest writes when it mounts its file systems needs that much.
+  private static let leastBudget: UInt64 = 4 << 20
+
   /// Whether the network exists that is asked for.
   private func check(_ request: RecoveryRequest) throws(OperationError) {
     if let network = request.network { _ = try self.network(named: network) }
     guard (1...200).contains(request.point.utf8.count) else {
       throw OperationError(.refused, "A recovery point is named by 1 to 200 bytes.")
+    }
+    guard request.budget ?? .max >= Self.leastBudget else {
+      throw OperationError(
+        .refused, "A budget for disks is at least \(Self.leastBudget >> 20) MiB.")
     }
   }
 
@@ -188,7 +196,10 @@ extension VaultService {
     }
     let branch = Identifier.random()
     var request = request
-    request.boots = request.boots || record?.request?.boots == true
+    let former = record?.request
+    request.boots = request.boots || former?.boots == true
+    request.network = request.network ?? former?.network
+    request.budget = request.budget ?? former?.budget
     let asked = request
     return try begin(.changePoint, name, asked, by: `operator`) { record in
       (record.formerBranch, record.branch) = (record.branch, branch)

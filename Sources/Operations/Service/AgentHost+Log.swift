@@ -73,12 +73,17 @@ extension AgentHost {
 
   /// Why nothing is taken from a machine's source any more; nil if it is.
   func epochRefusal(of machine: Identifier) throws(OperationError) -> String? {
+    guard let reason = try fenceReason(of: machine) else { return nil }
+    return
+      "\(reason) Nothing that its source writes is taken any more; it must not serve anybody: fence it."
+  }
+
+  /// What became of a machine whose source is kept out, as a sentence; nil if it is not.
+  func fenceReason(of machine: Identifier) throws(OperationError) -> String? {
     let record = try inCatalog { () throws(CatalogError) in try catalog.recovery(of: machine) }
     guard let record, record.isFenced || record.keepsDisks else { return nil }
     let words = RecoveryState(rawValue: record.state)?.words ?? "was failed over"
-    return
-      "The machine '\(record.name)' \(words). Nothing that its source writes is taken any more; it "
-      + "must not serve anybody: fence it."
+    return "The machine '\(record.name)' \(words)."
   }
 
   private func checkBar(of machine: Identifier) throws(Rejection) {

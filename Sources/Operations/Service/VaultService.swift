@@ -69,6 +69,10 @@ public final class VaultService: Sendable {
       $0 = { [weak self] job throws(OperationError) in try self?.cancel(job) }
     }
     monitor.looks.withLock { $0 = recovery }
+    agentHost.setFence { [weak agentHost] machine in
+      (try? agentHost?.fenceReason(of: machine)) ?? nil
+    }
+    setNetworkUses { [weak self] in self?.recoveryNetworks() ?? [] }
   }
 
   private func failUnended(besides going: Set<Int64>) throws(OperationError) {

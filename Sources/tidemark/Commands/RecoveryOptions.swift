@@ -17,11 +17,17 @@ struct RecoveryOptions: ParsableArguments {
   @Flag(help: "Start its machine; the compute provider has to be able to.")
   var boot = false
 
+  @Option(
+    help: ArgumentHelp(
+      "Bytes that may be written to its disks, such as 20G; writes fail then. Default: as many as the vault "
+        + "has room for.", valueName: "size"))
+  var budget: ByteCount?
+
   /// What is asked for.
   func request(isConfirmed: Bool = false) -> RecoveryRequestDocument {
     var request = RecoveryRequestDocument(point: point)
     (request.network, request.boot) = (network, boot)
-    request.confirm = isConfirmed
+    (request.confirm, request.budgetBytes) = (isConfirmed, budget.map { UInt64($0.bytes) })
     return request
   }
 }

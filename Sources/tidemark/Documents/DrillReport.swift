@@ -39,7 +39,8 @@ enum DrillReport {
     if let directory = drill.report?.directory, drill.ended == nil {
       facts.append(("Disks", directory))
     }
-    return [Words.facts(facts), checks(drill), comparisons(drill)].compactMap { $0 }
+    let console = drill.report?.console.map { "Console:\n\($0)" }
+    return [Words.facts(facts), checks(drill), comparisons(drill), console].compactMap { $0 }
       .joined(separator: "\n\n")
   }
 

@@ -41,10 +41,10 @@ final class CrashRecorder: RecoveryBranches, RecoveryDiskServers {
   }
 
   func make(
-    _ pin: BranchPin, named name: String, of machine: Machine
+    _ pin: BranchPin, named name: String, of machine: Machine, budget: UInt64?
   ) throws(OperationError) {
     try recording { () throws(OperationError) in
-      try branches.make(pin, named: name, of: machine)
+      try branches.make(pin, named: name, of: machine, budget: budget)
     }
   }
 
