@@ -75,6 +75,8 @@ extension RecoveryDesk {
   private static func unpinned(
     _ known: RecoveryRecord?, _ snapshot: MachineSnapshot, _ machine: Identifier, _ now: Timestamp
   ) -> RecoveryChange<RecoveryRefusal> {
+    // Its disks were removed, and what they were made of was not yet.
+    if let known, known.keepsDisks { return .keep(known) }
     let isStopped =
       known.map { $0.isFenced || RecoveryState(rawValue: $0.state)?.hasFailedOverDisks == true }
       ?? (snapshot.epoch > 0)

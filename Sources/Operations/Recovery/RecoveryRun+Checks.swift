@@ -61,7 +61,7 @@ extension RecoveryRun {
   /// Whether the vault can read all it has stored of the point, as far as its indexes tell.
   private func checkDamage() -> RecoveryReport.Check {
     let title = "integrity of the recovery point"
-    do {
+    do throws(OperationError) {
       let machine = try log
       let snapshot = try inVault { () throws(VaultError) in try machine.snapshot() }
       let point = try choose(snapshot).point
@@ -77,7 +77,9 @@ extension RecoveryRun {
       return RecoveryReport.Check(
         title, .failed, "\(damage.what) ('\(damage.file)' at \(damage.offset)). \(advice)")
     } catch {
-      return RecoveryReport.Check(title, .failed, "\(error)")
+      // That there is no such point is said where the point is looked for.
+      let isKnown = error.code != .unknown
+      return RecoveryReport.Check(title, isKnown ? .failed : .notChecked, error.message)
     }
   }
 

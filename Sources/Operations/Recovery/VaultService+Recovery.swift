@@ -188,7 +188,10 @@ extension VaultService {
       let served = try record?.branch.flatMap { id throws(OperationError) in
         try tools.servers.served(id)
       }
-      let written = served.map { "\($0.writtenBytes) bytes were written to them" }
+      let written = served.map { served in
+        "\(served.writtenBytes) bytes were written to them"
+          + (served.openCount > 0 ? ", and they are in use" : "")
+      }
       throw OperationError(
         .refused,
         "This discards the disks of '\(name)' as they are now"

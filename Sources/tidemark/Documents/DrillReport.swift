@@ -97,8 +97,11 @@ enum RecoveryText {
     }
     if let directory = recovery.directory { facts.append(("Recovered disks", directory)) }
     facts.append(("Last drill", recovery.lastDrill.map(words) ?? "never"))
-    facts.append(
-      ("Allowed", recovery.allowedOperations.map(\.name).joined(separator: ", ")))
+    let commands = recovery.allowedOperations.map(\.command).reduce(into: [String]()) { all, next in
+      // Two operations may be one command.
+      if !all.contains(next) { all.append(next) }
+    }
+    facts += commands.enumerated().map { ($0 == 0 ? "Allowed" : "", $1) }
     return facts
   }
 

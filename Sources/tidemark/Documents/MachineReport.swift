@@ -112,7 +112,8 @@ enum MachineReport {
     let rows = machines.map { machine in
       [
         machine.name, machine.operatingSystem ?? "?",
-        words(of: machine.state ?? "?")
+        RecoveryText.state(machine.recovery)
+          ?? words(of: machine.state ?? "?")
           + (progress(machine).map { " " + $0.prefix { $0 != "," } } ?? ""),
         machine.health ?? "-", machine.rpoSeconds.map { Words.time(seconds: Int64($0)) } ?? "-",
         machine.lastContact.flatMap { $0.split(separator: ".").first.map(String.init) } ?? "-",
