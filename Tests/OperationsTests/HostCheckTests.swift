@@ -21,6 +21,8 @@ import Vault
       (HostCheck.fuse(isThere: false, isNeeded: true), .refused),
       (HostCheck.fuse(isThere: false, isNeeded: false), .warning),
       (HostCheck.fuse(isThere: true, isNeeded: true), .ok),
+      (HostCheck.kernel((6, 9)), .ok), (HostCheck.kernel((7, 0)), .ok),
+      (HostCheck.kernel((6, 8)), .warning), (HostCheck.kernel((5, 19)), .warning),
       (HostCheck.clock(offset: 300_000_000_000, source: "x"), .ok),
       (HostCheck.clock(offset: -300_000_000_001, source: "x"), .refused),
       (HostCheck.clock(offset: Int64.min, source: "x"), .refused),
@@ -36,7 +38,7 @@ import Vault
   func findings() throws {
     let site = try Site()
     let findings = HostCheck(for: .service(withMount: false)).findings(at: site.vault.path)
-    #expect(findings.map(\.subject) == ["cores", "memory", "space", "fuse"])
+    #expect(findings.map(\.subject) == ["cores", "memory", "space", "fuse", "kernel"])
     #expect(findings.allSatisfy { !$0.found.isEmpty })
     let relay = HostCheck(for: .relay(limit: 64 << 20, kept: 0))
     #expect(relay.findings(at: site.vault.path).map(\.subject) == ["cores", "memory", "space"])

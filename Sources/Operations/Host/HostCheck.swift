@@ -15,7 +15,7 @@ public struct HostFinding: Sendable {
     case notChecked
   }
 
-  /// What was looked at: `cores`, `memory`, `space`, `fuse`, `clock`, or `port` and its number.
+  /// What was looked at: `cores`, `memory`, `space`, `fuse`, `kernel`, `clock`, or `port` and its number.
   public let subject: String
   /// What it means.
   public let verdict: Verdict
@@ -66,7 +66,10 @@ public struct HostCheck: Sendable {
       space(at: path, on: system),
     ]
     guard case .service(let withMount) = purpose else { return common }
-    return common + [Self.fuse(isThere: system.exists("/dev/fuse"), isNeeded: withMount)]
+    return common + [
+      Self.fuse(isThere: system.exists("/dev/fuse"), isNeeded: withMount),
+      Self.kernel(RunningProcess.kernelRelease),
+    ]
   }
 
   static func cores(_ count: Int) -> HostFinding {
@@ -118,6 +121,19 @@ public struct HostCheck: Sendable {
     return HostFinding(
       "fuse", isNeeded ? .refused : .warning, "/dev/fuse is missing",
       advice: "Load it with 'modprobe fuse'; without it no recovery point can be mounted here.")
+  }
+
+  /// Kernels hand out again what a process that died was to answer since 6.9 (FUSE_NOTIFY_RESEND).
+  static func kernel(_ release: (major: Int, minor: Int)?) -> HostFinding {
+    guard let release else { return HostFinding("kernel", .notChecked, "it does not tell") }
+    let found = "Linux \(release.major).\(release.minor)"
+    guard release < (6, 9) else { return HostFinding("kernel", .ok, found) }
+    return HostFinding(
+      "kernel", .warning, found,
+      advice:
+        "Use Linux 6.9 or later where drills and failed-over machines are to run: before it, what a "
+        + "disk server that is killed was just asked for ends in an error instead of being answered by "
+        + "its successor.")
   }
 
   /// What a clock's offset means: nanoseconds that a time source is ahead of this host.
