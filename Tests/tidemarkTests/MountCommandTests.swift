@@ -37,6 +37,34 @@ import Testing
     #expect(again.status == 14 && again.errors.contains("mounted there already"))
   }
 
+  @Test("links lead to the disks of a drill and of a failed-over machine while they are served")
+  func branches() throws {
+    let tool = try Self.prepare("links")
+    let mount = try VaultMount(tool)
+    let (drills, failovers) = (mount.path + "/test-failovers", mount.path + "/failed-over")
+    let exists = FileSystem.system.exists
+    #expect(!exists(drills) && !exists(failovers))
+    try tool.require("test-failover", "start", "web01")
+    #expect(Program.poll(seconds: 5) { (try? FileSystem.system.list(drills)) == ["web01"] })
+    let drill = try #require(try FileSystem.system.list(drills + "/web01").first)
+    let disk = "\(drills)/web01/\(drill)/disk0.raw"
+    try File(disk, .writing).write([1, 2, 3], at: 5000)
+    #expect(try File(disk, .reading).read(at: 5000, count: 3) == [1, 2, 3])
+    try Program.require("cmp", tool.file("a.img"), mount.path + "/web01/latest/disk0.raw")
+    try tool.require("test-failover", "cleanup", "web01", "--notes", "done")
+    #expect(Program.poll(seconds: 5) { !exists(drills) })
+    try tool.require("failover", "start", "web01", "--point", "latest")
+    let failedOver = failovers + "/web01/disk0.raw"
+    #expect(Program.poll(seconds: 5) { exists(failedOver) })
+    try File(failedOver, .writing).write([4], at: 0)
+    try tool.require("failover", "commit", "web01", "--complete-migration", "--yes")
+    try File(failedOver, .writing).write([5], at: 0)
+    // The mount keeps the machine from being removed.
+    try tool.require("unmount", mount.path)
+    try tool.require("failover", "discard", "web01", "--yes")
+    #expect(try FileSystem.system.list(tool.file("run")).isEmpty)
+  }
+
   @Test("the VHD in the mount is the one that is exported")
   func sameVHD() throws {
     let tool = try Self.prepare("same-vhd")

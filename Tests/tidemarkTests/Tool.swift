@@ -27,7 +27,7 @@ struct Tool {
   var variables: [String: String] {
     [
       "HOME": directory.path, "XDG_CONFIG_HOME": "", "TIDEMARK_VAULT": vault,
-      "TIDEMARK_REPLICATION_PORT": "none",
+      "TIDEMARK_REPLICATION_PORT": "none", "TIDEMARK_RUNTIME_DIRECTORY": directory.file("run"),
     ]
   }
 
