@@ -83,13 +83,11 @@ final class Workers: Sendable {
     pthread_sigmask(SIG_SETMASK, &mask, nil)
   }
 
-  /// Requests are read here and not by libfuse, for its buffer would be new to this process at first: a
-  /// thread that is killed while the kernel copies a request into pages that are not there yet can't get
-  /// them any more, and the kernel fails the request (EIO) instead of keeping it for a successor.
+  /// Requests are read here and not by libfuse, whose memory would be new to this process at first.
   private func takeRequests() -> Int32 {
-    guard let memory = aligned_alloc(4096, Self.requestLimit) else { return -ENOMEM }
-    defer { free(memory) }
-    if screen != nil { memset(memory, 0, Self.requestLimit) }
+    guard let kept = RequestMemory(Self.requestLimit) else { return -ENOMEM }
+    defer { kept.free() }
+    let memory = kept.base
     while fuse_session_exited(session.pointer) == 0 {
       let count = read(connection, memory, Self.requestLimit)
       if count < 0 {

@@ -19,6 +19,10 @@ public final class FileLock: Sendable {
     self.file = file
   }
 
+  /// Whether the file was removed, so that nobody meets this lock any more. It is not when its file system is
+  /// only out of reach.
+  public var isRemoved: Bool { (try? file.status().links) == 0 }
+
   /// Ends the life of the value, and so the lock, not before here.
   public func release() {}
 }

@@ -36,16 +36,19 @@ public struct FileStatus: Hashable, Sendable {
   public var owner: UInt32
   /// Group that owns the file.
   public var group: UInt32
+  /// Names it has: none once it was removed while somebody has it open.
+  public var links: UInt64
 
   /// Describes a file by these facts.
   public init(
     kind: Kind, size: UInt64, allocated: UInt64, device: UInt64 = 0, inode: UInt64 = 0,
     modified: Timestamp = Timestamp(rawValue: 0), changed: Timestamp = Timestamp(rawValue: 0),
-    permissions: UInt32 = 0o600, owner: UInt32 = 0, group: UInt32 = 0
+    permissions: UInt32 = 0o600, owner: UInt32 = 0, group: UInt32 = 0, links: UInt64 = 1
   ) {
     (self.kind, self.size, self.allocated) = (kind, size, allocated)
     (self.device, self.inode, self.owner, self.group) = (device, inode, owner, group)
     (self.modified, self.changed, self.permissions) = (modified, changed, permissions)
+    self.links = links
   }
 }
 
@@ -222,6 +225,7 @@ extension FileStatus {
       kind: kinds[facts.st_mode & S_IFMT] ?? .other, size: UInt64(max(0, facts.st_size)),
       allocated: UInt64(facts.st_blocks) * 512, device: UInt64(facts.st_dev),
       inode: UInt64(facts.st_ino), modified: moment(facts.st_mtim), changed: moment(facts.st_ctim),
-      permissions: facts.st_mode & 0o7777, owner: facts.st_uid, group: facts.st_gid)
+      permissions: facts.st_mode & 0o7777, owner: facts.st_uid, group: facts.st_gid,
+      links: UInt64(facts.st_nlink))
   }
 }

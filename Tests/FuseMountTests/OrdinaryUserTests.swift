@@ -107,7 +107,7 @@ struct OrdinaryUserTests {
 }
 
 /// /dev/fuse, open to all users as udev makes it, also where no udev runs; as it was afterwards.
-private final class OpenDevice: Sendable {
+final class OpenDevice: Sendable {
   private static let path = "/dev/fuse"
   private let permissions: UInt32
 

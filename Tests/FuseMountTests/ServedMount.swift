@@ -74,3 +74,9 @@ func bytes(of path: String, at offset: UInt64 = 0, count: Int? = nil) throws -> 
   let file = try File(path, .reading)
   return try file.read(at: offset, count: count ?? Int(file.status().size - offset))
 }
+
+/// The errno of what a body throws; nil if it succeeds.
+func code(_ body: () throws(IOError) -> Void) -> Int32? {
+  do throws(IOError) { try body() } catch { return error.code }
+  return nil
+}

@@ -8,11 +8,13 @@ internal import Support
 // Serves plain files as the disks of a branch, for tests of what a disk server is beside its disks:
 //
 //   MountServer disk-server --run-directory DIR --file FILE … [--group ID] [--frozen] [--no-resend]
+//     [--failing FILE]
 //   MountServer disk-server --run-directory DIR --clean-up
 
 /// The options of the command line.
 struct DiskArguments {
   var files: [String] = []
+  var failing: String?
   var runDirectory = ""
   var options = DiskServer.Options()
   var role = DiskServer.Role.starter
@@ -41,6 +43,7 @@ struct DiskArguments {
   private mutating func take(_ word: String, _ value: String) {
     switch word {
     case "--file": files.append(value)
+    case "--failing": failing = value
     case "--run-directory": runDirectory = value
     case "--group": options.group = UInt32(value)
     case "--role": role = DiskServer.Role(rawValue: value) ?? .starter
@@ -58,14 +61,17 @@ func serveDisks(_ arguments: [String]) -> Never {
       try DiskServer.cleanUp(directory)
       exit(0)
     }
-    let files = parsed.files
-    let server = DiskServer(in: directory, parsed.options, arguments: parsed.words) {
+    let (files, failing) = (parsed.files, parsed.failing)
+    let server = DiskServer(
+      in: directory, parsed.options, arguments: parsed.words, backing: files.first ?? "/"
+    ) {
       var disks: [DiskNumber: any WritableDisk] = [:]
       for (number, file) in files.enumerated() {
         guard FileSystem.system.exists(file) else { throw DisksGone("'\(file)' is gone.") }
         disks[DiskNumber(number)] = try FileDisk(file)
       }
-      return ServedDisks(disks: disks, backing: files.first ?? "/")
+      guard let failing, let first = disks[0] else { return ServedDisks(disks) }
+      return FailingDisk(first, failing).served
     }
     try server.run(as: parsed.role)
   } catch {

@@ -9,14 +9,22 @@ final class DiskBridge: Sendable {
   let tree: DiskTree
   let faults: FaultReport
   private let looks: FileLooks
+  private let mending: Mending
 
-  init(_ tree: DiskTree, _ looks: FileLooks, _ faults: FaultReport) {
-    (self.tree, self.looks, self.faults) = (tree, looks, faults)
+  init(_ tree: DiskTree, _ looks: FileLooks, _ faults: FaultReport, _ mending: Mending) {
+    (self.tree, self.looks, self.faults, self.mending) = (tree, looks, faults, mending)
   }
 
   private func fail(_ reply: consuming Reply, _ error: TreeError) {
     reply.status(error.code)
     faults.note(error)
+  }
+
+  /// As `fail`, but for what a successor may still do: that is not answered, and the kernel hands it out again.
+  private func failChange(_ reply: consuming Reply, _ error: TreeError) {
+    faults.note(error)
+    if error.code == EIO, mending.leavesToSuccessor() { return reply.nothing() }
+    reply.status(error.code)
   }
 
   func lookup(_ reply: consuming Reply, _ parent: fuse_ino_t, _ name: UnsafePointer<CChar>?) {
@@ -93,7 +101,7 @@ final class DiskBridge: Sendable {
     guard let info, offset >= 0 else { return reply.status(EINVAL) }
     do {
       reply.written(try tree.write(info.pointee.fh, bytes, at: UInt64(offset)))
-    } catch { fail(reply, error) }
+    } catch { failChange(reply, error) }
   }
 
   func release(_ reply: consuming Reply, _ info: UnsafeMutablePointer<fuse_file_info>?) {
@@ -105,8 +113,9 @@ final class DiskBridge: Sendable {
     guard let info else { return reply.status(EINVAL) }
     do {
       try tree.flush(info.pointee.fh)
+      mending.noteFlush()
       reply.status(0)
-    } catch { fail(reply, error) }
+    } catch { failChange(reply, error) }
   }
 
   /// Punching a hole and zeroing a range both leave zeros (fallocate(2)); room can't be reserved.
@@ -122,7 +131,7 @@ final class DiskBridge: Sendable {
     do {
       try tree.zero(info.pointee.fh, UInt64(count), at: UInt64(offset))
       reply.status(0)
-    } catch { fail(reply, error) }
+    } catch { failChange(reply, error) }
   }
 
   func list(_ reply: consuming Reply, _ count: Int, _ offset: off_t) {

@@ -21,23 +21,30 @@ public struct ServedDisks: Sendable {
     }
   }
 
+  /// How the disks are, besides what they hold.
+  public struct Health: Sendable {
+    /// Whether they were removed, so that nothing that is written will be found again.
+    public var isRemoved = false
+    /// Whether they take nothing more until they are opened again, as after an fdatasync(2) that failed.
+    public var hasEnded = false
+    /// Writes that they have taken, in their whole life.
+    public var writes: UInt64 = 0
+
+    /// Disks that are as they should be.
+    public init() {}
+  }
+
   /// The disks by number.
   public var disks: [DiskNumber: any WritableDisk]
-  /// A path on the file system that their bytes are kept in.
-  public var backing: String
   /// Tells the usage.
-  public var usage: @Sendable () -> Usage
+  public var usage: @Sendable () -> Usage = { Usage() }
+  /// Tells how they are.
+  public var health: @Sendable () -> Health = { Health() }
   /// Ends the use of the disks, which are flushed; whoever opens them next finds all as it should be.
-  public var close: @Sendable () -> Void
+  public var close: @Sendable () -> Void = {}
 
-  /// Disks with these properties.
-  public init(
-    disks: [DiskNumber: any WritableDisk], backing: String,
-    usage: @escaping @Sendable () -> Usage = { Usage() },
-    close: @escaping @Sendable () -> Void = {}
-  ) {
-    (self.disks, self.backing, self.usage, self.close) = (disks, backing, usage, close)
-  }
+  /// Disks that are always well.
+  public init(_ disks: [DiskNumber: any WritableDisk]) { self.disks = disks }
 }
 
 /// The disks of a branch, served as files that outlive the process that serves them.
@@ -49,6 +56,23 @@ public struct ServedDisks: Sendable {
 /// request may be carried out twice: who waits for an answer has not gone on, and the next server begins
 /// only when nothing of the last one runs any more. Kernels before 6.9 can't hand them out again: there
 /// those requests fail with ECONNABORTED as soon as the server has died, and later ones are answered.
+///
+/// One window is left at a kill. While the kernel copies a request to or from the server's memory it looks
+/// each page up, and if the page is not there just then, a process that is being killed can't get it any more:
+/// the request fails with EIO instead of being kept. The memory for requests is therefore there from the
+/// start, locked, shared and in small pages (`RequestMemory`), so that only the kernel's moving that very page
+/// at that moment, to make room in one piece or for another NUMA node, is left.
+///
+/// When the disks can't be made durable, they have to be opened again before they take anything more, which
+/// writes what is not known to be durable once more. So the server leaves what it can't do any more, that flush
+/// among it, to a successor, who is handed it again: if it finds all that was answered, and could make it
+/// durable, nobody notices but by the wait. If it does not find all, somebody relies on what is not there:
+/// then everything can be read, and every write and flush is EIO until the mount is made anew. And if no flush has
+/// succeeded since the last time, no successor is called, and writes are EIO too. Both stand in the status.
+///
+/// The server ends with the mount: when told to by its socket; on SIGTERM, as at a shutdown of the host, after
+/// making all durable at once, as soon as nobody has the disks open, who are served until then; and within
+/// seconds when the disks are removed from under it, whoever has them open.
 ///
 /// A third process, the *starter*, makes the mount and ends once the disks answer. All three run the same
 /// program with the same arguments, but for `--role`.
@@ -88,18 +112,20 @@ public struct DiskServer: Sendable {
   let options: Options
   /// Of the command line, without the program and without role and wariness.
   let arguments: [String]
+  let backing: String
   let open: @Sendable () throws -> ServedDisks
 
   /// A server of what `open` opens: it is called once, in the server's process. Its failure is told to who
-  /// started the server; after `DisksGone` no other attempt is made.
+  /// started the server; after `DisksGone` no other attempt is made. `backing` is a path on the file system
+  /// that keeps their bytes.
   ///
   /// The arguments are those with which this program is the same server again, its name left out.
   public init(
     in directory: RunDirectory, _ options: Options = Options(), arguments: [String],
-    open: @escaping @Sendable () throws -> ServedDisks
+    backing: String, open: @escaping @Sendable () throws -> ServedDisks
   ) {
     (self.directory, self.options) = (directory, options)
-    (self.arguments, self.open) = (arguments, open)
+    (self.arguments, self.backing, self.open) = (arguments, backing, open)
   }
 
   /// Does what the role is for. As a starter it returns once the disks answer, else only at the end.

@@ -34,8 +34,12 @@ extension DiskSession {
   }
 
   private func flush() throws(DiskServerError) {
-    do throws(TreeError) { try tree.flush() } catch {
+    do throws(TreeError) {
+      try tree.flush()
+      mending.noteFlush()
+    } catch {
       faults.note(error)
+      _ = mending.leavesToSuccessor()
       throw DiskServerError(.failed, error.message)
     }
   }

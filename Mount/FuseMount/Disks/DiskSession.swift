@@ -18,6 +18,7 @@ final class DiskSession: Sendable {
   private let session: FuseSession
   private let connection: Int32
   private let stopper: Stopper
+  let mending: Mending
   let holder = Atomic<Int32>(0)
 
   /// Opens the disks; a failure is told to the holder.
@@ -29,17 +30,19 @@ final class DiskSession: Sendable {
     do {
       estate = try Estate(inheriting: DiskServer.Inherited.estate)
       starts = estate.countStart()
+      try Self.refuseOwnDisk(disks.backing, disks.directory.mountPoint)
       served = try disks.open()
-      try Self.refuseOwnDisk(served.backing, disks.directory.mountPoint)
-      tree = try DiskTree(served.disks, memory: estate.table)
+      let settled = Mending.settle(served, estate)
+      tree = try DiskTree(settled.disks, memory: estate.table)
       if starts == 1, disks.options.isFrozen { _ = try tree.freeze() }
       faults = FaultReport { logToSystem($0) }
       stopper = try Stopper()
+      mending = Mending(estate, stopper, health: served.health)
       let looks = FileLooks.writable(group: disks.options.group)
-      session = try FuseSession(diskOperations(), DiskBridge(tree, looks, faults))
+      session = try FuseSession(diskOperations(), DiskBridge(tree, looks, faults, mending))
       connection = fcntl(DiskServer.Inherited.connection, F_DUPFD_CLOEXEC, 0)
       guard connection >= 0 else { throw MountError.system("copy a descriptor", errno) }
-      warnings = Self.lockMemory()
+      warnings = Self.lockMemory() + settled.warnings
     } catch let error as DisksGone {
       PartnerWord.send(PartnerWord.gone + error.description, to: DiskServer.Inherited.partner)
       throw error
@@ -49,9 +52,10 @@ final class DiskSession: Sendable {
     }
   }
 
-  /// A disk that is kept on itself would wait for itself.
+  /// A disk that is kept on itself would wait for itself. Looked at before anything of it is read.
   private static func refuseOwnDisk(_ backing: String, _ mountPoint: String) throws {
-    let files = try FileSystem.backingFiles(of: backing)
+    // What is missing, or can't be looked at, is told of by who opens it.
+    let files = (try? FileSystem.backingFiles(of: backing)) ?? []
     guard let own = files.first(where: { $0.hasPrefix(mountPoint + "/") }) else { return }
     throw DisksGone(
       "'\(backing)' lies on '\(own)', a disk that is kept there: it can't be served. Move the vault to "
@@ -73,7 +77,10 @@ final class DiskSession: Sendable {
       [self] request throws(DiskServerError) in
       try answer(request)
     }
-    let watcher = NativeThread { [self] in keepHolder() }
+    let watchers = [
+      NativeThread { [self] in keepHolder() }, NativeThread { [self] in watchDisks() },
+      try terminator(),
+    ]
     let workers = Workers(
       session: session, connection: connection, count: disks.options.workers, screen: screen)
     let ender = NativeThread { [stopper] in
@@ -87,7 +94,7 @@ final class DiskSession: Sendable {
     if KernelMount.isGone(connection) { estate.isEnding = true }
     listener.end()
     served.close()
-    _ = watcher
+    _ = watchers
     guard result >= 0 else {
       throw MountError.system("serve the disks of '\(disks.directory.path)'", -result)
     }

@@ -6,14 +6,15 @@ internal import RecoveryTree
 /// (memfd_create(2)), with the tree's table of open disks first, then facts of the mount.
 ///
 /// Facts, from byte `DiskTree.memorySize` on: words of 8 bytes that are the mark, the number of starts,
-/// whether the mount is to end, and the length of FUSE_INIT; its bytes from byte 64 of them on.
+/// whether the mount is to end, the length of FUSE_INIT, one more than the writes a successor must find, and
+/// whether the disks were opened again after a failure; the bytes of FUSE_INIT from byte 64 of them on.
 final class Estate: Sendable {
   let descriptor: Int32
   private nonisolated(unsafe) let base: UnsafeMutableRawPointer
   private static let size = DiskTree.memorySize + 4096
   private static let mark: UInt64 = 0x544D_4553_5441_0001
 
-  private enum Word: Int { case mark, starts, ending, length }
+  private enum Word: Int { case mark, starts, ending, length, owed, reopened }
 
   /// Makes the memory for a mount that is new.
   convenience init(for request: InitialRequest) throws(MountError) {
@@ -72,6 +73,19 @@ final class Estate: Sendable {
 
   /// How many servers there were.
   var starts: Int { Int(self[.starts]) }
+
+  /// Writes that were answered before the disks were opened again after a failure: a successor that does not
+  /// find as many lets nothing more be written. Nil if there was no failure, or it is made good.
+  var owedWrites: UInt64? {
+    get { self[.owed] == 0 ? nil : self[.owed] - 1 }
+    set { self[.owed] = newValue.map { $0 + 1 } ?? 0 }
+  }
+
+  /// Whether the disks were opened again after a failure, and have not been made durable since.
+  var wasReopened: Bool {
+    get { self[.reopened] != 0 }
+    set { if newValue != wasReopened { self[.reopened] = newValue ? 1 : 0 } }
+  }
 
   /// Whether the mount is to go, or has gone: nobody is started any more.
   var isEnding: Bool {

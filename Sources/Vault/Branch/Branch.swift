@@ -65,6 +65,13 @@ public final class Branch: Sendable {
   /// Makes everything durable that was written to any disk before the call.
   public func flush() throws(VaultError) { try queue.flush(log, flusher) }
 
+  /// Whether it takes nothing more until it is opened again, as after an fdatasync that failed.
+  public var hasEnded: Bool { log.hasEnded }
+
+  /// Whether its files were removed while it is open, so that nothing of what is written will be found again.
+  /// A branch that is removed by `Vault.removeBranch` never is: that refuses while one is open.
+  public var isRemoved: Bool { keeper.isRemoved }
+
   /// What it has stored so far.
   public var usage: BranchUsage {
     BranchUsage(

@@ -115,6 +115,9 @@ final class BranchKeeper: @unchecked Sendable {
   /// Waits until nothing is under way.
   func rest() { queue.sync {} }
 
+  /// Whether the branch was removed from under it.
+  var isRemoved: Bool { lock.withLock { $0?.isRemoved ?? false } }
+
   /// Gives the branch's lock back; nothing may be written any more.
   func release() { lock.withLock { $0 = nil } }
 

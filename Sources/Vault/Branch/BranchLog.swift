@@ -35,6 +35,8 @@ final class BranchLog: Sendable {
     if let failure = failure.withLock({ $0 }) { throw failure }
   }
 
+  var hasEnded: Bool { failure.withLock { $0 != nil } }
+
   /// After a failed fdatasync nobody knows what is on the disk.
   func endUnsynced(_ cause: VaultError) {
     let reason = VaultError(

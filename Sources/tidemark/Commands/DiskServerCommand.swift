@@ -50,7 +50,9 @@ struct DiskServerCommand: ParsableCommand {
     var options = DiskServer.Options()
     (options.group, options.isFrozen, options.isWary) = (group, frozen, wary)
     options.version = Tidemark.version
-    let server = DiskServer(in: directory, options, arguments: words(vault, id)) {
+    let server = DiskServer(
+      in: directory, options, arguments: words(vault, id), backing: vault
+    ) {
       try Self.disks(of: id, in: vault)
     }
     try server.run(as: role)
@@ -73,9 +75,16 @@ struct DiskServerCommand: ParsableCommand {
       throw error
     }
     let disks = branch.disks.map { ($0.number, $0 as any WritableDisk) }
-    return ServedDisks(
-      disks: Dictionary(uniqueKeysWithValues: disks), backing: path,
-      usage: { usage(of: branch) }, close: { try? branch.close() })
+    var served = ServedDisks(Dictionary(uniqueKeysWithValues: disks))
+    served.usage = { usage(of: branch) }
+    served.health = {
+      var health = ServedDisks.Health()
+      (health.isRemoved, health.hasEnded) = (branch.isRemoved, branch.hasEnded)
+      health.writes = branch.usage.records
+      return health
+    }
+    served.close = { try? branch.close() }
+    return served
   }
 
   private static func usage(of branch: Branch) -> ServedDisks.Usage {

@@ -1,0 +1,37 @@
+internal import DiskServers
+internal import FileIO
+internal import Glibc
+internal import RecoveryTree
+
+// What ends a mount of disks without being asked at its socket.
+extension DiskSession {
+  /// Between two looks whether the disks are still there, and two tries to end.
+  private static let pause = Duration.seconds(1)
+
+  /// Ends the mount if the disks are removed from under it; whoever has them open loses them.
+  func watchDisks() {
+    while !served.health().isRemoved { ProcessSignals.sleep(Self.pause) }
+    logToSystem("The disks of '\(disks.directory.path)' were removed: they are served no more.")
+    estate.isEnding = true
+    try? unmount(disks.directory.mountPoint, lazily: true)
+    stop()
+  }
+
+  /// A thread that ends the mount on SIGTERM once nobody has the disks open. All that was written before the
+  /// signal is durable at once: whoever still uses the disks may be killed before it lets go of them.
+  func terminator() throws(MountError) -> NativeThread {
+    let signal = try Stopper()
+    _ = Glibc.signal(SIGTERM, SIG_DFL)
+    try signal.catchSignals()
+    return NativeThread { [self] in
+      signal.await()
+      _ = try? answer(.flush)
+      while true {
+        do throws(DiskServerError) {
+          _ = try answer(.quit(seconds: 86_400, force: false))
+          return
+        } catch { ProcessSignals.sleep(Self.pause) }
+      }
+    }
+  }
+}
