@@ -5,19 +5,19 @@ internal import Synchronization
 final class BranchView: Sendable {
   let number: DiskNumber
   let size: UInt64
-  private let current: Mutex<DiskReader>
+  private let current: Shared<DiskReader>
 
   init(_ disk: PointDisk, _ layers: [ReadLayer]) {
     (number, size) = (disk.number, disk.size)
-    current = Mutex(DiskReader(number: disk.number, size: disk.size, layers: layers))
+    current = Shared(DiskReader(number: disk.number, size: disk.size, layers: layers))
   }
 
   /// Reads everything that was answered so far, and what is written meanwhile in part.
-  var reader: DiskReader { current.withLock { $0 } }
+  var reader: DiskReader { current.read { $0.pointee } }
 
   fileprivate func look(through layers: [ReadLayer]) {
     let reader = DiskReader(number: number, size: size, layers: layers)
-    current.withLock { $0 = reader }
+    current.change { $0 = reader }
   }
 }
 

@@ -16,52 +16,46 @@ final class OpenIndex: Sendable {
     var slots: [UInt32] = []
     /// The place of the newest entry of each zeroed stretch, by its key.
     var zeros: [UInt64: Int] = [:]
-    var levels: UInt64 = 0
-    /// The keys of `places` in order; nil if there are more by now.
-    var keys: [UInt64]?
+    /// The keys of `places`.
+    var keys = KeySet()
   }
 
-  private let state = Mutex(State())
+  private let state = Shared(State())
+  private let zeroedLevels = Atomic<UInt64>(0)
 
   /// All entries, in the order they were added.
-  var entries: [RunEntry] { state.withLock { $0.entries } }
+  var entries: [RunEntry] { state.read { $0.pointee.entries } }
   /// Zeroed stretches' levels, as in `RunDescription`.
-  var levels: UInt64 { state.withLock { $0.levels } }
-  var count: Int { state.withLock { $0.entries.count } }
+  var levels: UInt64 { zeroedLevels.load(ordering: .acquiring) }
+  var count: Int { state.read { $0.pointee.entries.count } }
 
   /// Adds entries that are newer than all before.
   func add(_ entries: [RunEntry]) {
-    state.withLock { state in
+    var levels: UInt64 = 0
+    for entry in entries where entry.key.level > 0 { levels |= 1 << UInt64(entry.key.level) }
+    state.change { state in
       for entry in entries { state.add(entry) }
     }
+    if levels != 0 { zeroedLevels.bitwiseOr(levels, ordering: .acquiringAndReleasing) }
   }
 
   /// The newest entry of a zeroed stretch.
   @inline(__always)
   func newestZero(of key: BlockKey) -> RunEntry? {
-    state.withLock { state in state.zeros[key.rawValue].map { state.entries[$0] } }
+    state.read { state in
+      state.pointee.zeros[key.rawValue].map { state.pointee.entries[$0] }
+    }
   }
 
   /// Some entry of the first block at or behind a key that data was written to.
   func firstEntry(at key: BlockKey) -> RunEntry? {
-    state.withLock { state in
-      let keys = state.keys ?? state.places.keys.sorted()
-      state.keys = keys
-      var (low, high) = (0, keys.count)
-      while low < high {
-        let middle = (low + high) / 2
-        if keys[middle] < key.rawValue { low = middle + 1 } else { high = middle }
-      }
-      guard low < keys.count, let place = state.places[keys[low]] else { return nil }
-      let newest = state.slots[place..<place + Layout.pagesPerBlock].max() ?? 0
-      return newest > 0 ? state.entries[Int(newest) - 1] : nil
-    }
+    state.read { $0.pointee.firstEntry(at: key) }
   }
 
   /// Shows `query` the newest entries of its block's pages.
   @inline(__always)
   func collect(_ query: inout BlockQuery) {
-    state.withLock { $0.collect(&query) }
+    state.read { $0.pointee.collect(&query) }
   }
 }
 
@@ -70,7 +64,6 @@ extension OpenIndex.State {
     let place = entries.count
     entries.append(entry)
     guard entry.key.level == 0 else {
-      levels |= 1 << UInt64(entry.key.level)
       zeros[entry.key.rawValue] = place
       return
     }
@@ -81,13 +74,19 @@ extension OpenIndex.State {
       first = slots.count
       slots.append(contentsOf: repeatElement(0, count: Layout.pagesPerBlock))
       places[entry.key.rawValue] = first
-      keys = nil
+      keys.insert(entry.key.rawValue)
     }
     var pages = entry.dataMask | entry.zeroMask
     while pages != 0 {
       slots[first + pages.trailingZeroBitCount] = UInt32(place + 1)
       pages &= pages - 1
     }
+  }
+
+  fileprivate func firstEntry(at key: BlockKey) -> RunEntry? {
+    guard let found = keys.first(at: key.rawValue), let place = places[found] else { return nil }
+    let newest = slots[place..<place + Layout.pagesPerBlock].max() ?? 0
+    return newest > 0 ? entries[Int(newest) - 1] : nil
   }
 
   @inline(__always)

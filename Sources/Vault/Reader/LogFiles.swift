@@ -1,5 +1,4 @@
 internal import FileIO
-internal import Synchronization
 
 /// An open file of a log that several readers share.
 final class LogFile: Sendable {
@@ -19,7 +18,7 @@ final class LogFiles: Sendable {
   let directory: String
   let system: FileSystem
   private let limit: Int
-  private let state = Mutex(State())
+  private let state = Shared(State())
 
   init(directory: String, system: FileSystem, limit: Int = 192) {
     (self.directory, self.system, self.limit) = (directory, system, limit)
@@ -29,7 +28,7 @@ final class LogFiles: Sendable {
 
   /// The file, opened for reading. A reader may go on using it after it was closed here.
   func open(_ name: LogFileName) throws(VaultError) -> LogFile {
-    if let file = state.withLock({ $0.open[name] }) { return file }
+    if let file = state.read({ $0.pointee.open[name] }) { return file }
     let path = path(name)
     let file: LogFile
     do throws(IOError) {
@@ -39,7 +38,7 @@ final class LogFiles: Sendable {
       throw VaultError(
         .damaged, "File '\(path)' is missing from the vault. Run 'tidemark verify'.", cause: error)
     }
-    return state.withLock { state in
+    return state.change { state in
       if let other = state.open[name] { return other }
       if state.order.count >= limit { state.open[state.order.removeFirst()] = nil }
       state.open[name] = file
@@ -50,7 +49,7 @@ final class LogFiles: Sendable {
 
   /// Lets go of a file, so that the next use opens it anew.
   func forget(_ name: LogFileName) {
-    state.withLock { state in
+    state.change { state in
       state.open[name] = nil
       state.order.removeAll { $0 == name }
     }

@@ -1,9 +1,7 @@
-internal import Synchronization
-
 /// The index pages last used, at most so many bytes of them.
 ///
-/// Set-associative with eight ways; a page is looked at under the lock of its stripe, which is held
-/// for one binary search and never for input or output. Safe from any thread.
+/// Set-associative with eight ways; a page is looked at under the lock of its stripe, which readers
+/// share, and which is held for one binary search and never for input or output. Safe from any thread.
 final class PageCache: Sendable {
   private static let ways = 8
   private static let stripeCount = 64
@@ -16,14 +14,14 @@ final class PageCache: Sendable {
       var next: [UInt8]
     }
 
-    private let state: Mutex<State>
+    private let state: Shared<State>
     /// Guarded by `state`. Untouched pages take no memory.
     nonisolated(unsafe) private let pages: UnsafeMutableRawPointer
     private let sets: Int
 
     init(sets: Int) {
       self.sets = sets
-      state = Mutex(
+      state = Shared(
         State(
           tags: Array(repeating: 0, count: sets * ways), next: Array(repeating: 0, count: sets)))
       pages = .allocate(byteCount: sets * ways * Format.indexPageSize, alignment: 4096)
@@ -41,8 +39,8 @@ final class PageCache: Sendable {
       _ tag: UInt64, _ hash: UInt64, _ body: (UnsafeRawBufferPointer) -> Result
     ) -> Result? {
       let first = Int(hash % UInt64(sets)) * ways
-      return state.withLock { state in
-        for slot in first..<first + ways where state.tags[slot] == tag {
+      return state.read { state in
+        for slot in first..<first + ways where state.pointee.tags[slot] == tag {
           return body(UnsafeRawBufferPointer(bytes(slot)))
         }
         return nil
@@ -50,14 +48,14 @@ final class PageCache: Sendable {
     }
 
     func removeAll() {
-      state.withLock { state in
+      state.change { state in
         for slot in state.tags.indices { state.tags[slot] = 0 }
       }
     }
 
     func insert(_ tag: UInt64, _ hash: UInt64, _ content: UnsafeRawBufferPointer) {
       let set = Int(hash % UInt64(sets))
-      state.withLock { state in
+      state.change { state in
         guard !state.tags[set * ways..<(set + 1) * ways].contains(tag) else { return }
         let slot = set * ways + Int(state.next[set])
         state.next[set] = (state.next[set] + 1) % UInt8(ways)
