@@ -19,6 +19,8 @@ public final class Vault: Sendable {
   let system: FileSystem
   let cache: PageCache
   private let known = Mutex<[Identifier: Machine]>([:])
+  /// Making and removing branches clears away what a crash left of either, so they go one by one.
+  let branchChanges = Mutex(())
 
   /// Bytes of index pages kept in memory for all machines of a vault.
   static let indexCacheSize = 64 << 20

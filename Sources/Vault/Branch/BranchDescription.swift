@@ -12,8 +12,10 @@ public struct BranchDescription: Hashable, Sendable {
   public let epoch: UInt32
   /// The first number of the epoch that a failover began; zero for a drill.
   let epochStart: SequenceNumber
+  /// Where the machine's log was when the branch was made: the branch's own records go on from there.
+  let position: LogPosition
   /// Numbers of the branch's own records are above this.
-  let start: SequenceNumber
+  var start: SequenceNumber { position.sequence }
   /// What it is for.
   public let purpose: BranchPurpose
   /// Its name.
@@ -30,7 +32,7 @@ public struct BranchDescription: Hashable, Sendable {
     writer.identifier(id)
     writer.identifier(machine)
     writer.integer(cut.rawValue)
-    writer.integer(start.rawValue)
+    position.encode(into: &writer)
     writer.integer(epochStart.rawValue)
     writer.integer(epoch)
     writer.integer(UInt32(purpose.rawValue))
@@ -45,25 +47,32 @@ public struct BranchDescription: Hashable, Sendable {
     id = try reader.identifier()
     machine = try reader.identifier()
     cut = SequenceNumber(rawValue: try reader.integer())
-    start = SequenceNumber(rawValue: try reader.integer())
+    position = try LogPosition(from: &reader)
     epochStart = SequenceNumber(rawValue: try reader.integer())
     epoch = try reader.integer()
-    let purpose = UInt8(truncatingIfNeeded: try reader.integer(UInt32.self))
-    guard let purpose = BranchPurpose(rawValue: purpose) else { throw ByteReader.ShortInput() }
+    let purpose = UInt8(exactly: try reader.integer(UInt32.self))
+    guard let purpose = purpose.flatMap(BranchPurpose.init) else { throw ByteReader.ShortInput() }
     self.purpose = purpose
     created = Timestamp(rawValue: try reader.integer())
     let budget = try reader.integer(UInt64.self)
     self.budget = budget == .max ? nil : budget
     disks = try PointDisk.decode(from: &reader)
     name = try reader.text()
+    guard isSound else { throw ByteReader.ShortInput() }
+  }
+
+  /// Whether the numbers fit to each other, and the disks are such as a vault can hold.
+  private var isSound: Bool {
+    cut <= start && epochStart <= start && Set(disks.map(\.number)).count == disks.count
+      && disks.allSatisfy { $0.size > 0 && $0.size <= Layout.largestDisk }
   }
 
   init(
-    id: Identifier, machine: Identifier, cut: SequenceNumber, start: SequenceNumber,
+    id: Identifier, machine: Identifier, cut: SequenceNumber, position: LogPosition,
     epoch: UInt32, epochStart: SequenceNumber, purpose: BranchPurpose, name: String,
     created: Timestamp, budget: UInt64?, disks: [PointDisk]
   ) {
-    (self.id, self.machine, self.cut, self.start) = (id, machine, cut, start)
+    (self.id, self.machine, self.cut, self.position) = (id, machine, cut, position)
     (self.epoch, self.epochStart, self.purpose) = (epoch, epochStart, purpose)
     (self.name, self.created, self.budget) = (name, created, budget)
     self.disks = disks.sorted { $0.number < $1.number }

@@ -44,7 +44,7 @@ public final class BranchDisk: WritableDisk {
 
   /// Makes the bytes zeros; whole blocks of 64 KiB take one record together, whatever their number.
   public func zero(_ range: Range<UInt64>) throws {
-    try check(range.lowerBound, UInt64(range.count))
+    try check(range.lowerBound, range.upperBound - range.lowerBound)
     guard !range.isEmpty else { return }
     try queue.perform(.zero(view, range))
   }

@@ -25,6 +25,8 @@ public struct BranchPin: Hashable, Sendable {
   public let purpose: BranchPurpose
   /// Whether the failover was committed: the points before it are gone, and the branch is what is left.
   public internal(set) var isCommitted: Bool
+  /// Whether the log has lost the end that holds the cut, so that the branch can't be read any more.
+  public internal(set) var isLost = false
 
   /// A pin of the cut that `branch` is to stand on, not committed.
   public init(branch: Identifier, cut: SequenceNumber, purpose: BranchPurpose) {
@@ -40,15 +42,16 @@ public struct BranchPin: Hashable, Sendable {
     writer.identifier(branch)
     writer.integer(cut.rawValue)
     writer.integer(UInt32(purpose.rawValue))
-    writer.integer(UInt32(isCommitted ? 1 : 0))
+    writer.integer(UInt32((isCommitted ? 1 : 0) | (isLost ? 2 : 0)))
   }
 
   init(from reader: inout ByteReader) throws(ByteReader.ShortInput) {
     branch = try reader.identifier()
     cut = SequenceNumber(rawValue: try reader.integer())
-    let purpose = UInt8(truncatingIfNeeded: try reader.integer(UInt32.self))
-    guard let purpose = BranchPurpose(rawValue: purpose) else { throw ByteReader.ShortInput() }
+    let purpose = UInt8(exactly: try reader.integer(UInt32.self))
+    guard let purpose = purpose.flatMap(BranchPurpose.init) else { throw ByteReader.ShortInput() }
     self.purpose = purpose
-    isCommitted = try reader.integer(UInt32.self) & 1 != 0
+    let flags = try reader.integer(UInt32.self)
+    (isCommitted, isLost) = (flags & 1 != 0, flags & 2 != 0)
   }
 }

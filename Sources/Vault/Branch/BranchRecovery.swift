@@ -23,14 +23,12 @@ struct BranchRecovery {
     _ description: BranchDescription, at place: LogPlace, manifest: ManifestWriter
   ) throws(VaultError) {
     (self.description, self.place, self.manifest) = (description, place, manifest)
-    position = LogPosition(
-      sequence: description.start, time: description.created, hint: RecordHint())
+    position = description.position
     let state = manifest.manifest.state
     try place.removeOrphans(state)
     for segment in state.segments { if let sealed = segment.sealed { pass(segment, sealed) } }
-    if let sealed = state.segments.last(where: { $0.sealed != nil })?.sealed {
-      position.hint = place.lastHint(of: sealed)
-    }
+    let hint = place.lastHint(of: state.segments.compactMap(\.sealed))
+    if hint.sequence > position.hint.sequence { position.hint = hint }
     let open = state.openSegments
     for (segment, replay) in try place.replayBranch(
       open, disks: description.disks, after: position.sequence, manifest.manifest)
@@ -100,10 +98,11 @@ extension LogPlace {
     var found: [(segment: ManifestState.Segment, replay: SegmentReplay)] = []
     var last = last
     var isLost = false
+    let sizes = try sizes(of: segments)
     for (index, segment) in segments.enumerated() {
-      var replay = try replay(segment, after: last, disks, manifest)
+      var replay = try replay(segment, sizes, after: last, disks, manifest)
       if !isLost, let first = replay.firstNumber, first > last.next {
-        isLost = try !isVouched(segments[index...], after: last, disks, manifest)
+        isLost = try !isVouched(segments[index...], sizes, after: last, disks, manifest)
         if !isLost { replay.miss(last.next, segment: segment.number, disks.map(\.number)) }
       }
       if isLost { replay.forget() }
@@ -113,26 +112,39 @@ extension LogPlace {
     return found
   }
 
+  /// The sizes of segments that are written to meanwhile: the newest first, for what a segment holds by then the
+  /// one before has been filled for.
+  private func sizes(
+    of segments: [ManifestState.Segment]
+  ) throws(VaultError) -> [UInt32: UInt64] {
+    var sizes: [UInt32: UInt64] = [:]
+    for segment in segments.reversed() {
+      let path = files.path(LogFileName(.segment, segment.number))
+      sizes[segment.number] = try translated { () throws(IOError) in try system.status(path).size }
+    }
+    return sizes
+  }
+
   /// Whether something in these segments was durable, and so everything before them.
   private func isVouched(
-    _ segments: ArraySlice<ManifestState.Segment>, after last: SequenceNumber,
+    _ segments: ArraySlice<ManifestState.Segment>, _ sizes: [UInt32: UInt64],
+    after last: SequenceNumber,
     _ disks: [PointDisk], _ manifest: Manifest
   ) throws(VaultError) -> Bool {
     for segment in segments {
-      let replay = try replay(segment, after: last, disks, manifest)
+      let replay = try replay(segment, sizes, after: last, disks, manifest)
       if replay.vouched > UInt64(segment.headerLength) { return true }
     }
     return false
   }
 
   private func replay(
-    _ segment: ManifestState.Segment, after last: SequenceNumber, _ disks: [PointDisk],
+    _ segment: ManifestState.Segment, _ sizes: [UInt32: UInt64], after last: SequenceNumber,
+    _ disks: [PointDisk],
     _ manifest: Manifest
   ) throws(VaultError) -> SegmentReplay {
     let name = LogFileName(.segment, segment.number)
-    let size = try translated { () throws(IOError) in
-      try system.status(files.path(name)).size
-    }
+    let size = sizes[segment.number] ?? 0
     files.forget(name)
     // What it was made ready for may have been lost since: it begins with whatever comes next.
     var segment = segment

@@ -77,8 +77,9 @@ final class BranchWriter: @unchecked Sendable {
   private func admit(_ range: Range<UInt64>) throws(VaultError) {
     try log.checkIsOpen()
     let stored = log.storedBytes.load(ordering: .relaxed) + UInt64(filled)
-    let blocks = UInt64(range.count) / UInt64(Layout.blockSize) + 2
-    let need = UInt64(range.count) + blocks * 256 + 2 * UInt64(Layout.pageSize)
+    let count = range.upperBound - range.lowerBound
+    let blocks = count / UInt64(Layout.blockSize) + 2
+    let need = count + blocks * 256 + 2 * UInt64(Layout.pageSize)
     if let budget = log.description.budget, stored + need > budget {
       throw VaultError(
         .overBudget,

@@ -1,5 +1,6 @@
 public import Bytes
 internal import FileIO
+internal import Synchronization
 
 /// A branch to be made.
 public struct NewBranch: Sendable {
@@ -21,7 +22,7 @@ public struct NewBranch: Sendable {
 extension Vault {
   var branchesPath: String { path + "/branches" }
 
-  private func branchPath(_ id: Identifier) -> String { branchesPath + "/\(id)" }
+  func branchPath(_ id: Identifier) -> String { branchesPath + "/\(id)" }
 
   /// Makes a branch above the cut that the machine's pin of its identifier names. Its epoch is the machine's.
   ///
@@ -34,6 +35,12 @@ extension Vault {
   public func makeBranch(
     _ new: NewBranch, of machine: Machine, lock: VaultLock
   ) throws(VaultError) -> BranchDescription {
+    try branchChanges.withLock { _ throws(VaultError) in try make(new, of: machine) }
+  }
+
+  private func make(
+    _ new: NewBranch, of machine: Machine
+  ) throws(VaultError) -> BranchDescription {
     let snapshot = try machine.snapshot()
     guard let pin = snapshot.pins.first(where: { $0.branch == new.id }) else {
       throw VaultError(
@@ -45,9 +52,9 @@ extension Vault {
     try makeBranchesDirectory()
     try removeUnfinishedBranches()
     let newest = snapshot.branchings.last { $0.kind == .epoch }
-    let start = max(snapshot.lastSequence, newest?.first ?? .zero)
     let description = BranchDescription(
-      id: new.id, machine: machine.id, cut: pin.cut, start: start, epoch: snapshot.epoch,
+      id: new.id, machine: machine.id, cut: pin.cut, position: machine.position(of: snapshot),
+      epoch: snapshot.epoch,
       epochStart: pin.purpose == .failover ? newest?.first ?? .zero : .zero,
       purpose: pin.purpose, name: new.name, created: .now(), budget: new.budget, disks: new.disks)
     try write(description, snapshot.configuration, identity: machine.identity)
@@ -78,11 +85,15 @@ extension Vault {
         try permissions.apply(to: path, on: system)
       }
     }
-    try ManifestWriter.create(
-      manifest, entries: [.configuration(configuration), .branch(description)],
-      identity: identity, permissions: permissions.file, on: system)
+    let copy = unfinished + "/" + Manifest.firstName
+    for path in [manifest, copy] {
+      try ManifestWriter.create(
+        path, entries: [.configuration(configuration), .branch(description)],
+        identity: identity, permissions: permissions.file, on: system)
+    }
     try translated { () throws(IOError) in
       try permissions.apply(to: manifest, on: system)
+      try permissions.apply(to: copy, on: system)
       try system.syncDirectory(unfinished)
       try system.rename(unfinished, to: branchPath(description.id))
       try system.syncDirectory(branchesPath)
@@ -134,7 +145,7 @@ extension Vault {
   }
 
   /// Whose log a MANIFEST says it is of; the machine's identifier lies at byte 24 of its header.
-  private func identity(ofManifest path: String) throws(VaultError) -> LogIdentity {
+  func identity(ofManifest path: String) throws(VaultError) -> LogIdentity {
     let bytes: [UInt8]
     do throws(IOError) {
       bytes = try File(path, .reading, on: system).read(at: 0, count: Manifest.headerSize)
@@ -154,6 +165,20 @@ extension Vault {
     return LogIdentity(vault: description.id, machine: machine)
   }
 
+  /// The machine whose disks a branch holds, as far as any of its files tells, intact or not.
+  func machine(ofBranch id: Identifier) -> Identifier? {
+    let directory = branchPath(id)
+    for name in [Manifest.firstName, Manifest.fileName] {
+      if let known = try? identity(ofManifest: directory + "/" + name) { return known.machine }
+    }
+    for name in (try? system.list(directory)) ?? [] where name.hasSuffix(".seg") {
+      let bytes = try? File(directory + "/" + name, .reading, on: system).read(
+        at: 0, count: 1 << 16)
+      if let found = bytes.flatMap(SegmentHeader.decode) { return found.identity.machine }
+    }
+    return nil
+  }
+
   // MARK: - Removing
 
   /// Removes a branch with everything that was written to it. A crash leaves it either whole or gone. The
@@ -161,21 +186,31 @@ extension Vault {
   ///
   /// - Throws: `.unknownBranch`; `.inUse` while a disk server or another reader has it open.
   public func removeBranch(_ id: Identifier, lock: VaultLock) throws(VaultError) {
+    try branchChanges.withLock { _ throws(VaultError) in try remove(id) }
+  }
+
+  private func remove(_ id: Identifier) throws(VaultError) {
     let directory = branchPath(id)
     guard system.exists(directory) else {
       throw VaultError(.unknownBranch, "The vault '\(path)' has no branch \(id).")
     }
     let held = try lockBranch(directory, id)
-    let isRead = try ReaderLease.isTaken(0..<1 << 62, directory: directory, on: system)
-    guard !isRead else {
-      throw VaultError(.inUse, "Branch \(id) is being read, by an export. End that first.")
+    try checkIsUnread(directory, id)
+    let removed = branchesPath + "/.removed-\(id)"
+    try translated { () throws(IOError) in try system.rename(directory, to: removed) }
+    // Nobody new finds it from here on; whoever came just before goes on reading.
+    do throws(VaultError) { try checkIsUnread(removed, id) } catch {
+      try translated { () throws(IOError) in try system.rename(removed, to: directory) }
+      throw error
     }
-    try translated { () throws(IOError) in
-      try system.rename(directory, to: branchesPath + "/.removed-\(id)")
-      try system.syncDirectory(branchesPath)
-    }
+    try translated { () throws(IOError) in try system.syncDirectory(branchesPath) }
     held.release()
     try removeUnfinishedBranches()
+  }
+
+  private func checkIsUnread(_ directory: String, _ id: Identifier) throws(VaultError) {
+    guard try ReaderLease.isTaken(0..<1 << 62, directory: directory, on: system) else { return }
+    throw VaultError(.inUse, "Branch \(id) is being read, by an export. End that first.")
   }
 
   func lockBranch(_ directory: String, _ id: Identifier) throws(VaultError) -> FileLock {

@@ -67,7 +67,7 @@ extension Vault {
   }
 
   /// The runs of a branch, the newest first, and its newest number.
-  private func look(
+  func look(
     at manifest: Manifest, _ description: BranchDescription, _ place: LogPlace
   ) throws(VaultError) -> (runs: [Run], last: SequenceNumber) {
     let state = manifest.state
@@ -102,6 +102,12 @@ extension Vault {
         .damaged,
         "Branch '\(branch.name)' can't be read: the log of '\(machine.name)' does not keep the cut it stands "
           + "on. Run 'tidemark vault rebuild'.")
+    }
+    guard !pin.isLost else {
+      throw VaultError(
+        .damaged,
+        "Branch '\(branch.name)' can't be read any more: the log of '\(machine.name)' has lost its end, and "
+          + "with it the cut the branch stands on. Remove it.")
     }
     return snapshot.layer(at: branch.cut)
   }

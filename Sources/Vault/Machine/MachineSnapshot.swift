@@ -19,6 +19,12 @@ public final class MachineSnapshot: Sendable {
   public let pins: [BranchPin]
   /// The epoch: raised by each failover. Nothing of an older one may be added to the log.
   public let epoch: UInt32
+  /// The newest record's time.
+  let lastTime: Timestamp
+  /// What the open segment says of the newest record with content.
+  let hint: RecordHint
+  /// The segments before it, the oldest first.
+  let sealed: [ManifestEntry.SealedSegment]
   private let runs: [Run]
   let branchings: [Branching]
   // Not the machine itself: it keeps its newest snapshot, and the two would keep each other.
@@ -47,8 +53,11 @@ public final class MachineSnapshot: Sendable {
     }
     self.points = points
     windowEnd = points.last?.time
-    let sealed = manifest.segments.last { $0.sealed != nil }?.sealed?.lastSequence ?? .zero
-    lastSequence = max(sealed, replay?.lastSequence ?? .zero)
+    sealed = manifest.segments.compactMap(\.sealed)
+    lastSequence = max(sealed.last?.lastSequence ?? .zero, replay?.lastSequence ?? .zero)
+    lastTime = max(
+      sealed.last?.lastTime ?? Timestamp(rawValue: 0), replay?.lastTime ?? Timestamp(rawValue: 0))
+    hint = replay?.hint ?? RecordHint()
     var newestFirst: [Run] = runs.reversed().map(Run.file)
     if let replay, !replay.entries.isEmpty {
       newestFirst.insert(.memory(MemoryRun(replay.entries)), at: 0)

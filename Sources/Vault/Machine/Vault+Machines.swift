@@ -57,10 +57,12 @@ extension Vault {
 
   /// Removes a machine with all its recovery points. A crash leaves it either whole or gone.
   ///
-  /// - Throws: `.unknownMachine`, or `.inUse` while a mount or another reader has it open.
+  /// - Throws: `.unknownMachine`, or `.inUse` while a mount or another reader has it open, or branches stand
+  ///   on it.
   public func removeMachine(named name: String, lock: VaultLock) throws(VaultError) {
     let machine = try self.machine(named: name)
     let generation = try machine.snapshot().generation
+    try checkIsFree(machine)
     machine.letGo()
     let isRead = try ReaderLease.isTaken(
       0..<generation + 1, directory: machine.directory, on: system)
@@ -75,6 +77,33 @@ extension Vault {
     }
     forget(machine.id)
     try removeUnfinished()
+  }
+
+  /// Refuses while a branch stands on a machine, or is said to: without its log its disks are lost.
+  private func checkIsFree(_ machine: Machine) throws(VaultError) {
+    let snapshot = try machine.snapshot()
+    let name = snapshot.configuration.name
+    let standing = try branchIdentifiers().filter { self.machine(ofBranch: $0) == machine.id }
+    guard let branch = snapshot.pins.last?.branch ?? standing.last else { return }
+    let pin = snapshot.pins.first { $0.branch == branch }
+    let what = try? self.branch(branch)
+    let called = what.map { "'\($0.name)' (\(branch))" } ?? "\(branch)"
+    let objection =
+      switch pin?.purpose ?? what?.purpose {
+      case .drill:
+        "the drill \(called) stands on its recovery points. End it with 'tidemark test-failover cleanup "
+          + "\(name)' first."
+      case .failover where pin?.isCommitted == true:
+        "its failed-over disks, \(called), stand on them. Remove those with 'tidemark failover discard "
+          + "\(name) --yes' first."
+      case .failover:
+        "its failed-over disks, \(called), stand on its recovery points. Give the failover up with "
+          + "'tidemark failover cancel \(name) --yes' first."
+      case nil:
+        "branch \(called), which can't be read, stands on its recovery points. Run 'tidemark vault rebuild' "
+          + "first, then remove it as the drill or the failover that it is."
+      }
+    throw VaultError(.inUse, "Machine '\(name)' can't be removed: \(objection)")
   }
 
   /// Clears away what a crash left of adding or removing a machine.

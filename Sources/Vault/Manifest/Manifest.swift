@@ -13,6 +13,8 @@ internal import FileIO
 /// returns. A crash in between leaves a tail that is cut by the next writer and ignored by readers.
 struct Manifest: Sendable {
   static let fileName = "MANIFEST"
+  /// A copy of the first transaction of a branch's MANIFEST, which nothing else tells.
+  static let firstName = "MANIFEST.first"
   static let magic: UInt32 = 0x464D_4D54
   static let entryMagic: UInt32 = 0x3145_4D54
   static let headerSize = 64

@@ -20,6 +20,8 @@ enum ManifestEntry: Sendable {
   case branch(BranchDescription)
   /// Everything before `end` of an open segment is durable.
   case segmentVouched(number: UInt32, end: UInt64)
+  /// The MANIFEST was made anew; that before it had so many bytes, as syncs say.
+  case rebuilt(formerLength: UInt64)
 
   /// What is known of a segment once nothing is added to it any more.
   struct SealedSegment: Hashable, Sendable {
@@ -47,6 +49,7 @@ enum ManifestEntry: Sendable {
     case .pinReleased: 14
     case .segmentVouched: 16
     case .branch: 17
+    case .rebuilt: 18
     }
   }
 
@@ -93,6 +96,7 @@ enum ManifestEntry: Sendable {
     case .pinned(let pin): pin.encode(into: &writer)
     case .pinReleased(let branch): writer.identifier(branch)
     case .branch(let branch): return branch.encode()
+    case .rebuilt(let length): writer.integer(length)
     case .segmentVouched(let number, let end):
       writer.integer(UInt64(number))
       writer.integer(end)
@@ -138,6 +142,7 @@ enum ManifestEntry: Sendable {
       let number = try reader.integer(UInt64.self)
       self = .segmentVouched(
         number: UInt32(truncatingIfNeeded: number), end: try reader.integer())
+    case 18: self = .rebuilt(formerLength: try reader.integer())
     default: return nil
     }
   }

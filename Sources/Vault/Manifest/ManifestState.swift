@@ -29,6 +29,8 @@ struct ManifestState: Sendable {
   private(set) var pins: [BranchPin] = []
   /// Set if this is the log of a branch.
   private(set) var branch: BranchDescription?
+  /// Bytes of the MANIFEST that this one was made in the place of; 0 if it was not.
+  private(set) var formerLength: UInt64 = 0
   var lockedPoints: Set<SequenceNumber> = []
   /// How many transactions were applied.
   var generation: UInt64 = 0
@@ -55,7 +57,8 @@ struct ManifestState: Sendable {
       nextFile = number + 1
     case .segmentSealed(let sealed):
       guard let index = segments.lastIndex(where: { $0.number == sealed.number }),
-        segments[index].sealed == nil
+        segments[index].sealed == nil,
+        (UInt64(segments[index].headerLength)...1 << 32).contains(sealed.recordsEnd)
       else { return false }
       segments[index].sealed = sealed
     case .runAdded(let set): return add(set)
@@ -76,6 +79,7 @@ struct ManifestState: Sendable {
       pins.append(pin)
     case .pinReleased(let branch): pins.removeAll { $0.branch == branch }
     case .branch(let branch): self.branch = branch
+    case .rebuilt(let length): formerLength = length
     case .segmentVouched(let number, let end):
       guard let index = segments.lastIndex(where: { $0.number == number }) else { return false }
       segments[index].vouched = end

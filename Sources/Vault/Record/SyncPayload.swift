@@ -9,6 +9,8 @@ struct SyncPayload: Equatable, Sendable {
   /// What this ends was moved from the segment before, and is still there unless the MANIFEST knows
   /// this segment.
   static let moved: UInt32 = 4
+  /// The failover of the newest epoch is committed: the points up to `lastSequence` are gone.
+  static let commits: UInt32 = 8
 
   var flags: UInt32 = 0
   /// The newest number before this record.

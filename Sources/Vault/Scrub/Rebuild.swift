@@ -2,13 +2,15 @@ internal import Bytes
 internal import Codecs
 public import FileIO
 
-/// Makes a machine's lost or damaged MANIFEST anew from its segments.
+/// Makes a machine's lost or damaged MANIFEST anew from its segments; for that of a branch see `BranchRebuild`.
 ///
 /// Every segment says whose it is and how the machine was configured; its trailer, or a replay of its
 /// records, tells the rest. All recovery points that segments hold come back, each locked so that
 /// retention leaves them until an operator has looked. Merged runs are not looked for: the segments'
-/// own runs say the same. The pins come back from the branches that stand on the machine, as not committed, and
-/// so does an epoch that only they know of: it is never lowered. The old MANIFEST is kept as `MANIFEST.old`.
+/// own runs say the same. The pins come back from the branches that stand on the machine, and so does an epoch
+/// that only they know of: it is never lowered. A failover that was committed stays so, and the points that were
+/// removed by that stay away. Where the log has lost its end, no number that a branch knows of is given out
+/// again, and a branch that stood on what is lost is pinned as unreadable. The old MANIFEST is kept as `MANIFEST.old`.
 ///
 /// Durability: the new MANIFEST is written whole, synced and renamed into place; a crash leaves the
 /// old state or the new one.
@@ -33,6 +35,7 @@ public struct Rebuild {
   private var points: [RecoveryPoint] = []
   private var branchings: [Branching] = []
   private var pins: [BranchPin] = []
+  private var commits: [SyncPayload] = []
   private var warnings: [String] = []
   private var generation: UInt64 = 1
   private var nextFile: UInt32 = 1
@@ -45,12 +48,13 @@ public struct Rebuild {
     let lock = try VaultLock(path, on: system)
     try restoreDescription(path, on: system)
     let vault = try Vault(opening: path, on: system)
-    var outcomes: [Outcome] = []
+    // What stands on the machines first: from it their pins come back.
+    var outcomes = try BranchRebuild.run(in: vault)
     for machine in try vault.machines() {
       do throws(VaultError) {
         _ = try machine.snapshot()
         // A segment the MANIFEST does not know shows only to a writer.
-        _ = try MachineWriter(machine: machine, in: vault, lock: lock)
+        try pinAgain(try MachineWriter(machine: machine, in: vault, lock: lock), vault)
       } catch {
         guard error.code == .damaged || error.cause?.isMissing == true else { throw error }
         var rebuild = Rebuild(vault: vault, machine: machine)
@@ -58,6 +62,16 @@ public struct Rebuild {
       }
     }
     return outcomes
+  }
+
+  /// Pins what stands on a machine that can be read, where its MANIFEST does not say so.
+  private static func pinAgain(_ writer: MachineWriter, _ vault: Vault) throws(VaultError) {
+    for id in try vault.branchIdentifiers() {
+      guard let branch = try? vault.branch(id), branch.machine == writer.machine.id else {
+        continue
+      }
+      try writer.pinAgain(branch)
+    }
   }
 
   private init(vault: Vault, machine: Machine) {
@@ -119,6 +133,7 @@ public struct Rebuild {
           + "can be read.")
     }
     try restorePins()
+    points.removeAll { point in commits.contains { point.sequence <= $0.lastSequence } }
     try write(configuration)
     return Outcome(
       machine: configuration.name, segments: numbers.count, points: points.count,
@@ -131,6 +146,8 @@ public struct Rebuild {
     entries += runs.map(ManifestEntry.runAdded)
     entries += branchings.map(ManifestEntry.branching)
     entries += pins.map(ManifestEntry.pinned)
+    let removed = commits.map(\.lastSequence).max()
+    if let removed { entries.append(.pointsRemoved([.zero...removed])) }
     entries += points.map(ManifestEntry.point)
     entries += points.map { .pointLocked($0.sequence, true) }
     let path = machine.manifestPath
@@ -150,20 +167,47 @@ public struct Rebuild {
 
   /// Takes what the branches know of the machine; one that can't be read is a warning.
   private mutating func restorePins() throws(VaultError) {
+    let end = lastSequence
+    // Where the next writer goes on from if the log's end is lost.
+    let settled = max(points.last?.sequence ?? .zero, branchings.last?.first ?? .zero)
+    var branches: [BranchDescription] = []
     for id in try vault.branchIdentifiers() {
-      let branch: BranchDescription
-      do throws(VaultError) { branch = try vault.branch(id) } catch {
+      do throws(VaultError) { branches.append(try vault.branch(id)) } catch {
         warnings.append("branch \(id) can't be read, and is not pinned: \(error.message)")
-        continue
       }
-      guard branch.machine == machine.id else { continue }
-      pins.append(BranchPin(branch: id, cut: branch.cut, purpose: branch.purpose))
-      let known = branchings.lazy.filter { $0.kind == .epoch }.map(\.number).max() ?? 0
-      guard branch.purpose == .failover, branch.epoch > known else { continue }
-      branchings.append(
-        Branching(
-          kind: .epoch, number: branch.epoch, first: branch.epochStart, parent: branch.cut))
     }
+    branches.removeAll { $0.machine != machine.id }
+    for branch in branches.sorted(by: { $0.epoch < $1.epoch }) {
+      var pin = BranchPin(branch: branch.id, cut: branch.cut, purpose: branch.purpose)
+      let isFailover = branch.purpose == .failover
+      pin.isCommitted = isFailover && commits.contains { $0.epoch == branch.epoch }
+      pin.isLost = branch.cut > end
+      if pin.isLost {
+        warnings.append(
+          "the log has lost the cut that branch '\(branch.name)' stands on: it can't be read any more"
+        )
+      }
+      pins.append(pin)
+      restoreEpoch(of: branch, settled)
+    }
+    let newest = branches.map(\.start).max() ?? .zero
+    guard newest > end, branchings.allSatisfy({ $0.first < newest }) else { return }
+    let incarnations = branchings.filter { $0.kind == .incarnation }.map(\.number)
+    branchings.append(
+      Branching(
+        kind: .incarnation, number: (incarnations.max() ?? 0) + 1, first: newest.next,
+        parent: settled))
+  }
+
+  /// An epoch that the log does not tell of any more.
+  private mutating func restoreEpoch(of branch: BranchDescription, _ settled: SequenceNumber) {
+    let known = branchings.lazy.filter { $0.kind == .epoch }.map(\.number).max() ?? 0
+    guard branch.epoch > known else { return }
+    let isFailover = branch.purpose == .failover
+    branchings.append(
+      Branching(
+        kind: .epoch, number: branch.epoch, first: isFailover ? branch.epochStart : branch.start,
+        parent: isFailover ? branch.cut : settled))
   }
 
   // MARK: - Segments
@@ -172,16 +216,17 @@ public struct Rebuild {
     let name = LogFileName(.segment, number)
     let file = try machine.files.open(name)
     let size = try translated { () throws(IOError) in try file.file.status().size }
-    let header = try header(of: file)
+    let header = try machine.place().header(of: file)
     if let header { configuration = header.configuration }
     let start = UInt64(header?.length ?? 0)
     let first = header?.firstSequence ?? lastSequence.next
-    let trailer = try trailer(of: file, name, size)
+    let trailer = try machine.place().trailer(of: file, name, size)
     let replay = try SegmentReplay(
       file, segment: number, from: start, to: trailer?.recordsEnd ?? size, firstSequence: first,
       disks: configuration?.disks.map(\.number) ?? [], identity: machine.identity)
     if let sync = replay.lastSync { generation = max(generation, sync.manifestLength) }
     branchings += replay.turns.compactMap { $0.branching(after: branchings) }
+    commits += replay.commits
     for damage in replay.damages where !damage.repaired {
       warnings.append(
         "\(name): bytes \(damage.range.lowerBound)–\(damage.range.upperBound) are damaged")
@@ -189,7 +234,8 @@ public struct Rebuild {
     segments.append(
       .segmentOpened(number: number, headerLength: UInt32(start), firstSequence: first))
     let limit = try next.flatMap { number throws(VaultError) in
-      try self.header(of: try machine.files.open(LogFileName(.segment, number)))?.firstSequence
+      try machine.place().header(of: try machine.files.open(LogFileName(.segment, number)))?
+        .firstSequence
     }
     let behind = limit ?? max(replay.lastSequence, replay.lastSync?.lastSequence ?? .zero).next
     // What was moved from one segment to the next is in both.
@@ -218,38 +264,6 @@ public struct Rebuild {
   private var lastSequence: SequenceNumber {
     for case .segmentSealed(let sealed) in segments.reversed() { return sealed.lastSequence }
     return .zero
-  }
-
-  private func header(of file: LogFile) throws(VaultError) -> SegmentHeader? {
-    var bytes = try translated { () throws(IOError) in try file.file.read(at: 0, count: 1 << 16) }
-    if let found = SegmentHeader.decode(bytes) { return found.header }
-    bytes = Array(bytes.prefix(1024))
-    _ = SingleBitRepair.repair(&bytes) { SegmentHeader.decode(Array($0)) != nil }
-    return SegmentHeader.decode(bytes)?.header
-  }
-
-  private func trailer(
-    of file: LogFile, _ name: LogFileName, _ size: UInt64
-  ) throws(VaultError) -> RunTrailer? {
-    guard size >= UInt64(RunTrailer.size) else { return nil }
-    let bytes = try translated { () throws(IOError) in
-      try file.file.read(at: size - UInt64(RunTrailer.size), count: RunTrailer.size)
-    }
-    guard let trailer = RunTrailer(bytes, identity: machine.identity), trailer.run.file == name,
-      isIntact(trailer.run)
-    else { return nil }
-    return trailer
-  }
-
-  /// Whether every page of a run is there: after a failed sync some may not be, though its trailer is.
-  private func isIntact(_ run: RunDescription) -> Bool {
-    do throws(VaultError) {
-      let file = try RunFile(
-        run, identity: machine.identity, files: machine.files, cache: machine.cache)
-      return try file.damagedPages().isEmpty
-    } catch {
-      return false
-    }
   }
 
   private mutating func seal(

@@ -25,6 +25,8 @@ struct SegmentReplay: Sendable {
   var lastSync: SyncPayload?
   /// The first sync, and each that tells of a newer epoch or incarnation than the one before.
   var turns: [SyncPayload] = []
+  /// The syncs that commit a failover.
+  var commits: [SyncPayload] = []
   /// Where the records begin.
   private let start: UInt64
   /// Where the part that counts ends.
@@ -151,6 +153,7 @@ struct SegmentReplay: Sendable {
     }
     if let sync = item.sync {
       if sync.branchStart != lastSync?.branchStart { turns.append(sync) }
+      if sync.flags & SyncPayload.commits != 0 { commits.append(sync) }
       lastSync = sync
     }
     lastSequence = max(lastSequence, item.header.sequence)

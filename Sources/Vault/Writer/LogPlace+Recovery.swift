@@ -13,7 +13,9 @@ extension LogPlace {
     let known = state.files
     let orphans = names.compactMap(LogFileName.init).filter { !known.contains($0) }
     guard !orphans.isEmpty else { return }
-    for name in orphans where name.kind == .segment { try checkIsEmpty(name) }
+    for name in orphans where name.kind == .segment {
+      try checkIsEmpty(name, isBranch: state.branch != nil)
+    }
     for name in orphans {
       let generations = state.retired[name] ?? 0..<0
       let isRead = try ReaderLease.isTaken(generations, directory: directory, on: system)
@@ -23,8 +25,8 @@ extension LogPlace {
     }
   }
 
-  private func checkIsEmpty(_ name: LogFileName) throws(VaultError) {
-    guard try holdsCommit(name) else { return }
+  private func checkIsEmpty(_ name: LogFileName, isBranch: Bool) throws(VaultError) {
+    guard try holdsCommit(name, isBranch: isBranch) else { return }
     throw VaultError(
       .damaged,
       "'\(files.path(name))' holds committed records, but the MANIFEST does not know it. "
@@ -38,6 +40,15 @@ extension LogPlace {
       "'\(path)' is cut short: its records end at byte \(lost.lowerBound), and those up to byte "
         + "\(lost.upperBound) had been stored. The newest recovery points are lost. Run 'tidemark vault "
         + "rebuild' to go on without them.")
+  }
+
+  /// The newest record with content of several sealed segments, the oldest first; the newest may hold none.
+  func lastHint(of sealed: [ManifestEntry.SealedSegment]) -> RecordHint {
+    for segment in sealed.suffix(8).reversed() {
+      let hint = lastHint(of: segment)
+      if hint.sequence > 0 { return hint }
+    }
+    return RecordHint()
   }
 
   /// What the last record of a sealed segment says of the newest record with content: nothing where
@@ -67,15 +78,18 @@ extension LogPlace {
   }
 
   /// Whether a segment that the MANIFEST does not know holds records that are nowhere else: a sync that
-  /// says what it ends was moved commits nothing as long as the MANIFEST does not know its segment.
-  func holdsCommit(_ name: LogFileName) throws(VaultError) -> Bool {
+  /// says what it ends was moved commits nothing as long as the MANIFEST does not know its segment. In a branch
+  /// each record counts.
+  func holdsCommit(_ name: LogFileName, isBranch: Bool = false) throws(VaultError) -> Bool {
     let (file, size) = try translated { () throws(IOError) in
       let file = LogFile(try File(files.path(name), .reading, on: system))
       return (file, try file.file.status().size)
     }
     var scanner = RecordScanner(file, 0..<size, identity: identity)
     while let step = try scanner.next() {
-      guard case .record(let header, let offset, _) = step, header.type == .sync else { continue }
+      guard case .record(let header, let offset, _) = step else { continue }
+      if isBranch { return true }
+      guard header.type == .sync else { continue }
       let payload = try scanner.bytes(of: header, at: offset).flatMap {
         PayloadRecord.payload(of: header, in: $0, identity: identity)
       }

@@ -79,7 +79,9 @@ struct LogPlace: Sendable {
 
   /// A MANIFEST shorter than a sync says it was has lost entries.
   func vouch(for manifest: Manifest, _ replay: SegmentReplay?) throws(VaultError) {
-    guard let sync = replay?.lastSync, manifest.length < sync.manifestLength else { return }
+    guard let sync = replay?.lastSync, manifest.length < sync.manifestLength,
+      manifest.state.formerLength < sync.manifestLength
+    else { return }
     throw VaultError(
       .damaged,
       "'\(manifestPath)' is shorter than the log says it was (\(manifest.length) of "

@@ -50,15 +50,24 @@ extension MachineWriter {
   }
 
   /// Lets go of the cut a branch stood on, once the branch is gone; nothing happens if none is pinned for it.
+  ///
+  /// With a failover that was not committed its epoch is given up: a new incarnation goes on from the newest
+  /// recovery point, so that what the source adds is read above what it was made against.
   public func release(_ branch: Identifier) throws(VaultError) {
-    guard pins.contains(where: { $0.branch == branch }) else { return }
-    try append([.pinReleased(branch: branch)])
+    guard let pin = pins.first(where: { $0.branch == branch }) else { return }
+    let released = ManifestEntry.pinReleased(branch: branch)
+    let other = pins.contains { $0.branch != branch && $0.purpose == .failover }
+    guard pin.purpose == .failover, !pin.isCommitted, !other else { return try append([released]) }
+    try commit()
+    let newest = branchings.last { $0.kind == .incarnation }?.number ?? 0
+    try self.branch(.incarnation, newest + 1, from: newestMark, with: [released])
   }
 
   /// Commits a failover: all recovery points are gone, and the pin of its branch says so. The cut stays
   /// readable for the branch. Committing twice is committing once.
   ///
-  /// A MANIFEST that is lost afterwards and made anew from the segments brings the points back, locked.
+  /// Protocol: a sync that tells of it is made durable, so that a MANIFEST made anew knows of it; then it enters
+  /// the MANIFEST. After a crash between the two the next writer enters it.
   /// - Throws: `.unknownBranch` if it is not pinned, `.invalid` if it is a drill.
   public func commit(failover branch: Identifier) throws(VaultError) {
     var pin = try pinned(branch)
@@ -67,9 +76,56 @@ extension MachineWriter {
     }
     guard !pin.isCommitted else { return }
     try commit()
+    _ = try openSegment()
     pin.isCommitted = true
-    try append([.pointsRemoved([.zero...lastSequence]), .pinned(pin)])
-    points = []
+    let end = lastSequence
+    try exclusively { () throws(VaultError) in
+      try announce(flags: SyncPayload.commits, last: end)
+      var entries: [ManifestEntry] = [.pointsRemoved([.zero...end]), .pinned(pin)]
+      if let segment {
+        // So that this sync is never moved to where it would tell of later points.
+        entries.append(.segmentVouched(number: segment.number, end: segment.durable))
+      }
+      try manifest.append(entries)
+      points = []
+      if let open = segment, open.isFull(limits) { try seal(open) }
+    }
+  }
+
+  /// Enters a commit that the log tells of and the MANIFEST does not know.
+  func finishCommit(_ sync: SyncPayload) throws(VaultError) {
+    let removed = manifest.manifest.state.removedPoints
+    guard !removed.contains(where: { $0.contains(sync.lastSequence) }) else { return }
+    var entries: [ManifestEntry] = [.pointsRemoved([.zero...sync.lastSequence])]
+    if var pin = pins.first(where: { $0.purpose == .failover && !$0.isCommitted }) {
+      pin.isCommitted = true
+      entries.append(.pinned(pin))
+    }
+    try manifest.append(entries)
+    points.removeAll { $0.sequence <= sync.lastSequence }
+  }
+
+  /// Refuses to go on with a log whose machine is failed over: the numbers that would be given out are those of
+  /// the failed-over disks, which are to come back here.
+  func checkIsNotFailedOver() throws(VaultError) {
+    guard pins.contains(where: { $0.purpose == .failover && !$0.isCommitted }) else { return }
+    throw VaultError(
+      .invalid,
+      "'\(configuration.name)' is failed over, and takes nothing more from its source. Cancel or commit the "
+        + "failover first.")
+  }
+
+  /// Pins a branch that was found without a pin, unless it is what a change of the failover's point left.
+  func pinAgain(_ branch: BranchDescription) throws(VaultError) {
+    guard !pins.contains(where: { $0.branch == branch.id }),
+      branch.purpose == .drill || branch.epoch == epoch
+    else { return }
+    var pin = BranchPin(branch: branch.id, cut: branch.cut, purpose: branch.purpose)
+    let removed = manifest.manifest.state.removedPoints
+    pin.isCommitted =
+      branch.purpose == .failover && removed.contains { $0.contains(branch.cut) }
+    pin.isLost = branch.cut > lastSequence
+    try append([.pinned(pin)])
   }
 
   private func beginEpoch(

@@ -26,6 +26,7 @@ extension MachineWriter {
   /// of its own, is made durable; then it enters the MANIFEST. After a crash between the two the next
   /// writer enters it, so log and MANIFEST always agree.
   public func abandonUnmarked() throws(VaultError) {
+    try checkIsNotFailedOver()
     try commit()
     guard hasUnmarkedWrites else { return }
     let newest = branchings.last { $0.kind == .incarnation }?.number ?? 0
@@ -45,26 +46,33 @@ extension MachineWriter {
     announced = branching
     try exclusively { () throws(VaultError) in
       // A second fdatasync that fails is told; the first one only costs the segment.
-      if try !announce(), try !announce() {
-        throw VaultError(.io, "The log of '\(configuration.name)' could not be made durable.")
-      }
+      try announce(flags: 0, last: SequenceNumber(rawValue: lastSequence.rawValue - 1))
       announced = nil
       try manifest.append([.branching(branching)] + entries)
       if let open = segment, open.isFull(limits) { try seal(open) }
     }
   }
 
+  /// Makes a sync durable that tells of something; `last` is the newest number before that.
+  func announce(flags: UInt32, last: SequenceNumber) throws(VaultError) {
+    // A second fdatasync that fails is told; the first one only costs the segment.
+    if try !tryAnnouncing(flags, last), try !tryAnnouncing(flags, last) {
+      throw VaultError(.io, "The log of '\(configuration.name)' could not be made durable.")
+    }
+  }
+
   /// Makes a sync durable; false if that failed and the segment was closed.
-  private func announce() throws(VaultError) -> Bool {
+  private func tryAnnouncing(
+    _ flags: UInt32, _ last: SequenceNumber
+  ) throws(VaultError) -> Bool {
     let segment = try openSegment()
-    addSync(flags: 0, to: segment)
+    addSync(flags: flags, to: segment)
     do throws(IOError) {
       try segment.sync()
       return true
     } catch {
       guard error.operation == "sync" else { throw VaultError(error) }
-      let before = SequenceNumber(rawValue: lastSequence.rawValue - 1)
-      try closeAsItIs(segment, moving: [], flags: 0, last: before)
+      try closeAsItIs(segment, moving: [], flags: 0, last: last)
       return false
     }
   }

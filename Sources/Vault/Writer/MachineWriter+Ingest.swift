@@ -21,6 +21,7 @@ extension MachineWriter {
   /// - Returns: how many records were added.
   /// - Throws: `.malformed` for records that are not right.
   public func append(_ records: UnsafeRawBufferPointer) throws(VaultError) -> Int {
+    try checkIsNotFailedOver()
     try drain()
     let found = try parse(records)
     if let bad = ingest.firstDamaged(found, in: records, identity: machine.identity) {

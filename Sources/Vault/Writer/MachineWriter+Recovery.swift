@@ -23,6 +23,7 @@ extension MachineWriter {
     if let branching = replay.lastSync?.branching(after: branchings) {
       try manifest.append([.branching(branching)])
     }
+    if let sync = replay.commits.last { try finishCommit(sync) }
     let vouched = min(replay.vouched, replay.end)
     let (file, rest) = try translated { () throws(IOError) in
       let file = LogFile(try File(path, .writing, on: machine.system))

@@ -122,7 +122,8 @@ extension MachineWriter {
     }
     let (opened, entry) = try makeSegment(firstSequence: last.next)
     for record in moved { add(Array(records[record.range]), to: opened) }
-    addSync(flags: flags & SyncPayload.endsAtCut | SyncPayload.moved, to: opened)
+    addSync(
+      flags: flags & (SyncPayload.endsAtCut | SyncPayload.commits) | SyncPayload.moved, to: opened)
     try makeDurable(opened)
     entries.append(entry)
     try manifest.append(entries)

@@ -72,7 +72,7 @@ public final class MachineWriter {
     if let sealed = manifest.manifest.state.segments.last(where: { $0.sealed != nil })?.sealed {
       stream.position = LogPosition(
         sequence: sealed.lastSequence, time: sealed.lastTime,
-        hint: place.lastHint(of: sealed))
+        hint: place.lastHint(of: manifest.manifest.state.segments.compactMap(\.sealed)))
       sizes = sealed.disks
     }
     // Of an epoch that a rebuild knows from a branch alone, the log may not tell.
@@ -121,6 +121,7 @@ public final class MachineWriter {
   public func write(
     disk: DiskNumber, block: UInt64, bytes: UnsafeRawBufferPointer, pages: UInt16
   ) throws(VaultError) {
+    try checkIsNotFailedOver()
     try drainIfFull()
     try stream.write(disk: disk, block: block, bytes: bytes, pages: pages)
     try drainIfFull()
@@ -130,6 +131,7 @@ public final class MachineWriter {
   public func zero(
     disk: DiskNumber, firstBlock: UInt64, count: UInt64
   ) throws(VaultError) {
+    try checkIsNotFailedOver()
     try drainIfFull()
     try stream.zero(disk: disk, firstBlock: firstBlock, count: count)
     try drainIfFull()
@@ -173,6 +175,7 @@ public final class MachineWriter {
     if let label = new.label, let objection = PointSelector.objection(toLabel: label) {
       throw VaultError(.invalid, "A recovery point can't be labelled '\(label)': \(objection).")
     }
+    try checkIsNotFailedOver()
     try drain()
     let segment = try openSegment()
     stream.position.passMark(at: new.time)

@@ -48,7 +48,9 @@ struct ManifestTests {
   private var branch: BranchDescription {
     BranchDescription(
       id: Identifier(high: 5, low: 6), machine: identity.machine, cut: Self.number(12),
-      start: Self.number(60), epoch: 3, epochStart: Self.number(59), purpose: .failover,
+      position: LogPosition(
+        sequence: Self.number(60), time: Timestamp(seconds: 31), hint: RecordHint()), epoch: 3,
+      epochStart: Self.number(59), purpose: .failover,
       name: "harbour", created: Timestamp(seconds: 70), budget: 1 << 33,
       disks: [PointDisk(number: 0, size: 512)])
   }
@@ -73,7 +75,7 @@ struct ManifestTests {
         .pointsRemoved([Self.number(14)...Self.number(16), Self.number(20)...Self.number(60)]),
         .pinned(pin(7, .drill)), .pinned(pin(8, .failover)),
         .pinReleased(branch: pin(7, .drill).branch),
-        .branch(branch),
+        .branch(branch), .rebuilt(formerLength: 77),
       ],
     ]
   }
