@@ -53,6 +53,9 @@ enum Schema {
           NetworkRecord.usualName, NetworkRecord.usualSubnet, Timestamp.now().rawValue,
         ])
     }
+    migrator.registerMigration("6") { database in
+      try database.execute(sql: "ALTER TABLE recovery ADD COLUMN stopped TEXT")
+    }
     return migrator
   }
 

@@ -8,8 +8,10 @@ public enum StandardStream: Int32, Sendable {
   case error = 2
 
   /// Writes all of `text` (write(2)); a terminal shows it at once.
-  public func write(_ text: String) throws(IOError) {
-    let bytes = Array(text.utf8)
+  public func write(_ text: String) throws(IOError) { try write(Array(text.utf8)[...]) }
+
+  /// Writes all of `bytes`.
+  func write(_ bytes: ArraySlice<UInt8>) throws(IOError) {
     var done = 0
     while done < bytes.count {
       let count = bytes.withUnsafeBytes {

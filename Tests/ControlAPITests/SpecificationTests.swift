@@ -51,6 +51,8 @@ import Vault
       "changeRecoveryPoint": #"{"point":"latest","confirm":true}"#,
       "commitFailover": #"{"completeMigration":false}"#,
       "cancelFailover": #"{"confirm":true}"#,
+      "startMachine": #"{"test":false}"#,
+      "stopMachine": #"{"timeoutSeconds":5,"force":true}"#,
       "makeKey": #"{"label":"rack","validSeconds":60,"uses":2}"#,
       "makeToken": #"{"name":"second","role":"reader","validSeconds":60}"#,
       "changeTarget": #"""
@@ -90,7 +92,8 @@ import Vault
   /// Operations of drills and failovers; each gets a machine of its own, which is where it has to be.
   private static let recoveryOperations = [
     "startTestFailover", "cleanUpTestFailover", "startFailover", "changeRecoveryPoint",
-    "commitFailover", "cancelFailover", "discardFailedOver",
+    "commitFailover", "cancelFailover", "discardFailedOver", "power", "console", "startMachine",
+    "stopMachine",
   ]
 
   private static func addRecoverable(to site: Site) throws {
@@ -109,7 +112,8 @@ import Vault
       switch name {
       case "cleanUpTestFailover":
         end(try service.startTestFailover(name, RecoveryRequest(point: "latest"), by: nil))
-      case "changeRecoveryPoint", "commitFailover", "discardFailedOver":
+      case "changeRecoveryPoint", "commitFailover", "discardFailedOver", "power", "console",
+        "startMachine", "stopMachine":
         end(try service.startFailover(name, RecoveryRequest(point: "latest"), by: nil))
         if name == "discardFailedOver" { _ = try service.disable(name) }
       case "cancelFailover":

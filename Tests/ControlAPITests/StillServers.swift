@@ -24,5 +24,13 @@ struct StillServers: RecoveryDiskServers {
     return found
   }
 
+  func serveFrozen(_ branch: Identifier) throws(OperationError) -> ServedBranch {
+    try serve(branch)
+  }
+
+  func freeze(_ branch: Identifier, within seconds: Double) {}
+
+  func thaw(_ branch: Identifier) {}
+
   func end(_ branch: Identifier) {}
 }

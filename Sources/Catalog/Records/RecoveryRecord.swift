@@ -76,6 +76,8 @@ public struct RecoveryRecord: Codable, Hashable, Sendable {
   public var branch: Identifier?
   /// The branch that a change of point replaces.
   public var formerBranch: Identifier?
+  /// The branch whose disks are to refuse writes, as its machine was stopped where none is run.
+  public var stopped: Identifier?
   /// The recovery point that the branch is made of.
   public var point: ChosenPoint?
   /// What was asked for.

@@ -35,6 +35,7 @@ extension MachineDocument {
     let overview = try service.overview(of: name)
     self.init(overview)
     target = TargetDocument(try service.target(of: name))
+    power = service.power(of: name).map { PowerDocument($0) }
     for disk in try service.disks(of: overview) {
       guard let index = disks.firstIndex(where: { $0.number == disk.number }) else { continue }
       disks[index].role = disk.isSystem ? "os" : "data"

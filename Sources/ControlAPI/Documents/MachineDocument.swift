@@ -92,6 +92,8 @@ public struct MachineDocument: Codable, Sendable {
   public internal(set) var resynchronisation: ResynchronisationDocument?
   /// How it stands in its recovery, and what may be done.
   public internal(set) var recovery: RecoveryDocument?
+  /// Whether its machine of a drill or a failover runs; none in a list, or if there is none.
+  public internal(set) var power: PowerDocument?
   /// What it is to be once it is recovered; none in a list.
   public internal(set) var target: TargetDocument?
   /// What most of the time went to lately: `reading`, `compressing`, `link` or `vault`; none in a list, or

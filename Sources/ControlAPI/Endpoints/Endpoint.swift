@@ -101,9 +101,8 @@ struct Endpoint: Sendable {
   /// Everything that is served.
   static let all =
     serviceEndpoints + machineEndpoints + pointEndpoints + jobEndpoints + tokenEndpoints
-    + keyEndpoints + recoveryEndpoints + agentEndpoints + settingsEndpoints + healthEndpoints
-    + serverEndpoints
-    + targetEndpoints
+    + keyEndpoints + recoveryEndpoints + powerEndpoints + agentEndpoints + settingsEndpoints
+    + healthEndpoints + serverEndpoints + targetEndpoints
 }
 
 /// JSON as the API speaks it.

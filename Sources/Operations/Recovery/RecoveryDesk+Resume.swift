@@ -139,7 +139,9 @@ extension RecoveryDesk {
       state == .testActive || state.hasFailedOverDisks || record.keepsDisks
     else { return }
     do throws(OperationError) {
-      _ = try parts.servers.serve(branch)
+      _ =
+        record.stopped == branch
+        ? try parts.servers.serveFrozen(branch) : try parts.servers.serve(branch)
     } catch {
       note(
         .critical, "disks-not-served", record.name,

@@ -21,6 +21,8 @@ final class RecoveryDesk: Sendable {
   let clock: @Sendable () -> Timestamp
   /// What drills and failovers are made with; nil where a process can't make any.
   let parts = Mutex<RecoveryParts?>(nil)
+  /// Held while it is looked whether a machine is being started or stopped, and one that is not begins to be.
+  let powerTurn = Mutex(())
   private let owner = Mutex(Owner())
 
   /// The service that this belongs to, and that belongs to nobody here.

@@ -29,6 +29,18 @@ public protocol RecoveryDiskServers: Sendable {
   /// How a branch is served; nil if it is not.
   func served(_ branch: Identifier) throws(OperationError) -> ServedBranch?
 
+  /// Serves a branch whose disks refuse writes until `thaw`; one that is served already stays as it is.
+  func serveFrozen(_ branch: Identifier) throws(OperationError) -> ServedBranch
+
+  /// Waits at most so many seconds until nobody has the disks of a branch that is served open, makes
+  /// everything durable, and has writes refused from then on.
+  ///
+  /// - Throws: `.locked` if somebody still has a disk open; nothing is changed then.
+  func freeze(_ branch: Identifier, within seconds: Double) throws(OperationError)
+
+  /// Lets the disks of a branch that is served be written to again.
+  func thaw(_ branch: Identifier) throws(OperationError)
+
   /// Serves a branch no more, whoever has its disks open: what was written and flushed is kept. Nothing if it
   /// is not served.
   func end(_ branch: Identifier) throws(OperationError)
@@ -50,14 +62,17 @@ public struct ServedBranch: Hashable, Sendable {
   public var budgetBytes: UInt64?
   /// How many have one of its disks open.
   public var openCount: Int
+  /// Whether writes are refused.
+  public var isFrozen: Bool
 
   /// A branch that is served in a directory.
   public init(
     directory: String, numbers: [DiskNumber], writtenBytes: UInt64 = 0,
-    budgetBytes: UInt64? = nil, openCount: Int = 0
+    budgetBytes: UInt64? = nil, openCount: Int = 0, isFrozen: Bool = false
   ) {
     (self.directory, self.numbers, self.openCount) = (directory, numbers, openCount)
     (self.writtenBytes, self.budgetBytes) = (writtenBytes, budgetBytes)
+    self.isFrozen = isFrozen
   }
 }
 

@@ -5,8 +5,8 @@ public import Vault
 
 /// The disk servers of a vault's branches: processes that outlive this one, and are found again.
 public struct VaultDiskServers: RecoveryDiskServers {
-  private let vault: Vault
-  private let servers: DiskServers
+  let vault: Vault
+  let servers: DiskServers
   /// Seconds that whoever has a disk open may take to let go of it.
   private static let patience = 10.0
 
@@ -18,9 +18,20 @@ public struct VaultDiskServers: RecoveryDiskServers {
 
   /// Serves a branch from now on.
   public func serve(_ branch: Identifier) throws(OperationError) -> ServedBranch {
+    try serve(branch, isFrozen: false)
+  }
+
+  /// Serves a branch whose disks refuse writes.
+  public func serveFrozen(_ branch: Identifier) throws(OperationError) -> ServedBranch {
+    try serve(branch, isFrozen: true)
+  }
+
+  private func serve(
+    _ branch: Identifier, isFrozen: Bool
+  ) throws(OperationError) -> ServedBranch {
     try inServers { () throws(DiskServerError) in
       var options = DiskServers.Options()
-      options.group = vault.readingGroup
+      (options.group, options.isFrozen) = (vault.readingGroup, isFrozen)
       _ = try servers.start(branch, options)
     }
     guard let served = try served(branch) else {
@@ -38,7 +49,19 @@ public struct VaultDiskServers: RecoveryDiskServers {
     return ServedBranch(
       directory: running.client.directory.mountPoint, numbers: disks.map(\.number),
       writtenBytes: status?.usedBytes ?? 0, budgetBytes: status?.budgetBytes,
-      openCount: status?.users ?? 0)
+      openCount: status?.users ?? 0, isFrozen: status?.isFrozen ?? false)
+  }
+
+  /// Waits until nobody has the disks open, and has writes refused.
+  public func freeze(_ branch: Identifier, within seconds: Double) throws(OperationError) {
+    try inServers { () throws(DiskServerError) in
+      try servers.find(branch)?.client.freeze(within: seconds)
+    }
+  }
+
+  /// Lets the disks be written to again.
+  public func thaw(_ branch: Identifier) throws(OperationError) {
+    try inServers { () throws(DiskServerError) in try servers.find(branch)?.client.thaw() }
   }
 
   /// Serves a branch no more.
@@ -58,7 +81,7 @@ public struct VaultDiskServers: RecoveryDiskServers {
     "\(RunDirectory.usualBase)/\(branch).vm"
   }
 
-  private func inServers<Result>(
+  func inServers<Result>(
     _ body: () throws(DiskServerError) -> Result
   ) throws(OperationError) -> Result {
     do { return try body() } catch {

@@ -9,6 +9,7 @@ struct MachineCommand: ParsableCommand {
       MachineRemoveCommand.self, MachineEnableCommand.self, MachineDisableCommand.self,
       MachinePauseCommand.self, MachineResumeCommand.self, MachineSetCommand.self,
       MachineReplicateCommand.self, MachineRevokeCommand.self, MachineRefreshCommand.self,
-      MachineResynchroniseCommand.self,
+      MachineResynchroniseCommand.self, MachineStartCommand.self, MachineStopCommand.self,
+      MachineConnectCommand.self,
     ])
 }

@@ -10,6 +10,7 @@ enum MachineReport {
     var facts = [("Machine", machine.name), ("Id", machine.id)]
     if let state = machine.state { facts.append(("State", words(of: state))) }
     if let recovery = machine.recovery { facts += RecoveryText.facts(recovery) }
+    if let power = machine.power { facts.append(("Power", PowerReport.words(power))) }
     if let health = machine.health { facts.append(("Health", health)) }
     if let system = machine.operatingSystem { facts.append(("System", system)) }
     facts += agentFacts(machine) + machine.disks.map(fact)

@@ -62,6 +62,16 @@ final class CrashRecorder: RecoveryBranches, RecoveryDiskServers {
     try servers.served(branch)
   }
 
+  func serveFrozen(_ branch: Identifier) throws(OperationError) -> ServedBranch {
+    try recording { () throws(OperationError) in try servers.serveFrozen(branch) }
+  }
+
+  func freeze(_ branch: Identifier, within seconds: Double) {
+    servers.freeze(branch, within: seconds)
+  }
+
+  func thaw(_ branch: Identifier) { servers.thaw(branch) }
+
   func end(_ branch: Identifier) throws(OperationError) {
     try recording { () throws(OperationError) in servers.end(branch) }
   }

@@ -11,6 +11,7 @@ final class StillServers: RecoveryDiskServers {
   struct State {
     var calls: [String] = []
     var served: Set<Identifier> = []
+    var frozen: Set<Identifier> = []
     var isBroken = false
     /// Whether serving waits, as if the process was killed there.
     var isHanging = false
@@ -35,7 +36,8 @@ final class StillServers: RecoveryDiskServers {
       if !FileSystem.system.exists(place) {
         try FileSystem.system.makeDirectory(place, permissions: 0o700)
       }
-      for disk in disks {
+      for disk in disks
+      where !FileSystem.system.exists(place + "/disk\(disk.number).raw") {
         try File(place + "/disk\(disk.number).raw", .creating(permissions: 0o600))
           .truncate(to: disk.size)
       }
@@ -46,8 +48,21 @@ final class StillServers: RecoveryDiskServers {
 
   func served(_ branch: Identifier) throws(OperationError) -> ServedBranch? {
     guard state.withLock({ $0.served.contains(branch) }) else { return nil }
-    return ServedBranch(directory: directory + "/\(branch)", numbers: [0], writtenBytes: 4096)
+    return ServedBranch(
+      directory: directory + "/\(branch)", numbers: [0], writtenBytes: 4096,
+      isFrozen: state.withLock { $0.frozen.contains(branch) })
   }
+
+  func serveFrozen(_ branch: Identifier) throws(OperationError) -> ServedBranch {
+    defer { freeze(branch, within: 0) }
+    return try serve(branch)
+  }
+
+  func freeze(_ branch: Identifier, within seconds: Double) {
+    state.withLock { _ = $0.frozen.insert(branch) }
+  }
+
+  func thaw(_ branch: Identifier) { state.withLock { _ = $0.frozen.remove(branch) } }
 
   func end(_ branch: Identifier) {
     state.withLock { state in
