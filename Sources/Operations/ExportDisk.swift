@@ -2,9 +2,9 @@ public import Bytes
 public import ImageFormats
 public import Vault
 
-/// Copies a disk out of a vault, as it was at a recovery point.
+/// Copies a disk out of a vault, as it was at a recovery point, or as it is since a failover.
 public struct ExportDisk: Sendable {
-  /// The disk, at its point.
+  /// The disk, at its point or cut.
   public let disk: DiskReader
   /// The file to make.
   public let output: String
@@ -27,11 +27,7 @@ public struct ExportDisk: Sendable {
     for target: UploadTarget?, to output: String, replaces: Bool
   ) throws(OperationError) {
     let disk = try found.disk(number)
-    if let target {
-      try inImages { () throws(ImageError) in
-        try target.check(diskSize: disk.size, format: format)
-      }
-    }
+    try Self.check(disk, format, target)
     let (machine, point) = (found.snapshot.machine, found.point)
     var export = DiskExport(
       format: format,
@@ -39,6 +35,37 @@ public struct ExportDisk: Sendable {
       identifier: point.imageIdentifier(of: disk.number, machine: machine), created: point.time)
     export.replacesExisting = replaces
     (self.disk, self.output, self.export) = (disk, output, export)
+  }
+
+  /// Describes an export of a failed-over disk. Nothing is written yet. One that was cut off is gone on with
+  /// only if nothing was written to the disks since.
+  ///
+  /// - Parameters: as of a recovery point, but for:
+  ///   - found: the disks of the failover.
+  /// - Throws: `.refused` with the rule of `target` that the disk breaks, or if the disk must be
+  ///   named; `.unknown`.
+  public init(
+    disk number: DiskNumber?, of found: FailedOverDisks, in vault: Vault, format: ExportFormat,
+    for target: UploadTarget?, to output: String, replaces: Bool
+  ) throws(OperationError) {
+    let (cut, disk) = (found.cut, try found.disk(number))
+    try Self.check(disk, format, target)
+    var export = DiskExport(
+      format: format,
+      identity: "\(vault.description.id) branch \(cut.description.id) \(cut.sequence.rawValue) "
+        + "\(disk.number)",
+      identifier: cut.imageIdentifier(of: disk.number), created: cut.description.created)
+    export.replacesExisting = replaces
+    (self.disk, self.output, self.export) = (disk, output, export)
+  }
+
+  private static func check(
+    _ disk: DiskReader, _ format: ExportFormat, _ target: UploadTarget?
+  ) throws(OperationError) {
+    guard let target else { return }
+    try inImages { () throws(ImageError) in
+      try target.check(diskSize: disk.size, format: format)
+    }
   }
 
   /// Writes the file, or goes on with one that was cut off.

@@ -12,6 +12,16 @@ extension RecoveryPoint {
   }
 }
 
+extension BranchCut {
+  /// The unique id that an image of one of its disks carries; the same for the same cut.
+  public func imageIdentifier(of disk: DiskNumber) -> Identifier {
+    var mixer = Mixer()
+    let branch = description.id
+    for part in [branch.high, branch.low, sequence.rawValue, UInt64(disk)] { mixer.add(part) }
+    return Identifier.random(using: &mixer)
+  }
+}
+
 /// Numbers that follow from what was added, by the steps of SplitMix64 (Steele, Lea and Flood, "Fast
 /// splittable pseudorandom number generators", 2014).
 private struct Mixer: RandomNumberGenerator {

@@ -4,8 +4,16 @@ internal import Vault
 
 /// What an export made, as text and as JSON.
 struct ExportReport {
+  /// What the disk was taken from.
+  enum Origin {
+    /// A recovery point.
+    case point(String)
+    /// A branch, up to a number.
+    case failover(branch: Identifier, cut: SequenceNumber, isCrashConsistent: Bool)
+  }
+
   let machine: String
-  let point: RecoveryPoint
+  let origin: Origin
   let disk: DiskNumber
   let format: ExportFormat
   let path: String
@@ -14,7 +22,10 @@ struct ExportReport {
 
   struct Document: Encodable {
     let machine: String
-    let point: String
+    let point: String?
+    let branch: String?
+    let cut: UInt64?
+    let isCrashConsistent: Bool?
     let disk: DiskNumber
     let format: String
     let path: String
@@ -26,14 +37,30 @@ struct ExportReport {
   }
 
   var document: Document {
-    Document(
-      machine: machine, point: point.id, disk: disk, format: format.rawValue, path: path,
+    var (point, branch, cut, isCrashConsistent): (String?, String?, UInt64?, Bool?)
+    switch origin {
+    case .point(let id): point = id
+    case .failover(let id, let last, let isLive):
+      (branch, cut, isCrashConsistent) = (id.description, last.rawValue, isLive)
+    }
+    return Document(
+      machine: machine, point: point, branch: branch, cut: cut,
+      isCrashConsistent: isCrashConsistent, disk: disk, format: format.rawValue, path: path,
       fileSize: summary.fileSize, diskSize: summary.diskSize, writtenBytes: summary.written,
       resumedAtByte: summary.resumedAt, verified: verified)
   }
 
+  private var words: String {
+    switch origin {
+    case .point(let id): "at \(id)"
+    case .failover(_, _, false): "as it was failed over and written to"
+    case .failover(_, _, true):
+      "as it was failed over and written to (crash-consistent: it was in use)"
+    }
+  }
+
   var text: String {
-    var text = "Exported disk \(disk) of \(machine) at \(point.id) to \(path): "
+    var text = "Exported disk \(disk) of \(machine) \(words) to \(path): "
     text += "\(Words.size(summary.fileSize)), of which \(Words.size(summary.written)) is data."
     if summary.resumedAt > 0 { text += " Went on at \(Words.size(summary.resumedAt))." }
     return verified ? text + " Read back and found equal." : text

@@ -1,0 +1,127 @@
+public import Bytes
+internal import Compute
+internal import DiskServers
+internal import FileIO
+public import Vault
+
+/// The disks of a machine that is failed over, as they are at one moment: with everything that was written to
+/// them, before and after the failover is committed.
+///
+/// Reads the vault itself, so no service need run. Whatever is written meanwhile does not change it.
+public struct FailedOverDisks: Sendable {
+  /// All disks at that moment.
+  public let cut: BranchCut
+  /// Whether they were in use then, so that they are as after a loss of power.
+  public let isCrashConsistent: Bool
+  private let name: String
+
+  /// Takes the disks of a machine as they are now.
+  ///
+  /// - Parameters:
+  ///   - name: the machine.
+  ///   - vault: the vault it is in.
+  ///   - isLive: whether disks that are in use are taken, too.
+  /// - Throws: `.unknown`; `.refused` if it is not failed over, or its disks are in use, with what to do.
+  public init(_ name: String, in vault: Vault, isLive: Bool) throws(OperationError) {
+    let snapshot = try inVault { () throws(VaultError) in
+      try vault.machine(named: name).snapshot()
+    }
+    guard let pin = snapshot.pins.last(where: { $0.purpose == .failover }) else {
+      throw OperationError(
+        .refused,
+        "'\(name)' is not failed over, so there are no failed-over disks of it. "
+          + "'tidemark export \(name) --point latest …' exports a recovery point.")
+    }
+    let servers = VaultDiskServers(vault)
+    let before = try servers.use(of: pin.branch)
+    if !isLive, let before { throw Self.refusal(before, name) }
+    try servers.flush(pin.branch)
+    cut = try inVault { () throws(VaultError) in
+      try vault.syncBranch(pin.branch)
+      return try vault.readBranch(pin.branch)
+    }
+    // Somebody may have begun to write in between.
+    let after = try servers.use(of: pin.branch)
+    if !isLive, let after { throw Self.refusal(after, name) }
+    isCrashConsistent = before != nil || after != nil
+    self.name = name
+  }
+
+  private static func refusal(_ use: DiskUse, _ name: String) -> OperationError {
+    let reason =
+      switch use {
+      case .machine: "its machine runs"
+      case .writers(let files):
+        "somebody has \(files.joined(separator: ", ")) open to write to it"
+      case .elsewhere:
+        "another user's process serves them, and can't be asked whether they are in use"
+      }
+    return OperationError(
+      .refused,
+      "The disks of '\(name)' are in use: \(reason). 'tidemark machine stop \(name)' ends that in order; or add "
+        + "--live to take them as they are at one moment, as after a loss of power.")
+  }
+
+  /// One of the disks: the one of that number, or the only one there is.
+  ///
+  /// - Throws: `.unknown`, or `.refused` if there are several and none was named.
+  public func disk(_ number: DiskNumber?) throws(OperationError) -> DiskReader {
+    guard number != nil || cut.disks.count == 1 else {
+      let numbers = cut.disks.map { String($0.number) }.joined(separator: ", ")
+      throw OperationError(
+        .refused, "'\(name)' has the disks \(numbers); choose with --disk.")
+    }
+    return try inVault { () throws(VaultError) in
+      try cut.disk(number ?? cut.disks.first?.number ?? 0)
+    }
+  }
+}
+
+/// How the disks of a branch are in use.
+enum DiskUse: Hashable {
+  /// A machine runs on them.
+  case machine
+  /// These files are open for writing.
+  case writers([String])
+  /// A disk server has them that is not this user's.
+  case elsewhere
+}
+
+extension VaultDiskServers {
+  /// How somebody may be writing to a branch at this moment; nil if nobody can.
+  func use(of branch: Identifier) throws(OperationError) -> DiskUse? {
+    // Whatever the provider is now: a machine that runs was started by this one.
+    let seen: MachineObservation?
+    do throws(ComputeError) { seen = try QemuCompute().observe(in: directory(of: branch)) } catch {
+      guard error.code == .unresponsive else { throw OperationError(.failed, error.message) }
+      return .machine
+    }
+    if seen?.power == .on || seen?.power == .paused { return .machine }
+    guard let status = try status(of: branch) else {
+      let isOpen = try inVault { () throws(VaultError) in try vault.isBranchOpen(branch) }
+      return isOpen ? .elsewhere : nil
+    }
+    let files = status.files.filter { $0.writers > 0 }.map { "'\($0.name)'" }
+    return files.isEmpty ? nil : .writers(files)
+  }
+
+  private func status(of branch: Identifier) throws(OperationError) -> DiskServerStatus? {
+    try inServers { () throws(DiskServerError) in
+      guard let running = try servers.find(branch) else { return nil }
+      do throws(DiskServerError) { return try running.client.status() } catch {
+        guard error.code == .notRunning else { throw error }
+        return nil
+      }
+    }
+  }
+
+  /// Makes everything durable that was written to a branch, where it is served.
+  func flush(_ branch: Identifier) throws(OperationError) {
+    try inServers { () throws(DiskServerError) in
+      guard let running = try servers.find(branch) else { return }
+      do throws(DiskServerError) { try running.client.flush() } catch {
+        guard error.code == .notRunning else { throw error }
+      }
+    }
+  }
+}

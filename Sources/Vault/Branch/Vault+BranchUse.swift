@@ -1,0 +1,39 @@
+public import Bytes
+internal import FileIO
+
+extension Vault {
+  /// Whether a process has a branch open to write to it: its disk server, whichever user's.
+  ///
+  /// - Throws: `.unknownBranch`, or the failure of a system call.
+  public func isBranchOpen(_ id: Identifier) throws(VaultError) -> Bool {
+    let description = try branch(id)
+    do throws(IOError) {
+      let file = try File(
+        branchesPath + "/\(description.id)/" + VaultLock.fileName, .reading, on: system)
+      // Whoever starts to serve it now waits as long.
+      try file.lockExclusively(patience: 100)
+      return false
+    } catch {
+      guard error.isLocked else { throw VaultError(error) }
+      return true
+    }
+  }
+
+  /// Makes everything durable that was answered so far, whether a disk server has the branch open or not.
+  ///
+  /// What a killed server left could be lost with the power, and its numbers be given to other writes: the
+  /// number of a cut that is read behind this names the same bytes for ever. Writes nothing (fdatasync(2) of
+  /// each file).
+  /// - Throws: `.unknownBranch`, or the failure of a system call.
+  public func syncBranch(_ id: Identifier) throws(VaultError) {
+    let directory = branchesPath + "/\(try branch(id).id)"
+    try translated { () throws(IOError) in
+      for name in try system.list(directory) {
+        do throws(IOError) { try File(directory + "/" + name, .reading, on: system).sync() } catch {
+          // It was merged into another one meanwhile, which is durable.
+          guard error.isMissing else { throw error }
+        }
+      }
+    }
+  }
+}

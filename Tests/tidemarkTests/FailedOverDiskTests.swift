@@ -1,0 +1,163 @@
+import FileIO
+import Foundation
+import Support
+import Testing
+
+/// A machine that is failed over by a real service, with its disks served; all of that ends with the value.
+final class FailedOverMachine {
+  static let name = "web01"
+  let tool: Tool
+  private(set) var service: RunningService?
+  /// The path of its first disk.
+  let disk: String
+
+  init(_ purpose: String) throws {
+    tool = try ServeTests.prepare(purpose, size: 8 << 20)
+    let source = try File(tool.file("a.img"), .writing)
+    var random = SeededGenerator(for: purpose)
+    try source.write(random.bytes(3 << 20), at: 1 << 20)
+    try tool.require("replicate", Self.name)
+    service = try RunningService(tool)
+    try tool.require("failover", "start", Self.name)
+    let recovery = try tool.json("machine", "show", Self.name)["recovery"] as? [String: Any]
+    disk = try #require(recovery?["directory"] as? String) + "/disk0.raw"
+  }
+
+  deinit {
+    stopService()
+    killServers()
+  }
+
+  var run: String { FileSystem.parent(of: FileSystem.parent(of: disk)) }
+
+  func stopService() {
+    if let service { #expect(service.stop().status == 0) }
+    service = nil
+  }
+
+  func startService() throws { service = try RunningService(tool) }
+
+  /// Takes the processes away that serve the disks, as the end of the host would.
+  func killServers() {
+    for _ in 0..<100 {
+      let processes = RunningProcess.all(with: ["--run-directory", run])
+      guard !processes.isEmpty else { break }
+      for process in processes { kill(process, SIGKILL) }
+      usleep(10_000)
+    }
+    _ = try? Program.run("umount", "-l", run + "/disks")
+  }
+
+  /// Writes to the disk as whoever has it mounted does; gives whether that was let through.
+  func write(_ text: String, at offset: Int) throws -> Bool {
+    try Program.run(
+      "sh", "-c", "printf '\(text)' | dd of=\(disk) bs=1 seek=\(offset) conv=notrunc,fsync"
+    ).succeeded
+  }
+
+  func power() throws -> [String: Any] {
+    try tool.json("machine", "connect", Self.name)
+  }
+
+  func export(_ name: String, _ options: String...) throws -> Program.Result {
+    try tool.start(
+      ["export", Self.name, "--failed-over", "--force", tool.file(name)] + options
+    ).wait(seconds: 60)
+  }
+
+  func equals(_ name: String) throws -> Bool {
+    try Program.run("cmp", disk, tool.file(name)).succeeded
+  }
+}
+
+/// Goal: an exported disk is what its users see, never while they could be writing unknown to it, and a machine
+/// that is stopped stays stopped. Method: the real commands, a real service and real disk servers.
+@Suite(.serialized, .timeLimit(.minutes(2)), .enabled(if: Available.root && Available.fuse))
+struct FailedOverDiskTests {
+  @Test(
+    "a failed-over disk is exported as it is used, refused while somebody writes, and the same once committed"
+  )
+  func export() throws {
+    let machine = try FailedOverMachine("export failed over")
+    #expect(try machine.write("written after the failover", at: 5 << 20))
+    let first = try machine.export("a.raw", "--format", "raw", "--verify")
+    #expect(first.succeeded && !first.errors.contains("loss of power"), "\(first.report)")
+    #expect(try machine.equals("a.raw"))
+
+    let user = try Program("sh", ["-c", "exec 3<>\(machine.disk); exec sleep 100"])
+    #expect(
+      try Program.poll(seconds: 10) { try machine.power()["openCount"] as? Int == 1 })
+    let refused = try machine.export("b.raw", "--format", "raw")
+    #expect(refused.status == 14, "\(refused.report)")
+    for word in ["'disk0.raw'", "tidemark machine stop web01", "--live"] {
+      #expect(refused.errors.contains(word), "\(refused.errors)")
+    }
+    let live = try machine.export("b.raw", "--format", "raw", "--live", "--json")
+    #expect(live.succeeded && live.errors.contains("loss of power"), "\(live.report)")
+    #expect(live.output.contains("\"isCrashConsistent\" : true"), "\(live.output)")
+    #expect(try machine.equals("b.raw"))
+    user.killGroup()
+    _ = user.wait(seconds: 10)
+
+    try machine.tool.require("failover", "commit", FailedOverMachine.name, "--yes")
+    #expect(try machine.write("written after the commit", at: 6 << 20))
+    machine.stopService()
+    let vhd = try machine.export("c.vhd", "--format", "vhd", "--check", "azure-stack", "--verify")
+    #expect(vhd.succeeded, "\(vhd.report)")
+    #expect(try machine.export("c.raw", "--format", "raw").succeeded)
+    #expect(try machine.equals("c.raw"))
+    let digests = try ["c.vhd", "d.vhd"].map { name in
+      #expect(try machine.export(name, "--format", "vhd").succeeded)
+      return try digest(of: machine.tool.file(name))
+    }
+    #expect(digests[0] == digests[1])
+    machine.killServers()
+    #expect(try machine.export("e.vhd", "--format", "vhd").succeeded)
+    #expect(try digest(of: machine.tool.file("e.vhd")) == digests[0], "without any server")
+    let none = try machine.tool.run("export", "web01", "--point", "latest", "--failed-over", "x")
+    #expect(none.status == 64)
+  }
+
+  @Test("a machine that is stopped refuses writes until it is started, over restarts of everything")
+  func stopAndStart() throws {
+    let machine = try FailedOverMachine("stop and start")
+    let (tool, name) = (machine.tool, FailedOverMachine.name)
+    #expect(try machine.power()["power"] as? String == "on")
+    let user = try Program("sh", ["-c", "exec 3<>\(machine.disk); exec sleep 100"])
+    #expect(
+      try Program.poll(seconds: 10) { try machine.power()["openCount"] as? Int == 1 })
+    let inTime = try tool.run("machine", "stop", name, "--timeout", "1s")
+    #expect(inTime.status == 11 && inTime.errors.contains("disk0.raw"), "\(inTime.report)")
+    #expect(try machine.write("still", at: 0), "nothing changed")
+    try tool.require("machine", "stop", name, "--timeout", "20s", "--no-wait")
+    let second = try tool.run("machine", "stop", name)
+    #expect(second.status == 14 && second.errors.contains("Stop machine"), "\(second.report)")
+    user.killGroup()
+    _ = user.wait(seconds: 10)
+    #expect(try Program.poll(seconds: 10) { try machine.power()["power"] as? String == "off" })
+    #expect(try !machine.write("no", at: 0))
+    #expect(try tool.require("machine", "show", name).contains("its disks refuse writes"))
+    #expect(try machine.export("a.raw", "--format", "raw").succeeded && machine.equals("a.raw"))
+
+    machine.stopService()
+    machine.killServers()
+    try machine.startService()
+    #expect(try machine.power()["power"] as? String == "off")
+    #expect(try !machine.write("no", at: 0))
+    try tool.require("machine", "start", name)
+    try tool.require("machine", "start", name)
+    #expect(try machine.write("yes", at: 0))
+
+    let holder = try Program("sh", ["-c", "exec 3<>\(machine.disk); exec sleep 100"])
+    #expect(
+      try Program.poll(seconds: 10) { try machine.power()["openCount"] as? Int == 1 })
+    try tool.require("machine", "stop", name, "--timeout", "1s", "--force")
+    #expect(try !machine.write("no", at: 0))
+    holder.killGroup()
+    _ = holder.wait(seconds: 10)
+    let none = try tool.run("machine", "stop", name, "--test")
+    #expect(none.status == 14 && none.errors.contains("Leave out --test"), "\(none.report)")
+    let console = try tool.run("machine", "connect", name)
+    #expect(console.status == 14 && console.errors.contains("'none'"), "\(console.report)")
+  }
+}
