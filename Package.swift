@@ -133,8 +133,8 @@ let package = Package(
       "MountServer", in: "Tests", "Support", "FuseMount", "DiskServers", "RecoveryTree", "Vault",
       "FileIO", "Bytes"),
     tool(
-      "Benchmarks", in: "Tests", "Support", "CFuse", "Vault", "Codecs", "FileIO", "Bytes",
-      "Identity", "Replication", "ReplicationService"),
+      "Benchmarks", in: "Tests", "Support", "CFuse", "DiskServers", "Vault", "Codecs", "FileIO",
+      "Bytes", "Identity", "Replication", "ReplicationService"),
     tests("TidyTests"),
     tests("BytesTests", "Bytes"),
     tests("CodecsTests", "Codecs"),

@@ -29,7 +29,7 @@ struct Budget {
       met: atMost ? value <= limit : value >= limit)
   }
 
-  /// The budgets of the design for reading, opening, export and replication.
+  /// The budgets of the design for reading, opening, export, replication and branches.
   static func all(_ settings: Settings) -> [Budget] {
     let deep = settings.depths.last ?? 1
     let ours = "tidemark-zstd/\(deep)"
@@ -58,7 +58,7 @@ struct Budget {
       Budget(
         name: "export at \(deep) points: time of qemu-img ÷ time of tidemark",
         number: "export/qemu-img/\(deep)", peer: "export/\(ours)", limit: 2))
-    return all + replication + settings.pointCounts.flatMap(opening)
+    return all + replication + branches + settings.pointCounts.flatMap(opening)
   }
 
   private static var replication: [Budget] {
@@ -69,6 +69,20 @@ struct Budget {
       Budget(
         name: "first replication: time of tidemark ÷ time of zstd -1 -T2",
         number: "first/tidemark-reflink", peer: "first/zstd", limit: 1.5, atMost: true),
+    ]
+  }
+
+  private static var branches: [Budget] {
+    let onBranch = Measure.onBranch(.full).map { measure in
+      Budget(
+        name: "\(measure.name) ÷ QEMU's overlay", number: "\(measure.name)/tidemark",
+        peer: "\(measure.name)/qemu", limit: 1)
+    }
+    return onBranch + [
+      Budget(
+        name: "failover until the first write, s", number: "failover-first-write/tidemark",
+        limit: 1,
+        atMost: true)
     ]
   }
 

@@ -1,12 +1,14 @@
 internal import Foundation
 internal import Support
 
-/// A way of reading a disk that is measured with fio.
+/// A way of using a disk that is measured with fio.
 struct Measure {
   let name: String
   /// `IOPS`, or `MB/s`.
   let unit: String
   let arguments: [String]
+  /// Whether it writes; else the disk can't be changed by it.
+  var writes = false
 
   /// Random reads of 4 KiB anywhere on the disk (direct), random reads where it held data at first
   /// (direct; the places are in the file `places`), and one pass over all of it.
@@ -29,13 +31,38 @@ struct Measure {
     ]
   }
 
+  /// Random writes of 4 KiB anywhere on a disk, unflushed and with an fsync(2) behind each, then random reads
+  /// of what was written and what was there before.
+  static func onBranch(_ settings: Settings) -> [Measure] {
+    let random = [
+      "--bs=4k", "--direct=1", "--runtime=\(settings.seconds)", "--time_based", "--norandommap",
+      "--randrepeat=1", "--ramp_time=\(settings.seconds / 3)",
+    ]
+    let alone = ["--ioengine=psync"]
+    let eight = ["--ioengine=libaio", "--iodepth=8"]
+    let writing = random + ["--rw=randwrite"]
+    let reading = random + ["--rw=randread"]
+    return [
+      Measure(
+        name: "branch-write-4k-depth-1", unit: "IOPS", arguments: writing + alone, writes: true),
+      Measure(
+        name: "branch-write-4k-depth-8", unit: "IOPS", arguments: writing + eight, writes: true),
+      Measure(
+        name: "branch-write-4k-synced", unit: "IOPS", arguments: writing + alone + ["--fsync=1"],
+        writes: true),
+      Measure(name: "branch-read-4k-depth-1", unit: "IOPS", arguments: reading + alone),
+      Measure(name: "branch-read-4k-depth-8", unit: "IOPS", arguments: reading + eight),
+    ]
+  }
+
   private struct Output: Decodable {
     struct Job: Decodable {
-      struct Reads: Decodable {
+      struct Numbers: Decodable {
         let iops: Double
         let bw_bytes: Double
       }
-      let read: Reads
+      let read: Numbers
+      let write: Numbers
     }
     let jobs: [Job]
   }
@@ -48,8 +75,9 @@ struct Measure {
   /// Measures once in all ways, one after the other.
   static func run(_ measures: [Measure], on path: String) throws -> [Double] {
     var arguments = ["--output-format=json"]
+    if !measures.contains(where: \.writes) { arguments.append("--readonly") }
     for measure in measures {
-      arguments += ["--name=\(measure.name)", "--stonewall", "--readonly", "--filename=\(path)"]
+      arguments += ["--name=\(measure.name)", "--stonewall", "--filename=\(path)"]
       arguments += measure.arguments
       if measure.arguments.contains(where: { $0.hasPrefix("--read_iolog") }) {
         arguments.append("--replay_redirect=\(path)")
@@ -63,7 +91,8 @@ struct Measure {
       jobs.count == measures.count
     else { throw NoResult(output: result.report) }
     return zip(measures, jobs).map { measure, job in
-      measure.unit == "IOPS" ? job.read.iops : job.read.bw_bytes / 1e6
+      let numbers = measure.writes ? job.write : job.read
+      return measure.unit == "IOPS" ? numbers.iops : numbers.bw_bytes / 1e6
     }
   }
 

@@ -47,15 +47,28 @@ final class QemuChain {
 
   /// Serves the disk as a chain of that depth has it.
   func serve(depth: Int) throws -> ServedDisk {
+    try serve(files[depth - 1], isWritable: false)
+  }
+
+  /// Serves the disk at the first file, to be written to above that.
+  func serveOverlay() throws -> ServedDisk {
+    let overlay = directory + "/overlay.qcow2"
+    try Program.require(
+      "qemu-img", "create", "-q", "-f", "qcow2", "-F", "qcow2", "-b", files[0], overlay)
+    return try serve(overlay, isWritable: true)
+  }
+
+  private func serve(_ file: String, isWritable: Bool) throws -> ServedDisk {
     let mountPoint = directory + "/served"
     if !FileSystem.system.exists(mountPoint) {
       _ = try File(mountPoint, .creating(permissions: 0o600))
     }
-    let driver = "driver=qcow2,node-name=disk,read-only=on,file.driver=file"
+    let (writable, readOnly) = isWritable ? ("on", "off") : ("off", "on")
+    let driver = "driver=qcow2,node-name=disk,read-only=\(readOnly),discard=unmap,file.driver=file"
     return try ServedDisk(
       [
-        "qemu-storage-daemon", "--blockdev", "\(driver),file.filename=\(files[depth - 1])",
-        "--export", "type=fuse,id=export,node-name=disk,mountpoint=\(mountPoint),writable=off",
+        "qemu-storage-daemon", "--blockdev", "\(driver),file.filename=\(file)", "--export",
+        "type=fuse,id=export,node-name=disk,mountpoint=\(mountPoint),writable=\(writable)",
       ], mountPoint: mountPoint, path: mountPoint, size: image.size)
   }
 }

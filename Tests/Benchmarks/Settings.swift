@@ -50,7 +50,7 @@ struct Arguments {
   var parts = Set(Part.allCases)
 
   /// The parts of a run.
-  enum Part: String, CaseIterable { case reads, export, opening, replication }
+  enum Part: String, CaseIterable { case reads, export, opening, replication, branches }
 
   struct Misuse: Error {}
 

@@ -1,5 +1,6 @@
 internal import Bytes
 internal import FileIO
+internal import Foundation
 internal import Support
 internal import Vault
 
@@ -63,6 +64,22 @@ struct TidemarkVault {
   /// Writes the disk at the newest point as a fixed VHD.
   func export(to output: String) throws {
     try run("export", Self.machine, "--point", "latest", "--format", "vhd", output)
+  }
+
+  /// Fails the machine over to its newest point, and gives the directory of its disks.
+  func failOver() throws -> String {
+    let arguments = [
+      "failover", "start", Self.machine, "--point", "latest-processed", "--yes", "--json",
+    ]
+    let result = try Program(Product.tidemark, arguments, environment: environment)
+      .wait(seconds: 120)
+    let job = try? JSONSerialization.jsonObject(with: Data(result.output.utf8)) as? [String: Any]
+    let recovery = job?["recovery"] as? [String: Any]
+    guard result.succeeded, let directory = recovery?["directory"] as? String else {
+      throw ProgramFailure(
+        command: "tidemark \(arguments.joined(separator: " "))", result: result)
+    }
+    return directory
   }
 
   /// A copy of the vault as it is now.

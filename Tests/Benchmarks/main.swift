@@ -2,7 +2,7 @@ internal import FileIO
 internal import Foundation
 internal import Support
 
-// Measures reading, opening, export and replication side by side with others; Scripts/bench starts it and says how.
+// Measures reading, opening, export, replication and branches side by side with others; Scripts/bench starts it and says how.
 
 /// Tells what was measured on.
 func describeMachine(_ settings: Settings, to report: Report) throws {
@@ -54,6 +54,9 @@ func measure(_ arguments: Arguments, _ report: Report) throws {
   if arguments.parts.contains(.replication) {
     try Replications(pristine: pristine, settings: settings, bench: bench, report: report).run()
   }
+  if arguments.parts.contains(.branches) {
+    try Branches(pristine: pristine, settings: settings, bench: bench, report: report).run()
+  }
   report.finish(Budget.all(settings), measures: Measure.all(settings, places: ""))
 }
 
@@ -68,7 +71,7 @@ do {
 } catch is Arguments.Misuse {
   FileHandle.standardError.write(
     Data(
-      "usage: Benchmarks [--quick] [--json] [--seed N] [--only reads,export,opening,replication]\n"
+      "usage: Benchmarks [--quick] [--json] [--seed N] [--only reads,export,opening,replication,branches]\n"
         .utf8))
   exit(64)
 } catch {

@@ -52,7 +52,12 @@ struct BenchTests {
       ["first/restic", "first/zstd", "first/tidemark-reflink", "first/tidemark-scan"]
       + ["cycle/reflink", "cycle/scan", "cycle-write-stall/reflink", "cycle-wire-ratio/reflink"]
       + ["delay-median/rest", "delay-99th/load", "service-memory/8-disks"]
-    return replication + reads.flatMap { read in (disks + vaults).map { "\(read)/\($0)" } }
+    let branches =
+      ["write-4k-depth-1", "write-4k-depth-8", "write-4k-synced", "read-4k-depth-1"]
+      .flatMap { ["branch-\($0)/qemu", "branch-\($0)/tidemark"] }
+      + ["branch-memory/tidemark", "failover-first-write/tidemark"]
+    return replication + branches
+      + reads.flatMap { read in (disks + vaults).map { "\(read)/\($0)" } }
       + ["qemu-img/3", "tidemark-zstd/3", "tidemark-zlib/3", "tidemark-none/3"].map {
         "export/\($0)"
       }
