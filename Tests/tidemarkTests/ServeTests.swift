@@ -257,7 +257,7 @@ final class RunningService {
     let subjects = (good["checks"] as? [[String: Any]] ?? []).compactMap {
       $0["subject"] as? String
     }
-    #expect(subjects == ["cores", "memory", "space", "fuse", "port 0"])
+    #expect(subjects == ["cores", "memory", "space", "fuse", "kernel", "port 0"])
     #expect(
       try tool.require("serve", "--check", "--time-source", "none", "--https-port", "none")
         .contains("WHAT TO DO"))
