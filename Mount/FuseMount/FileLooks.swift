@@ -50,7 +50,9 @@ struct FileLooks: Sendable {
     var parameters = fuse_entry_param()
     parameters.ino = entry.attributes.inode.rawValue
     parameters.attr = facts(entry.attributes)
-    parameters.entry_timeout = entry.nameLasts ? Self.forever : Self.moment
+    // Where a link leads to may be gone as soon as it leads elsewhere: the disks of the former failover.
+    let usual = entry.attributes.kind == .link ? 0 : Self.moment
+    parameters.entry_timeout = entry.nameLasts ? Self.forever : usual
     parameters.attr_timeout = Self.lasting(entry)
     return parameters
   }
