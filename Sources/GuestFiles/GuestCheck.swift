@@ -20,7 +20,7 @@ public struct GuestCheck {
   private var systemDisk: Int { plan.disks.firstIndex(where: \.isSystem) ?? 0 }
 
   private func bootLoader() -> ComputeFinding {
-    let (subject, number) = ("bootLoader", systemDisk + 1)
+    let (subject, number) = ("bootLoader", systemDisk)
     guard facts.disks.indices.contains(systemDisk) else {
       return ComputeFinding(subject, .notChecked, "The OS disk was not looked at.")
     }
@@ -59,10 +59,10 @@ public struct GuestCheck {
         ? (disk.systemPartition.value ?? 0) != 0 : (disk.loader.value ?? "none") != "none"
     }
     guard able.count > 1 else { return nil }
-    let numbers = able.map { "\($0 + 1)" }.joined(separator: ", ")
+    let numbers = able.map { "\($0)" }.joined(separator: ", ")
     return ComputeFinding(
       "bootLoaders", .warning,
-      "Disks \(numbers) could all start the machine; disk \(systemDisk + 1) is the OS disk.",
+      "Disks \(numbers) could all start the machine; disk \(systemDisk) is the OS disk.",
       advice: "Look whether that is the right one; set another with 'tidemark machine set'.")
   }
 
@@ -184,7 +184,9 @@ public struct GuestCheck {
     case .notChecked(let reason): return ComputeFinding(subject, .notChecked, reason)
     case .known(let value, let source):
       var finding = body(value)
-      if finding.verdict != .notChecked { finding.found += " (Source: \(source).)" }
+      let words = " (Source: \(source).)"
+      // A finding out of two facts of one source names it once.
+      if finding.verdict != .notChecked, !finding.found.hasSuffix(words) { finding.found += words }
       return finding
     }
   }

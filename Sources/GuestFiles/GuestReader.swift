@@ -19,9 +19,9 @@ public struct GuestReader {
   struct Found {
     var place: GuestFacts.Place
     var system: ExtFileSystem
-    /// `partition 1 of disk 1`, as people count.
+    /// `partition 1 of disk 0`; disks are counted from 0, as everywhere else.
     var words: String {
-      (place.partition == 0 ? "" : "partition \(place.partition) of ") + "disk \(place.disk + 1)"
+      (place.partition == 0 ? "" : "partition \(place.partition) of ") + "disk \(place.disk)"
     }
   }
 
@@ -73,7 +73,7 @@ public struct GuestReader {
         systems.append(Found(place: place, system: system))
       } else if let name = name(of: disk, range) {
         others.append(
-          "\(name) on " + (number == 0 ? "" : "partition \(number) of ") + "disk \(index + 1)")
+          "\(name) on " + (number == 0 ? "" : "partition \(number) of ") + "disk \(index)")
       }
     }
   }

@@ -27,7 +27,7 @@ struct RemoteDisk: DiskContent {
       let answer = try conversation.stream.line(limit: 16, until: deadline) ?? []
       guard answer.elementsEqual("ok".utf8),
         let bytes = try conversation.stream.bytes(count, until: deadline)
-      else { throw Unreadable(path: "disk \(number + 1)") }
+      else { throw Unreadable(path: "disk \(number)") }
       UnsafeMutableRawBufferPointer(rebasing: buffer[done...]).copyBytes(from: bytes)
       done += count
     }

@@ -83,7 +83,7 @@ struct GuestReaderTests {
         Issue.record("\(facts.root)")
         continue
       }
-      #expect(reason.contains("\(name) on disk 1") && facts.system == .notChecked(reason))
+      #expect(reason.contains("\(name) on disk 0") && facts.system == .notChecked(reason))
       let verdicts = Self.verdicts(facts, Self.plan(1, "192.0.2.0/24"))
       let unknown = verdicts.filter { $0.key != "bootLoader" }
       #expect(unknown.values.allSatisfy { $0 == .notChecked }, "\(verdicts)")

@@ -120,7 +120,12 @@ extension RecoveryRun {
     body(&report)
     guard let json = report.json else { return }
     try job.publish(json)
-    try changeDrill { $0.report = json }
+    // The clean-up of a drill adds to what its beginning has found.
+    try changeDrill { drill in
+      var report = RecoveryReport(json: drill.report) ?? RecoveryReport()
+      body(&report)
+      drill.report = report.json
+    }
   }
 }
 

@@ -47,7 +47,13 @@ enum DrillReport {
   private static func checks(_ drill: DrillDocument) -> String? {
     guard let checks = drill.report?.checks, !checks.isEmpty else { return nil }
     return Words.table(
-      ["CHECKED", "RESULT", "FOUND"], checks.map { [$0.name, words(of: $0.verdict), $0.found] })
+      ["CHECKED", "RESULT", "FOUND"],
+      checks.map { [words(of: $0.name), words(of: $0.verdict), $0.found] })
+  }
+
+  /// A name such as `bootLoader`, as people write it.
+  private static func words(of name: String) -> String {
+    name.map { $0.isUppercase ? " \($0.lowercased())" : String($0) }.joined()
   }
 
   private static func words(of verdict: RecoveryReport.Check.Verdict) -> String {
