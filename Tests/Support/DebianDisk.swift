@@ -100,7 +100,13 @@ public final class Guest: Sendable {
   private let program: Program
 
   /// Starts the machine; its boot takes 15 to 60 seconds.
-  public init(disk: String, memoryMiB: Int = 512) throws {
+  ///
+  /// - Parameters:
+  ///   - disk: the disk that it runs from.
+  ///   - format: what QEMU is to take that for.
+  ///   - memoryMiB: its memory.
+  /// - Throws: `IOError` if QEMU can't be started.
+  public init(disk: String, format: String = "raw", memoryMiB: Int = 512) throws {
     // Paths of sockets are short.
     directory = try TemporaryDirectory("guest", in: "/tmp")
     agentSocket = directory.file("agent")
@@ -110,7 +116,7 @@ public final class Guest: Sendable {
       [
         "-machine", "pc,accel=tcg", "-m", "\(memoryMiB)", "-display", "none", "-nodefaults",
         "-serial", "file:\(directory.file("console"))",
-        "-drive", "file=\(disk),if=virtio,format=raw,cache=writeback",
+        "-drive", "file=\(disk),if=virtio,format=\(format),cache=writeback",
         "-device", "virtio-serial",
         "-chardev", "socket,path=\(agentSocket),server=on,wait=off,id=agent",
         "-device", "virtserialport,chardev=agent,name=org.qemu.guest_agent.0",

@@ -116,7 +116,12 @@ final class VaultMount {
     try tool.require("mount", path)
   }
 
-  deinit { #expect(throws: Never.self) { try tool.require("unmount", path) } }
+  deinit {
+    #expect(throws: Never.self) {
+      try tool.require("unmount", path)
+      try FileSystem.system.removeDirectory(path)
+    }
+  }
 
   /// The path of a file of a point.
   func file(_ machine: String, _ point: String, _ name: String) -> String {

@@ -8,6 +8,8 @@ struct Tool {
   let directory: TemporaryDirectory
   /// The vault's directory; `init` does not make it.
   let vault: String
+  /// Variables that its commands get beside the usual ones.
+  var more: [String: String] = [:]
 
   init(_ purpose: String = "tool") throws {
     directory = try TemporaryDirectory(purpose)
@@ -28,7 +30,7 @@ struct Tool {
     [
       "HOME": directory.path, "XDG_CONFIG_HOME": "", "TIDEMARK_VAULT": vault,
       "TIDEMARK_REPLICATION_PORT": "none", "TIDEMARK_RUNTIME_DIRECTORY": directory.file("run"),
-    ]
+    ].merging(more) { $1 }
   }
 
   /// Starts the command.
