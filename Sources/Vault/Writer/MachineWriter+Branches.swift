@@ -33,6 +33,18 @@ extension MachineWriter {
     return try beginEpoch(with: pin, releasing: [])
   }
 
+  /// Begins a new epoch in which nothing is pinned, for a failover that is given up before it had a point: no
+  /// source of an older epoch may add anything from then on. It goes on from the newest recovery point, so
+  /// what could be read can be read as before; what follows that point is abandoned.
+  ///
+  /// - Returns: the new epoch.
+  @discardableResult
+  public func raiseEpoch() throws(VaultError) -> UInt32 {
+    try commit()
+    try branch(.epoch, epoch + 1, from: newestMark, with: [])
+    return epoch
+  }
+
   /// Lets a failover stand on the cut of another point: a new epoch that goes on from there, the pin of
   /// `old` released and `pin` set, all in one transaction.
   ///

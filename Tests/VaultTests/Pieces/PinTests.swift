@@ -70,6 +70,28 @@ struct PinTests {
     #expect(try bench.writer().epoch == 2)
   }
 
+  @Test("an epoch without a pin hides no recovery point, and is durable")
+  func epochAlone() throws {
+    let disk = SimulatedDisk(seed: 4)
+    let bench = try Workbench(on: disk.fileSystem)
+    let points = try history(bench)
+    let writer = try bench.writer()
+    #expect(try writer.raiseEpoch() == 1)
+    #expect(try writer.raiseEpoch() == 2)
+    #expect(!writer.hasUnmarkedWrites)
+    disk.crash()
+    bench.lock = nil
+    let snapshot = try bench.reader().snapshot()
+    #expect(snapshot.epoch == 2 && snapshot.pins.isEmpty)
+    #expect(snapshot.points == points.map(\.point))
+    for point in points { #expect(try bench.reads(point)) }
+    let next = try bench.writer()
+    #expect(next.epoch == 2)
+    #expect(try Workbench.reads(next.head(0, size: bench.size), 0, points[2].disks))
+    try next.raiseEpoch(Self.pin(1, points[0]))
+    #expect(try bench.reader().snapshot().pins == [Self.pin(1, points[0])])
+  }
+
   @Test("a commit takes all points away at once, for good, and keeps the cut of its branch")
   func commit() throws {
     let bench = try Workbench(on: SimulatedDisk(seed: 3).fileSystem)
