@@ -32,14 +32,16 @@ public struct Replicate: Sendable {
   /// Once the recovery point is told, runs are merged for the sake of readers; stopping that is safe.
   /// - Parameters:
   ///   - writable: where the machine is.
+  ///   - isAllowed: asked once this is the machine's only writer; what it throws ends it.
   ///   - progress: called often while disks are read.
   ///   - cancelled: asked often; once it says true the work ends with `.cancelled`.
   ///   - made: called for each recovery point, as soon as it is durable.
   /// - Throws: `.incomplete` if the recovery point was made, but merging failed; `.locked` if the
   ///   machine is written to already.
   public func run(
-    in writable: WritableVault, progress: @escaping (CaptureProgress) -> Void,
-    cancelled: @escaping () -> Bool, made: (CaptureResult) -> Void
+    in writable: WritableVault, isAllowed: () throws(OperationError) -> Void = {},
+    progress: @escaping (CaptureProgress) -> Void, cancelled: @escaping () -> Bool,
+    made: (CaptureResult) -> Void
   ) throws(OperationError) {
     try checkLabel()
     let name = machine
@@ -47,6 +49,7 @@ public struct Replicate: Sendable {
       try writable.vault.machine(named: name)
     }
     try writable.writing(to: machine) { () throws(OperationError) in
+      try isAllowed()
       try cycle(machine, in: writable, progress: progress, cancelled: cancelled, made: made)
     }
   }

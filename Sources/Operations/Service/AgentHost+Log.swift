@@ -45,8 +45,9 @@ extension AgentHost {
       throw Rejection(
         .unprotected, "Protection of the machine is not enabled. The agent waits for it.")
     }
-    try checkEpoch(of: id)
+    // First: what is being changed may be taken back, and a source that is refused for good fences itself.
     try checkBar(of: id)
+    try checkEpoch(of: id)
     try checkRoom { Vault.reserve(of: $0) }
     state.withLock { $0.sessions[id] }?.close()
     guard takeOver(id) else {
@@ -86,8 +87,13 @@ extension AgentHost {
     return "The machine '\(record.name)' \(words)."
   }
 
+  /// Whether somebody waits for the machine's log, or has it, to change its protection.
+  func isBarred(_ machine: Identifier) -> Bool {
+    state.withLock { $0.barred.contains(machine) }
+  }
+
   private func checkBar(of machine: Identifier) throws(Rejection) {
-    guard state.withLock({ $0.barred.contains(machine) }) else { return }
+    guard isBarred(machine) else { return }
     throw Rejection(.busy, "The protection of the machine is being changed.")
   }
 

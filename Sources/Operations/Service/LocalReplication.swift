@@ -20,9 +20,7 @@ extension VaultService {
     cancelled: @escaping () -> Bool, made: (CaptureResult) -> Void
   ) throws(OperationError) {
     let machine = try inVault { () throws(VaultError) in try vault.machine(named: name) }
-    if let refusal = try agentHost.epochRefusal(of: machine.id) {
-      throw OperationError(.refused, refusal)
-    }
+    try checkEpoch(of: machine)
     guard try !agents().contains(where: { $0.machine == machine.id }) else {
       throw OperationError(
         .refused,
@@ -43,13 +41,23 @@ extension VaultService {
     }
     do throws(OperationError) {
       try Replicate(machine: name, options: options).run(
-        in: writable, progress: progress, cancelled: cancelled, made: made)
+        in: writable,
+        // It may have been failed over since.
+        isAllowed: { () throws(OperationError) in try checkEpoch(of: machine) },
+        progress: progress,
+        // A failover waits for no cycle.
+        cancelled: { cancelled() || self.agentHost.isBarred(machine.id) }, made: made)
     } catch {
       // The point is made; what could not be done beside it is told.
       if error.code == .incomplete { try settle(machine, name, notes) }
       throw error
     }
     try settle(machine, name, notes)
+  }
+
+  private func checkEpoch(of machine: Machine) throws(OperationError) {
+    guard let refusal = try agentHost.epochRefusal(of: machine.id) else { return }
+    throw OperationError(.refused, refusal)
   }
 
   /// Why what is known of a machine's newest point is not to be gone on from.
