@@ -53,22 +53,21 @@ extension Catalog {
   /// Drills that are kept of a machine; older ones are forgotten as new ones come.
   public static let drillLimit = 1000
 
-  /// Keeps a drill, and gives it its number.
-  public func addDrill(
-    of machine: Identifier, name: String, expires: Timestamp?, operator: String?, now: Timestamp
-  ) throws(CatalogError) -> DrillRecord {
-    try write { database in
-      let drill = DrillRecord(
-        id: try database.nextNumber(of: DrillRecord.table), machine: machine, name: name,
-        started: now, expires: expires, operator: `operator`)
-      try Stored(drill).insert(database)
-      try database.execute(
-        sql: """
-          DELETE FROM drill WHERE machine = ? AND ended IS NOT NULL AND id NOT IN
-          (SELECT id FROM drill WHERE machine = ? ORDER BY id DESC LIMIT \(Self.drillLimit))
-          """, arguments: [machine.description, machine.description])
-      return drill
-    }
+  /// Keeps a drill of a machine that asks for it, and gives it its number.
+  static func add(
+    _ new: NewDrill, of record: RecoveryRecord, _ now: Timestamp, _ database: Database
+  ) throws -> DrillRecord {
+    let drill = DrillRecord(
+      id: try database.nextNumber(of: DrillRecord.table), machine: record.machine, name: new.name,
+      started: now, expires: new.expires, operator: record.operator)
+    try Stored(drill).insert(database)
+    let machine = record.machine.description
+    try database.execute(
+      sql: """
+        DELETE FROM drill WHERE machine = ? AND ended IS NOT NULL AND id NOT IN
+        (SELECT id FROM drill WHERE machine = ? ORDER BY id DESC LIMIT \(drillLimit))
+        """, arguments: [machine, machine])
+    return drill
   }
 
   /// Changes a drill, whatever another thread changes of it meanwhile; nothing if there is none.
@@ -88,6 +87,11 @@ extension Catalog {
   /// The drill of that number.
   public func drill(_ id: Int64) throws(CatalogError) -> DrillRecord? {
     try first(DrillRecord.self, where: "id = ?", [id])
+  }
+
+  /// The drills that have not ended, the oldest first.
+  public func unendedDrills() throws(CatalogError) -> [DrillRecord] {
+    try all(DrillRecord.self, where: "ended IS NULL", by: "id")
   }
 
   /// The newest `limit` drills, of one machine or of all, the newest first.

@@ -46,6 +46,8 @@ public struct RecoveryRequest: Codable, Hashable, Sendable {
   public var budget: UInt64?
   /// What is kept of a drill when it is cleaned up.
   public var notes: String?
+  /// The machine's epoch when it was begun: a higher one tells that replication has ended.
+  public var epoch: UInt32?
 
   /// A request for this point.
   public init(point: String) { self.point = point }
@@ -112,12 +114,23 @@ public struct NewJob: Sendable {
   public init(kind: String, tasks: [String]) { (self.kind, self.tasks) = (kind, tasks) }
 }
 
+/// A drill to begin together with a change of a machine's recovery.
+public struct NewDrill: Sendable {
+  /// Its name.
+  public var name: String
+  /// When it is cleaned up by itself.
+  public var expires: Timestamp?
+
+  /// A drill of that name.
+  public init(name: String, expires: Timestamp?) { (self.name, self.expires) = (name, expires) }
+}
+
 /// What becomes of a machine's recovery.
 public enum RecoveryChange<Refusal: Error>: Sendable {
   /// It stays as it is, for a reason.
   case refuse(Refusal)
-  /// It becomes this, and a job begins with it where there is one.
-  case keep(RecoveryRecord, NewJob? = nil)
+  /// It becomes this, and a job and a drill begin with it where there are any.
+  case keep(RecoveryRecord, NewJob? = nil, NewDrill? = nil)
   /// There is nothing more to know.
   case forget
 }
@@ -140,7 +153,8 @@ extension Catalog {
         try database.execute(
           sql: "DELETE FROM recovery WHERE machine = ?", arguments: [machine.description])
         return .success((nil, nil))
-      case .keep(var record, let new):
+      case .keep(var record, let new, let drill):
+        if let drill { record.drill = try Self.add(drill, of: record, now, database).id }
         var job: JobRecord?
         if let new {
           let begun = try Self.add(new, of: record, now, database)

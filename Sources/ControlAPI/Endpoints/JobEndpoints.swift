@@ -16,7 +16,7 @@ extension Endpoint {
       JobDocument(try call.service.jobs.job(try call.number("id")))
     },
     .post("/v1/jobs/{id}/cancel", .operator, status: 202) { call in
-      JobDocument(try call.service.jobs.cancel(try call.number("id")))
+      JobDocument(try call.service.jobs.cancel(try call.number("id"), by: call.operator))
     },
     .get("/v1/events", .reader) { call in
       let (after, limit) = try page(call)

@@ -21,8 +21,11 @@ extension RecoveryDesk {
     for record in records where !machines.contains(where: { $0.id == record.machine }) {
       // Its job removed it, and did not come to note that.
       try forget(record.machine)
+      try noteDone(record)
     }
-    let going = Set(records.filter { $0.running != nil }.compactMap(\.job))
+    let left = try inCatalog { () throws(CatalogError) in try catalog.recoveries() }
+    try endDrills(besides: left.compactMap(\.drill))
+    let going = Set(left.filter { $0.running != nil }.compactMap(\.job))
     try settleJobs(besides: going)
     return going
   }
@@ -35,21 +38,58 @@ extension RecoveryDesk {
     }
   }
 
+  /// Keeps of the job that removed a machine that it has done that.
+  private func noteDone(_ record: RecoveryRecord) throws(OperationError) {
+    let now = clock()
+    try inCatalog { () throws(CatalogError) in
+      guard record.running == RecoveryAction.discard.rawValue,
+        var job = try record.job.flatMap({ id throws(CatalogError) in try catalog.job(id) }),
+        !job.state.isFinal
+      else { return }
+      for index in job.tasks.indices where !job.tasks[index].state.isFinal {
+        (job.tasks[index].state, job.tasks[index].ended) = (.succeeded, now)
+      }
+      (job.state, job.ended) = (.succeeded, now)
+      try catalog.update(job)
+    }
+  }
+
+  /// Ends the drills that are not there any more, and whose end nobody came to note.
+  private func endDrills(besides running: [Int64]) throws(OperationError) {
+    let now = clock()
+    try inCatalog { () throws(CatalogError) in
+      for drill in try catalog.unendedDrills() where !running.contains(drill.id) {
+        try catalog.changeDrill(drill.id) { drill in
+          drill.ended = now
+          drill.outcome = drill.ready == nil ? .failed : .succeeded
+        }
+      }
+    }
+  }
+
   private func reconcile(
-    _ machine: Machine, _ snapshot: MachineSnapshot
+    _ machine: Machine, _ seen: MachineSnapshot
   ) throws(OperationError) {
     let now = clock()
-    let name = snapshot.configuration.name
-    _ = try inCatalog { () throws(CatalogError) in
+    let name = seen.configuration.name
+    let running = try inCatalog { () throws(CatalogError) in
+      try catalog.recovery(of: machine.id)?.running
+    }
+    // The job of a drill goes on, and makes its disks.
+    let snapshot = running == nil ? try releaseEmptyDrills(of: machine, seen) : seen
+    let made = try inVault { () throws(VaultError) in try vault.branchIdentifiers() }
+    let result = try inCatalog { () throws(CatalogError) in
       try catalog.changeRecovery(of: machine.id, now: now) {
         known -> RecoveryChange<RecoveryRefusal> in
-        // A job goes on from the MANIFEST itself.
-        if let known, known.running != nil { return .keep(known) }
+        var known = known
+        // What takes no job ended with its process.
+        if known?.running == RecoveryAction.disable.rawValue { known?.running = nil }
+        if let known, known.running != nil { return .keep(Self.fenced(known, snapshot)) }
         guard let pin = snapshot.pins.last(where: { $0.purpose == .failover }) ?? snapshot.pins.last
-        else { return Self.unpinned(known, snapshot, machine.id, now) }
+        else { return Self.unpinned(known, snapshot, machine.id, made, now) }
         var record =
           known ?? RecoveryRecord(machine: machine.id, name: name, state: "", since: now)
-        let state = Self.state(of: pin, known)
+        let state = Self.state(of: pin, known, isMade: made.contains(pin.branch))
         if record.state != state.rawValue { record.since = now }
         record.state = state.rawValue
         record.isFenced = pin.purpose == .failover
@@ -61,22 +101,65 @@ extension RecoveryDesk {
         return .keep(record)
       }
     }
+    guard case .success((let record?, _)) = result else { return }
+    tellOfLoss(record, snapshot, made)
+  }
+
+  /// Says which disks are missing, or are not named by their machine's log.
+  private func tellOfLoss(
+    _ record: RecoveryRecord, _ snapshot: MachineSnapshot, _ made: [Identifier]
+  ) {
+    guard record.running == nil, let branch = record.branch else { return }
+    let pin = snapshot.pins.first { $0.branch == branch }
+    if pin == nil {
+      note(
+        .critical, "disks-without-pin", record.name,
+        "The disks that '\(record.name)' was failed over to are there, and its log does not name them any "
+          + "more, as behind a repair. They are kept.")
+    } else if !made.contains(branch) {
+      note(
+        .critical, "disks-missing", record.name,
+        "The disks that '\(record.name)' was failed over to are not there."
+          + (pin?.isCommitted == true
+            ? "" : " Try it again: 'tidemark failover start \(record.name)'."))
+    }
+  }
+
+  /// A job goes on from the MANIFEST itself; only whether the source is kept out may be known there alone.
+  private static func fenced(
+    _ known: RecoveryRecord, _ snapshot: MachineSnapshot
+  ) -> RecoveryRecord {
+    var record = known
+    let isFailover = known.running == RecoveryAction.failover.rawValue
+    if isFailover, known.hasEndedReplication(as: snapshot) { record.isFenced = true }
+    return record
   }
 
   /// Where a machine stands whose MANIFEST has a pin.
-  private static func state(of pin: BranchPin, _ known: RecoveryRecord?) -> RecoveryState {
+  private static func state(
+    of pin: BranchPin, _ known: RecoveryRecord?, isMade: Bool
+  ) -> RecoveryState {
     if let known, known.keepsDisks { return .unprotected }
     if pin.purpose == .drill { return .testActive }
     if pin.isCommitted { return .committed }
+    // Its recovery points are there: it can be tried again.
+    guard isMade else { return .failoverFailed }
     return known?.state == RecoveryState.failoverFailed.rawValue ? .failoverFailed : .failedOver
   }
 
-  /// What is kept of a machine whose MANIFEST has no pin: it is not drilled, and not failed over.
+  /// What is kept of a machine whose MANIFEST has no pin: it is not drilled, and not failed over, unless the
+  /// pin of disks that are there was lost with a MANIFEST that had to be made anew.
   private static func unpinned(
-    _ known: RecoveryRecord?, _ snapshot: MachineSnapshot, _ machine: Identifier, _ now: Timestamp
+    _ known: RecoveryRecord?, _ snapshot: MachineSnapshot, _ machine: Identifier,
+    _ made: [Identifier], _ now: Timestamp
   ) -> RecoveryChange<RecoveryRefusal> {
     // Its disks were removed, and what they were made of was not yet.
     if let known, known.keepsDisks { return .keep(known) }
+    if let known, known.branch.map(made.contains) == true,
+      RecoveryState(rawValue: known.state)?.hasFailedOverDisks == true
+    {
+      return .keep(known)
+    }
     let isStopped =
       known.map { $0.isFenced || RecoveryState(rawValue: $0.state)?.hasFailedOverDisks == true }
       ?? (snapshot.epoch > 0)
@@ -117,6 +200,17 @@ extension RecoveryDesk {
       }
       serveAgain(record, with: parts)
     }
+    for machine in try inVault({ () throws(VaultError) in try vault.machines() }) {
+      // What can't be removed now is in nobody's way but the disk's.
+      try? sweep(machine, with: parts)
+    }
+  }
+
+  /// Lets the job of a machine go on where it does not run: in a process whose service is not there.
+  func goOn(_ machine: Identifier) throws(OperationError) {
+    let record = try inCatalog { () throws(CatalogError) in try catalog.recovery(of: machine) }
+    guard let record, record.running != nil else { return }
+    try resume(record)
   }
 
   private func resume(_ record: RecoveryRecord) throws(OperationError) {

@@ -115,6 +115,8 @@ final class RecoveryDesk: Sendable {
     let action: RecoveryAction
     var tasks: [RecoveryTask] = []
     var `operator`: String?
+    /// The drill that begins with it.
+    var drill: NewDrill?
     /// Changes the record that is kept, behind the change of its state.
     var prepare: @Sendable (inout RecoveryRecord) -> Void = { _ in }
   }
@@ -123,7 +125,8 @@ final class RecoveryDesk: Sendable {
   ///
   /// - Throws: `.refused` with what to do instead.
   func begin(_ order: Order, on subject: Subject) throws(OperationError) -> JobRecord? {
-    try jobs.checkRoom()
+    try jobs.checkRoom(survives: true)
+    let epoch = subject.machine.flatMap { try? $0.snapshot().epoch }
     let base = try standingByProtection(of: subject)
     let now = clock()
     let decided = try inCatalog { () throws(CatalogError) in
@@ -142,10 +145,10 @@ final class RecoveryDesk: Sendable {
         record.operator = order.operator
         record.failure = nil
         order.prepare(&record)
-        let begins = next.effects.contains { if case .begin = $0 { true } else { false } }
-        return .keep(
-          record,
-          begins ? NewJob(kind: order.action.name, tasks: order.tasks.map(\.rawValue)) : nil)
+        if order.action == .failover || order.action == .changePoint {
+          record.request?.epoch = epoch
+        }
+        return .keep(record, Self.job(of: next, order, record), order.drill)
       }
     }
     switch decided {
@@ -156,17 +159,36 @@ final class RecoveryDesk: Sendable {
     }
   }
 
+  /// The job that a decision begins; nil if that begins none.
+  private static func job(
+    of next: RecoveryTransition, _ order: Order, _ record: RecoveryRecord
+  ) -> NewJob? {
+    for case .begin(let action) in next.effects {
+      // What was to be stopped may have ended meanwhile, and is taken away instead.
+      let tasks =
+        action == order.action ? order.tasks : RecoveryRun.tasks(of: action, record.request)
+      return NewJob(kind: action.name, tasks: tasks.map(\.rawValue))
+    }
+    return nil
+  }
+
   /// Keeps what an event made of a machine; nothing if it has no record.
+  ///
+  /// - Parameter running: what has to run still; anything then.
+  /// - Returns: whether it was kept: false if something else runs by now.
   @discardableResult
   func settle(
-    _ machine: Identifier, _ event: RecoveryEvent,
+    _ machine: Identifier, _ event: RecoveryEvent, while running: RecoveryAction? = nil,
     _ change: @escaping @Sendable (inout RecoveryRecord) -> Void = { _ in }
-  ) throws(OperationError) -> RecoveryRecord? {
+  ) throws(OperationError) -> Bool {
     let now = clock()
     let result = try inCatalog { () throws(CatalogError) in
       try catalog.changeRecovery(of: machine, now: now) {
-        known -> RecoveryChange<RecoveryRefusal> in
+        known -> RecoveryChange<OperationError> in
         guard var record = known else { return .forget }
+        if let running, record.running != running.rawValue {
+          return .refuse(OperationError(.cancelled, "It was cancelled."))
+        }
         guard let standing = RecoveryStanding(record, isPaused: false),
           let next = try? standing.after(event).standing
         else { return .keep(record) }
@@ -175,8 +197,8 @@ final class RecoveryDesk: Sendable {
         return next.isKept ? .keep(record) : .forget
       }
     }
-    guard case .success((let record, _)) = result else { return nil }
-    return record
+    guard case .success = result else { return false }
+    return true
   }
 
   /// Changes what is kept of a machine's recovery beside its state.

@@ -32,7 +32,7 @@ extension RecoveryRun {
       try step(.drain) { () throws(OperationError) in try drain() }
     }
     try step(.createDisks) { () throws(OperationError) in
-      try pin(.drill)
+      try pin()
       try makeBranch()
     }
     if try record.request?.boots == true {
@@ -75,7 +75,7 @@ extension RecoveryRun {
       guard let branch = try record.branch else {
         throw OperationError(.failed, "It is not known what the disks of '\(name)' are.")
       }
-      try writing { log throws(VaultError) in try log.commit(failover: branch) }
+      try desk.commit(failover: branch, of: try log)
     }
     guard action == .completeMigration else { return }
     try step(.endProtection) { () throws(OperationError) in
@@ -91,19 +91,25 @@ extension RecoveryRun {
         try stop(branch)
       }
     }
+    if action == .cancel { try stopReplication() }
     try step(.removeDisks) { () throws(OperationError) in try removeDisks() }
-    if action == .cancel {
-      try desk.change(machine) { record in
-        (record.isFenced, record.branch, record.formerBranch) = (true, nil, nil)
-      }
-    }
+    guard action == .cancel else { return }
+    try desk.change(machine) { ($0.branch, $0.formerBranch) = (nil, nil) }
   }
 
   /// The branches that this machine's record and MANIFEST know.
+  ///
+  /// - Throws: `.refused` for disks that a commit made the only copy, unless they are discarded.
   private func branches() throws(OperationError) -> [Identifier] {
     let record = try record
     let pinned = try pins().filter { pin in
       pin.purpose == .drill ? record.drill != nil : record.drill == nil
+    }
+    guard action == .discard || !pinned.contains(where: \.isCommitted) else {
+      throw OperationError(
+        .refused,
+        "The failover of '\(name)' is committed, and its disks are the only copy. 'tidemark machine disable "
+          + "\(name)', and then 'tidemark failover discard \(name)' remove them.")
     }
     var found = [record.branch, record.formerBranch].compactMap { $0 }
     for pin in pinned where !found.contains(pin.branch) { found.append(pin.branch) }
@@ -119,31 +125,27 @@ extension RecoveryRun {
     }
     let pinned = try pins().map(\.branch).filter { branches.contains($0) }
     guard !pinned.isEmpty else { return }
-    try writing { log throws(VaultError) in for branch in pinned { try log.release(branch) } }
-  }
-
-  /// Removes the branch that another one takes the place of; its pin was released with that.
-  private func removeFormerBranch() throws(OperationError) {
-    guard let former = try record.formerBranch else { return }
-    try stop(former)
-    try parts.branches.remove(former)
-  }
-
-  /// Runs `body` as the only writer of the machine's log; a session of its agent ends for that, and begins
-  /// anew by itself.
-  func writing<Result>(
-    _ body: (MachineWriter) throws(VaultError) -> Result
-  ) throws(OperationError) -> Result {
-    let machine = try log
-    return try desk.agents.keepingOut(self.machine, isWriting: true) {
-      () throws(OperationError) in
-      try inVault { () throws(VaultError) in
-        let log = try MachineWriter(
-          machine: machine, in: desk.vault, lock: desk.writable.lock)
-        let result = try body(log)
-        try log.close()
-        return result
-      }
+    try writing { log throws(OperationError) in
+      try inVault { () throws(VaultError) in for branch in pinned { try log.release(branch) } }
     }
+  }
+
+  /// Removes the branches that another one takes the place of: their pins were released with that.
+  private func removeFormerBranch() throws(OperationError) {
+    let former = try record.formerBranch
+    let pinned = try pins().map(\.branch)
+    var left = try desk.unpinnedBranches(of: machine, pinned)
+    if let former, !left.contains(former), !pinned.contains(former) { left.append(former) }
+    for branch in left {
+      try stop(branch)
+      try parts.branches.remove(branch)
+    }
+  }
+
+  /// Runs `body` as the only writer of the machine's log.
+  func writing<Result>(
+    _ body: (MachineWriter) throws(OperationError) -> Result
+  ) throws(OperationError) -> Result {
+    try desk.writing(to: try log, body)
   }
 }

@@ -1,6 +1,7 @@
 internal import Bytes
 internal import Catalog
 internal import FileIO
+internal import Synchronization
 internal import Vault
 
 /// What is looked at before anything is changed, each thing by its name.
@@ -24,16 +25,20 @@ extension RecoveryRun {
   }
 
   private func checkPoint() throws(OperationError) -> RecoveryReport.Check {
-    let title = "recovery point"
     let machine = try log
-    let point: RecoveryPoint
     do throws(OperationError) {
       let snapshot = try inVault { () throws(VaultError) in try machine.snapshot() }
-      point = try choose(snapshot).point
+      let point = try choose(snapshot).point
+      checked.withLock { $0 = point.id }
+      return try check(point)
     } catch {
       guard error.code == .unknown || error.code == .damaged else { throw error }
-      return RecoveryReport.Check(title, .failed, error.message)
+      return RecoveryReport.Check("recovery point", .failed, error.message)
     }
+  }
+
+  private func check(_ point: RecoveryPoint) throws(OperationError) -> RecoveryReport.Check {
+    let title = "recovery point"
     guard point.consistency == .perDisk else {
       return RecoveryReport.Check(title, .ok, "\(point.id), of \(point.time.iso8601)")
     }
@@ -44,6 +49,19 @@ extension RecoveryRun {
       ? RecoveryReport.Check(title, .warning, what)
       : RecoveryReport.Check(
         title, .failed, what + " Choose another point, or add --yes to use this one.")
+  }
+
+  /// Looks at the point that is about to be used, unless it is the one that was looked at first: since then
+  /// the source may have made another one, which a relay has brought.
+  ///
+  /// - Throws: `.refused`.
+  func checkChosen(
+    _ point: RecoveryPoint, _ snapshot: MachineSnapshot
+  ) throws(OperationError) {
+    guard checked.withLock({ $0 }) != point.id else { return }
+    var report = RecoveryReport()
+    report.checks = [try check(point), checkDamage(of: point, snapshot)]
+    if let failure = report.failure { throw OperationError(.refused, failure) }
   }
 
   private func checkRoom() throws(OperationError) -> RecoveryReport.Check {
@@ -58,13 +76,28 @@ extension RecoveryRun {
     return RecoveryReport.Check("room for writes", .ok, found)
   }
 
-  /// Whether the vault can read all it has stored of the point, as far as its indexes tell.
   private func checkDamage() -> RecoveryReport.Check {
-    let title = "integrity of the recovery point"
     do throws(OperationError) {
       let machine = try log
       let snapshot = try inVault { () throws(VaultError) in try machine.snapshot() }
-      let point = try choose(snapshot).point
+      return checkDamage(of: try choose(snapshot).point, snapshot)
+    } catch {
+      // That there is no such point is said where the point is looked for.
+      let isKnown = error.code != .unknown
+      return RecoveryReport.Check(
+        Self.damageTitle, isKnown ? .failed : .notChecked, error.message)
+    }
+  }
+
+  private static let damageTitle = "integrity of the recovery point"
+
+  /// Whether the vault can read all it has stored of a point, as far as its indexes tell.
+  private func checkDamage(
+    of point: RecoveryPoint, _ snapshot: MachineSnapshot
+  ) -> RecoveryReport.Check {
+    let title = Self.damageTitle
+    do throws(OperationError) {
+      let machine = try log
       let report = try inVault { () throws(VaultError) in try MachineCheck(machine).runIndex() }
       let hurt = Set(report.damages.flatMap(\.points))
       guard let damage = report.damages.first(where: { $0.points.contains(point.id) }) else {
@@ -77,9 +110,7 @@ extension RecoveryRun {
       return RecoveryReport.Check(
         title, .failed, "\(damage.what) ('\(damage.file)' at \(damage.offset)). \(advice)")
     } catch {
-      // That there is no such point is said where the point is looked for.
-      let isKnown = error.code != .unknown
-      return RecoveryReport.Check(title, isKnown ? .failed : .notChecked, error.message)
+      return RecoveryReport.Check(title, .failed, error.message)
     }
   }
 

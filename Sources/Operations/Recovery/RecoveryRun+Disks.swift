@@ -18,52 +18,77 @@ extension RecoveryRun {
   }
 
   /// Pins the point of a drill.
-  func pin(_ purpose: BranchPurpose) throws(OperationError) {
-    guard let branch = try record.branch else { throw noBranch }
-    let machine = try log
+  func pin() throws(OperationError) {
     if try !isPinned() {
-      let snapshot = try inVault { () throws(VaultError) in try machine.snapshot() }
-      let point = try choose(snapshot).point
-      try writing { log throws(VaultError) in
-        try log.pin(BranchPin(branch: branch, cut: point.sequence, purpose: purpose))
+      try writing { log throws(OperationError) in
+        let pin = try newPin(.drill)
+        try inVault { () throws(VaultError) in try log.pin(pin) }
       }
     }
     try keepPoint()
   }
 
+  /// The pin of this job's branch, on the point that was asked for as it is answered now.
+  ///
+  /// - Throws: `.refused` if something stands in the way that was not seen of the point that was looked at
+  ///   first, and which another one has taken the place of.
+  private func newPin(_ purpose: BranchPurpose) throws(OperationError) -> BranchPin {
+    guard let branch = try record.branch else { throw noBranch }
+    let machine = try log
+    let snapshot = try inVault { () throws(VaultError) in try machine.snapshot() }
+    let point = try choose(snapshot).point
+    try checkChosen(point, snapshot)
+    return BranchPin(branch: branch, cut: point.sequence, purpose: purpose)
+  }
+
   /// Ends replication for good, or, where another point is chosen, what went on from the last one: from
   /// here on the log takes nothing of an older epoch, and the new epoch goes on from the chosen point.
   func endReplication() throws(OperationError) {
-    let record = try record
-    guard let branch = record.branch else { throw noBranch }
-    // Durable first: whatever becomes of the rest, the source is not taken from any more.
-    if !record.isFenced { try desk.change(machine) { $0.isFenced = true } }
-    do throws(OperationError) {
-      let machine = try log
-      try writing { log throws(VaultError) in
-        guard !log.pins.contains(where: { $0.branch == branch }) else { return }
-        let snapshot = try machine.snapshot()
-        let text = record.request?.point ?? "latest"
-        let point = try snapshot.resolve(PointSelector(text), now: desk.clock()).point
-        let pin = BranchPin(branch: branch, cut: point.sequence, purpose: .failover)
-        isTouched.withLock { $0 = true }
+    try writing { log throws(OperationError) in
+      if try !isPinned() {
+        let pin = try newPin(.failover)
         let former = log.pins.first { $0.purpose == .failover }
-        if let former {
-          try log.changePin(former.branch, to: pin)
-        } else {
-          try log.raiseEpoch(pin)
+        _ = try inVault { () throws(VaultError) in
+          if let former {
+            try log.changePin(former.branch, to: pin)
+          } else {
+            try log.raiseEpoch(pin)
+          }
         }
       }
-    } catch {
-      // Nothing was changed yet: replication goes on where it was.
-      if !isTouched.withLock({ $0 }), !record.isFenced, try !isPinned() {
-        try desk.change(self.machine) { $0.isFenced = false }
-      }
-      throw error
+      try keepFenced()
     }
     // What was being compared with the source is of no use any more.
-    desk.agents.forgetResynchronisation(of: self.machine)
+    desk.agents.forgetResynchronisation(of: machine)
     try keepPoint()
+  }
+
+  /// Ends replication for good where a failover is given up, unless it has done that: by an epoch that hides
+  /// no recovery point.
+  func stopReplication() throws(OperationError) {
+    let (machine, record) = (try log, try record)
+    let epoch = try inVault { () throws(VaultError) in try machine.snapshot().epoch }
+    guard record.request?.epoch.map({ epoch <= $0 }) ?? !record.isFenced else {
+      return try keepFenced()
+    }
+    try writing { log throws(OperationError) in
+      _ = try inVault { () throws(VaultError) in try log.raiseEpoch() }
+      try keepFenced()
+    }
+    desk.agents.forgetResynchronisation(of: self.machine)
+  }
+
+  /// Keeps that nothing is taken from the source any more. Only once that can't be taken back: whoever is
+  /// told may fence itself.
+  private func keepFenced() throws(OperationError) {
+    try desk.change(machine) { $0.isFenced = true }
+  }
+
+  /// Whether something was changed that can't be undone any more, as the MANIFEST says.
+  func isTouched() throws(OperationError) -> Bool {
+    let (machine, record) = (try log, try record)
+    let snapshot = try inVault { () throws(VaultError) in try machine.snapshot() }
+    return record.hasEndedReplication(as: snapshot)
   }
 
   /// Keeps which point the branch stands on, as the MANIFEST says.
@@ -126,6 +151,14 @@ extension RecoveryRun {
       body(&report)
       drill.report = report.json
     }
+  }
+}
+
+extension RecoveryRecord {
+  /// Whether the failover or the change of point that is kept here has changed the MANIFEST, which says this.
+  func hasEndedReplication(as snapshot: MachineSnapshot) -> Bool {
+    snapshot.pins.contains { $0.branch == branch }
+      || request?.epoch.map { snapshot.epoch > $0 } == true
   }
 }
 

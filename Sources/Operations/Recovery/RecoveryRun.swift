@@ -13,8 +13,8 @@ final class RecoveryRun: Sendable {
   let machine: Identifier
   let name: String
   let parts: RecoveryParts
-  /// Whether something was changed that can't be undone any more.
-  let isTouched: Mutex<Bool>
+  /// The id of the recovery point that was looked at in this process.
+  let checked = Mutex<String?>(nil)
 
   init(
     _ desk: RecoveryDesk, _ job: Job, _ action: RecoveryAction, of record: RecoveryRecord
@@ -22,11 +22,6 @@ final class RecoveryRun: Sendable {
     (self.desk, self.job, self.action) = (desk, job, action)
     (machine, name) = (record.machine, record.name)
     parts = try desk.tools()
-    // What an earlier process was in the middle of may be done.
-    let turning: [String] = [RecoveryTask.endReplication, .changePoint, .deletePoints].map(
-      \.rawValue)
-    isTouched = Mutex(
-      job.record.tasks.contains { turning.contains($0.name) && $0.state != .notStarted })
   }
 
   /// What is kept of the machine at this moment.
@@ -101,10 +96,6 @@ final class RecoveryRun: Sendable {
 
   /// Keeps that all is done, unless it was cancelled at the last moment.
   private func finish() throws(OperationError) {
-    let isCancelled = try record.running != action.rawValue
-    guard !isCancelled else {
-      throw OperationError(.cancelled, "\(action.name) of '\(name)' was cancelled.")
-    }
     let (now, action) = (desk.clock(), action)
     if action == .testFailover {
       try changeDrill { $0.ready = now }
@@ -114,9 +105,12 @@ final class RecoveryRun: Sendable {
     if action != .testFailover {
       desk.health.clear(name, .drillExpired, .diskBudget, .machineHalted, at: now)
     }
-    try desk.settle(machine, .succeeded(action)) { record in
+    let isKept = try desk.settle(machine, .succeeded(action), while: action) { record in
       (record.formerBranch, record.job) = (nil, nil)
       if action == .completeMigration { record.isFenced = true }
+    }
+    guard isKept else {
+      throw OperationError(.cancelled, "\(action.name) of '\(name)' was cancelled.")
     }
     desk.note(
       action == .testFailover || action == .cleanup ? .info : .warning,
@@ -129,16 +123,8 @@ final class RecoveryRun: Sendable {
     var error = error
     do throws(OperationError) {
       switch action {
-      case .testFailover:
-        try undoTestFailover(error, wasCancelled: wasCancelled)
-      case .failover where wasCancelled:
-        try removeDisks()
-        try desk.settle(machine, .succeeded(.cancel)) { record in
-          (record.isFenced, record.branch, record.formerBranch) = (true, nil, nil)
-        }
-        desk.note(
-          .warning, "replication-stopped", name,
-          "The failover of '\(name)' was cancelled; it is not replicated any more.")
+      case .testFailover: try undoTestFailover(error, wasCancelled: wasCancelled)
+      case .failover where wasCancelled: try undoFailover()
       default: try undoOther(error)
       }
     } catch let second {
@@ -148,39 +134,65 @@ final class RecoveryRun: Sendable {
     return error
   }
 
+  /// Gives a failover up: the source is not replicated any more, whatever had been begun.
+  private func undoFailover() throws(OperationError) {
+    try stopReplication()
+    try removeDisks()
+    try desk.settle(machine, .succeeded(.cancel)) { record in
+      (record.branch, record.formerBranch, record.job) = (nil, nil, nil)
+    }
+    desk.note(
+      .warning, "replication-stopped", name,
+      "The failover of '\(name)' was cancelled; it is not replicated any more.")
+  }
+
   private func undoTestFailover(
     _ error: OperationError, wasCancelled: Bool
   ) throws(OperationError) {
     try removeDisks()
     try endDrill(wasCancelled ? .cancelled : .failed)
     if wasCancelled {
-      try desk.settle(machine, .succeeded(.cancel))
+      try desk.settle(machine, .succeeded(.cancel)) { $0.job = nil }
     } else {
       try fail(error, isUndone: true)
     }
   }
 
   private func undoOther(_ error: OperationError) throws(OperationError) {
+    if action != .discard, try pins().contains(where: \.isCommitted) {
+      // Whatever failed, the failover is final.
+      return try fail(error, as: .succeeded(.commit))
+    }
     guard action == .failover || action == .changePoint else {
       return try fail(error, isUndone: false)
     }
-    let isPinned = try isPinned()
-    let isUndone = !isPinned && !isTouched.withLock { $0 }
-    if isUndone, action == .changePoint, let former = try record.formerBranch {
+    let isTouched = try isTouched()
+    if !isTouched, action == .changePoint, let former = try record.formerBranch {
       // The machine goes on where it was, as far as it can.
       _ = try? parts.servers.serve(former)
     }
-    try fail(error, isUndone: isUndone)
+    try fail(error, isUndone: !isTouched)
+    if isTouched { try desk.change(machine) { $0.isFenced = true } }
   }
 
   /// Keeps that the action failed, and that its machine is as it was before if it `isUndone`.
   private func fail(_ error: OperationError, isUndone: Bool) throws(OperationError) {
-    let failure = JobFailure(code: error.code.rawValue, message: error.message)
-    try desk.settle(machine, .failed(action, isUndone: isUndone)) { record in
-      record.failure = failure
-      record.job = nil
+    try fail(error, as: .failed(action, isUndone: isUndone)) { record in
       guard isUndone else { return }
       (record.branch, record.formerBranch) = (record.formerBranch, nil)
+    }
+  }
+
+  /// Keeps where the machine stands behind a failure, and that failure.
+  private func fail(
+    _ error: OperationError, as event: RecoveryEvent,
+    _ change: @escaping @Sendable (inout RecoveryRecord) -> Void = { _ in }
+  ) throws(OperationError) {
+    let failure = JobFailure(code: error.code.rawValue, message: error.message)
+    let failed = action.rawValue
+    try desk.settle(machine, event) { record in
+      (record.failure, record.failed, record.job) = (failure, failed, nil)
+      change(&record)
     }
   }
 
@@ -191,8 +203,7 @@ final class RecoveryRun: Sendable {
   }
 
   func pins() throws(OperationError) -> [BranchPin] {
-    let log = try log
-    return try inVault { () throws(VaultError) in try log.snapshot().pins }
+    try desk.pins(of: try log)
   }
 
   /// Changes what is kept of the drill, if there is one.

@@ -46,8 +46,8 @@ extension RecoveryStanding {
       next.state = .resynchronising
       return RecoveryTransition(next, [.resynchronise])
     case .disable:
-      return RecoveryTransition(
-        RecoveryStanding(.unprotected, keepsDisks: state.hasFailedOverDisks), [.endProtection])
+      next.running = action
+      return RecoveryTransition(next, [.endProtection])
     case .cleanup, .changePoint, .commit, .completeMigration, .discard, .reprotect, .failback: break
     }
     next.running = action
@@ -81,9 +81,9 @@ extension RecoveryStanding {
     case .cancel where state == .testActive:
       return RecoveryStanding(origin ?? .protected, isPaused: isPaused)
     case .cancel: return RecoveryStanding(.replicationStopped)
+    case .disable: return RecoveryStanding(.unprotected, keepsDisks: state.hasFailedOverDisks)
     case .discard: return RecoveryStanding(.unprotected)
-    case .testFailover, .changePoint, .enable, .resynchronise, .disable, .reprotect, .failback:
-      break
+    case .testFailover, .changePoint, .enable, .resynchronise, .reprotect, .failback: break
     }
     return next
   }

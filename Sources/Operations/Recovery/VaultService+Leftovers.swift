@@ -14,8 +14,8 @@ extension VaultService {
     throw objection.error(for: name)
   }
 
-  /// Stops a job of a drill or a failover, where that may be stopped just so.
-  func cancel(_ job: JobRecord) throws(OperationError) {
+  /// Stops a job of a drill or a failover for an operator, where that may be stopped just so.
+  func cancel(_ job: JobRecord, by operator: String?) throws(OperationError) {
     let name = job.machine ?? ""
     guard job.kind == RecoveryAction.testFailover.name else {
       throw OperationError(
@@ -26,8 +26,7 @@ extension VaultService {
           : "Job \(job.id), \(job.kind), can't be stopped half-way; it ends soon.")
     }
     let subject = try recovery.subject(named: name)
-    _ = try recovery.begin(RecoveryDesk.Order(action: .cancel), on: subject)
-    jobs.stop(job.id)
+    _ = try stopped(RecoveryDesk.Order(action: .cancel, operator: `operator`), subject)
   }
 
   /// Ends the protection of a machine that is failed over: its recovery points go, its disks and what they
@@ -38,23 +37,39 @@ extension VaultService {
     }
     let (standing, record) = try recovery.standing(of: subject)
     guard standing.state.hasFailedOverDisks, let branch = record?.branch else { return false }
-    try agentHost.keepingOut(subject.id, isWriting: true) { () throws(OperationError) in
-      try inVault { () throws(VaultError) in
-        let log = try MachineWriter(machine: machine, in: vault, lock: writable.lock)
-        try log.commit(failover: branch)
-        try log.close()
-      }
+    try recovery.alone(.disable, on: subject) { () throws(OperationError) in
+      try recovery.commit(failover: branch, of: machine)
+      try endProtection(of: subject.id, name)
     }
-    try endProtection(of: subject.id, name)
-    let order = RecoveryDesk.Order(action: .disable)
-    _ = try recovery.begin(order, on: subject)
     return true
+  }
+
+  /// Refuses to remove a machine whose disks run at the recovery site.
+  func refuseFailedOver(_ name: String) throws(OperationError) {
+    guard let subject = try? recovery.subject(named: name),
+      try recovery.standing(of: subject).standing.state.hasFailedOverDisks
+    else { return }
+    throw OperationError(
+      .refused,
+      "The machine '\(name)' is failed over. 'tidemark machine disable \(name)' ends its protection and "
+        + "keeps its disks; 'tidemark failover discard \(name)' then removes them and the machine.")
   }
 
   /// Forgets how a machine was protected, and nothing of its disks.
   func endProtection(of machine: Identifier, _ name: String) throws(OperationError) {
-    try forget(machine, name)
+    try forgetProtection(of: machine, name)
     note(.warning, "protection-disabled", machine: name, "Protection of '\(name)' was disabled.")
+  }
+
+  /// Removes a machine while no drill or failover of it is begun. Where that can't be noted, as in a full
+  /// vault, it is removed all the same: the vault itself refuses to remove what a branch stands on.
+  func removing(
+    _ name: String, _ body: () throws(OperationError) -> [String]
+  ) throws(OperationError) -> [String] {
+    guard let subject = try? recovery.subject(named: name), subject.machine != nil else {
+      return try body()
+    }
+    return try recovery.alone(.disable, on: subject, isNoteRequired: false, body)
   }
 
   /// Removes what is left in the vault of a machine whose failed-over disks were discarded.

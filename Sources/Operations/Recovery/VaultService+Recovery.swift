@@ -78,7 +78,9 @@ extension VaultService {
     let served = record?.branch.flatMap { try? parts?.servers.served($0) } ?? nil
     return RecoveryStatus(
       standing: standing, record: record, lastDrill: drills.first, lastSuccess: success,
-      drill: standing.state == .testActive ? drills.first { $0.ended == nil } : nil,
+      drill: try record?.drill.flatMap { id throws(OperationError) in
+        try inCatalog { () throws(CatalogError) in try catalog.drill(id) }
+      },
       directory: served?.directory)
   }
 
@@ -99,25 +101,16 @@ extension VaultService {
     if let objection = try recovery.standing(of: subject).standing.objection(to: .testFailover) {
       throw objection.error(for: name)
     }
-    let now = recovery.clock()
-    let drill = try inCatalog { () throws(CatalogError) in
-      try catalog.addDrill(
-        of: subject.id, name: Self.drillName(now), expires: request.expires,
-        operator: `operator`, now: now)
-    }
     let branch = Identifier.random()
     var order = RecoveryDesk.Order(
       action: .testFailover, tasks: RecoveryRun.tasks(of: .testFailover, request),
       operator: `operator`)
+    order.drill = NewDrill(name: Self.drillName(recovery.clock()), expires: request.expires)
     order.prepare = { record in
-      (record.request, record.drill) = (request, drill.id)
+      record.request = request
       (record.branch, record.formerBranch, record.point) = (branch, nil, nil)
     }
-    do throws(OperationError) { return try begun(try recovery.begin(order, on: subject)) } catch {
-      // Another one was quicker.
-      _ = try? catalog.changeDrill(drill.id) { ($0.outcome, $0.ended) = (.failed, now) }
-      throw error
-    }
+    return try begun(try recovery.begin(order, on: subject))
   }
 
   private static func drillName(_ now: Timestamp) -> String {
@@ -154,7 +147,33 @@ extension VaultService {
       throw OperationError(.refused, "Notes have 10,000 bytes at the most.")
     }
     _ = try recovery.tools()
-    return try begin(.cleanup, name, by: `operator`) { $0.request?.notes = notes }
+    let keep: @Sendable (inout RecoveryRecord) -> Void = { record in
+      record.request = record.request ?? RecoveryRequest(point: "latest")
+      record.request?.notes = notes
+    }
+    let subject = try recovery.subject(named: name)
+    guard try recovery.standing(of: subject).standing.running == .testFailover else {
+      return try begin(.cleanup, name, by: `operator`, keep)
+    }
+    let order = RecoveryDesk.Order(action: .cancel, operator: `operator`, prepare: keep)
+    return try stopped(order, subject)
+  }
+
+  /// Decides that what runs is to stop.
+  ///
+  /// - Returns: its job, or the one that takes away what it has just made.
+  func stopped(
+    _ order: RecoveryDesk.Order, _ subject: RecoveryDesk.Subject
+  ) throws(OperationError) -> JobRecord {
+    let running = try recovery.standing(of: subject).record?.job
+    if let job = try recovery.begin(order, on: subject) { return job }
+    // A process without a service does itself what is left.
+    try recovery.goOn(subject.id)
+    guard let job = running else {
+      throw OperationError(.refused, "It has just begun. Try again in a moment.")
+    }
+    jobs.stop(job)
+    return try jobs.job(job)
   }
 
   /// Begins a failover.
@@ -195,7 +214,8 @@ extension VaultService {
       throw OperationError(
         .refused,
         "This discards the disks of '\(name)' as they are now"
-          + (written.map { ": \($0)" } ?? "") + ". If that is meant, add --yes.")
+          + (written.map { ": \($0)" } ?? "") + "." + (try perDiskWarning(subject, request))
+          + " If that is meant, add --yes.")
     }
     let branch = Identifier.random()
     var request = request
@@ -208,6 +228,19 @@ extension VaultService {
       (record.formerBranch, record.branch) = (record.branch, branch)
       record.request = asked
     }
+  }
+
+  /// Says that the point that is asked for is of several moments, if it is.
+  private func perDiskWarning(
+    _ subject: RecoveryDesk.Subject, _ request: RecoveryRequest
+  ) throws(OperationError) -> String {
+    guard let machine = subject.machine else { return "" }
+    let now = recovery.clock()
+    let point = try inVault { () throws(VaultError) in
+      try machine.snapshot().resolve(PointSelector(request.point), now: now).point
+    }
+    guard point.consistency == .perDisk else { return "" }
+    return " At \(point.id) each disk is of another moment."
   }
 
   /// Begins to make a failover final: all recovery points are deleted.
@@ -227,7 +260,7 @@ extension VaultService {
     _ name: String, isConfirmed: Bool, by operator: String?
   ) throws(OperationError) -> JobRecord {
     let subject = try recovery.subject(named: name)
-    let (standing, record) = try recovery.standing(of: subject)
+    let standing = try recovery.standing(of: subject).standing
     if let objection = standing.objection(to: .cancel) { throw objection.error(for: name) }
     guard [.failoverInProgress, .failoverFailed].contains(standing.state) else {
       throw OperationError(
@@ -239,15 +272,13 @@ extension VaultService {
     guard isConfirmed else {
       throw OperationError(
         .refused,
-        "Cancelling stops the failover, and '\(name)' will not be replicated again until its protection is "
-          + "disabled and enabled anew, which copies everything. If that is meant, add --yes.")
+        "Cancelling stops the failover and removes the disks it has made, if any, with all that was written "
+          + "to them; and '\(name)' will not be replicated again until its protection is disabled and "
+          + "enabled anew, which copies everything. If that is meant, add --yes.")
     }
     let order = RecoveryDesk.Order(
       action: .cancel, tasks: RecoveryRun.tasks(of: .cancel, nil), operator: `operator`)
-    if let job = try recovery.begin(order, on: subject) { return job }
-    guard let job = record?.job else { throw OperationError(.failed, "No job runs.") }
-    jobs.stop(job)
-    return try jobs.job(job)
+    return try stopped(order, subject)
   }
 
   /// Begins to remove the disks that a failover left, and what they are made of.

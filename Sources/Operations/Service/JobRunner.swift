@@ -20,7 +20,7 @@ public final class JobRunner: Sendable {
   private let state = Mutex(State())
   private let all = DispatchGroup()
   /// Decides whether a job that survives this process may be stopped, and stops it.
-  let decider = Mutex<(@Sendable (JobRecord) throws(OperationError) -> Void)?>(nil)
+  let decider = Mutex<(@Sendable (JobRecord, String?) throws(OperationError) -> Void)?>(nil)
   /// Jobs that others work on.
   let opened = Mutex<[Int64: OpenJob]>([:])
 
@@ -57,15 +57,15 @@ public final class JobRunner: Sendable {
     return record
   }
 
-  /// Whether another job may begin.
+  /// Whether another job may begin; one that `survives` this process waits for none of the others.
   ///
   /// - Throws: `.refused`.
-  func checkRoom() throws(OperationError) {
+  func checkRoom(survives: Bool = false) throws(OperationError) {
     try state.withLock { state throws(OperationError) in
       guard !state.isStopping else {
         throw OperationError(.refused, "The service is ending; start the job when it runs again.")
       }
-      guard state.waiting.count < Self.waitingLimit else {
+      guard survives || state.waiting.count < Self.waitingLimit else {
         throw OperationError(
           .refused, "\(Self.waitingLimit) jobs are waiting already. Try again when some have ended."
         )
@@ -113,10 +113,13 @@ public final class JobRunner: Sendable {
     return kept.map { live($0.id)?.record ?? $0 }
   }
 
-  /// Asks a job to stop; it ends as cancelled at the next good place, or by itself before that.
+  /// Asks a job to stop, for an operator; it ends as cancelled at the next good place, or by itself before
+  /// that.
   ///
   /// - Throws: `.unknown`, or `.refused` if it has ended.
-  public func cancel(_ id: Int64) throws(OperationError) -> JobRecord {
+  public func cancel(
+    _ id: Int64, by operator: String? = nil
+  ) throws(OperationError) -> JobRecord {
     guard let live = live(id) else {
       let job = try job(id)
       throw OperationError(
@@ -125,7 +128,7 @@ public final class JobRunner: Sendable {
           + "lists what still runs.")
     }
     if live.survives, let decide = decider.withLock({ $0 }) {
-      try decide(live.record)
+      try decide(live.record, `operator`)
       return live.record
     }
     live.cancel(because: nil)
@@ -190,11 +193,13 @@ public final class JobRunner: Sendable {
     } catch { return .failure(job.explained(error)) }
   }
 
-  /// Ends the jobs that were cancelled before their turn came.
+  /// Ends the jobs that were cancelled before their turn came, except those that survive: what they were
+  /// begun with has to be undone, which their own work does.
   private func dropCancelled() {
     let dropped = state.withLock { state in
-      let dropped = state.waiting.filter(\.job.isCancelled)
-      state.waiting.removeAll(where: \.job.isCancelled)
+      let isOver: (Job) -> Bool = { $0.isCancelled && !$0.survives }
+      let dropped = state.waiting.filter { isOver($0.job) }
+      state.waiting.removeAll { isOver($0.job) }
       return dropped
     }
     for (job, _) in dropped {

@@ -98,15 +98,23 @@ extension VaultService {
   /// - Throws: `.unknown`, or `.refused` while a mount or another reader has it open.
   public func disable(_ name: String) throws(OperationError) -> [String] {
     try refuseInRecovery(.disable, name)
-    if try disableFailedOver(name) { return [] }
+    if try disableFailedOver(name) {
+      return [
+        "The disks that '\(name)' was failed over to are kept, with what they are made of; 'tidemark failover "
+          + "discard \(name)' removes them."
+      ]
+    }
     let agent = try agents().first { $0.name == name }
     let machine: Identifier
     if let agent { machine = agent.machine } else { machine = try self.machine(withoutAgent: name) }
-    let left = try agentHost.keepingOut(machine, isWriting: false) {
-      () throws(OperationError) in
-      try RemoveMachine(name: name).run(in: writable)
+    let left = try removing(name) { () throws(OperationError) in
+      let left = try agentHost.keepingOut(machine, isWriting: false) {
+        () throws(OperationError) in
+        try RemoveMachine(name: name).run(in: writable)
+      }
+      try forget(machine, name)
+      return left
     }
-    try forget(machine, name)
     note(.warning, "protection-disabled", machine: name, "Protection of '\(name)' was disabled.")
     return left
   }
@@ -116,10 +124,13 @@ extension VaultService {
   /// - Throws: `.unknown`, or `.refused` while a mount or another reader has it open.
   public func remove(_ name: String) throws(OperationError) -> [String] {
     try refuseInRecovery(.disable, name)
-    if try disableFailedOver(name) { return [] }
+    try refuseFailedOver(name)
     let machines = try inVault { () throws(VaultError) in try vault.machines() }
-    let left = try RemoveMachine(name: name).run(in: writable)
-    if let machine = machines.first(where: { $0.name == name }) { try forget(machine.id, name) }
+    let left = try removing(name) { () throws(OperationError) in
+      let left = try RemoveMachine(name: name).run(in: writable)
+      if let machine = machines.first(where: { $0.name == name }) { try forget(machine.id, name) }
+      return left
+    }
     note(
       .warning, "machine-removed", machine: name,
       "Machine '\(name)' was removed, with all its recovery points.")
@@ -129,11 +140,18 @@ extension VaultService {
   /// Forgets how a machine was protected that the vault holds no more.
   func forget(_ machine: Identifier, _ name: String) throws(OperationError) {
     try inCatalog { () throws(CatalogError) in
-      try catalog.removeSettings(of: machine)
       try catalog.removeTarget(of: machine)
+      try catalog.removeDrills(of: machine)
+    }
+    try forgetProtection(of: machine, name)
+  }
+
+  /// Forgets how a machine was protected; what it is to be where it runs, and its drills, stay.
+  func forgetProtection(of machine: Identifier, _ name: String) throws(OperationError) {
+    try inCatalog { () throws(CatalogError) in
+      try catalog.removeSettings(of: machine)
       try catalog.removeSamples(of: machine)
       try catalog.removeRevokedAgent(of: machine)
-      try catalog.removeDrills(of: machine)
     }
     agentHost.activity.forget(machine)
     agentHost.forgetResynchronisation(of: machine)

@@ -66,7 +66,7 @@ public final class VaultService: Sendable {
     agentHost.resumeResynchronisations()
     try failUnended(besides: recovery.reconcile())
     jobs.decider.withLock {
-      $0 = { [weak self] job throws(OperationError) in try self?.cancel(job) }
+      $0 = { [weak self] job, user throws(OperationError) in try self?.cancel(job, by: user) }
     }
     monitor.looks.withLock { $0 = recovery }
     agentHost.setFence { [weak agentHost] machine in

@@ -163,6 +163,8 @@ final class RecoverySite {
     #expect(ids.count == 1 && refused.withLock { $0.count } == 15)
     for id in ids { try site.end(try service.jobs.job(id)) }
     #expect(try site.snapshot.pins.count == 1 && site.branches.count == 1)
+    let drills = try site.service.catalog.drills(limit: 20).count
+    #expect(try drills == (site.standing.state == .testActive ? 1 : 0))
   }
 
   @Test(
@@ -199,7 +201,8 @@ final class RecoverySite {
         "web01", site.request("p1", confirmed: true), by: nil)
     }
     #expect(again.contains("deleted its recovery points"), "\(again)")
-    #expect(try site.service.disable("web01").isEmpty)
+    #expect(try site.refusal { _ = try site.service.remove("web01") }.contains("failed over"))
+    #expect(try site.service.disable("web01").first?.contains("discard web01") == true)
     #expect(try site.standing.keepsDisks && site.branches.count == 1)
     #expect(try site.end(try site.service.discardFailedOver("web01", by: nil)).state == .succeeded)
     #expect(try site.branches.isEmpty && site.site.vault.machines().isEmpty)

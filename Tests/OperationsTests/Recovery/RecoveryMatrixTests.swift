@@ -134,6 +134,7 @@ import Testing
   func keptDisks() throws {
     for state in [RecoveryState.failedOver, .committed] {
       let ended = try RecoveryStanding(state).after(.asked(.disable)).standing
+        .after(.succeeded(.disable)).standing
       #expect(ended.keepsDisks && ended.allowed == [.discard])
       #expect(ended.objection(to: .enable)?.advice.contains("discard") == true)
       let gone = try ended.after(.asked(.discard)).standing.after(.succeeded(.discard)).standing

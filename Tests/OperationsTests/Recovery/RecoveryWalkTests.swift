@@ -73,7 +73,7 @@ import Testing
       }
       #expect(allowed)
       standing = transition.standing
-      if transition.effects.contains(.endProtection), !standing.keepsDisks { world = World() }
+      if standing == RecoveryStanding(.unprotected) { world = World() }
       if transition.effects.contains(.protect) { world = World() }
       try run(&standing, &world, &random)
       #expect(Self.objection(standing, world) == nil, "seed=\(seed) \(action) \(standing) \(world)")

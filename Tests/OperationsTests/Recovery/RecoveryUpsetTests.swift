@@ -1,0 +1,216 @@
+import Bytes
+import Catalog
+import FileIO
+import Support
+import Testing
+import Vault
+
+@testable import Operations
+
+extension RecoverySite {
+  var machine: Identifier { get throws { try snapshot.machine } }
+
+  /// Leaves an action as a process leaves it that was killed before it had done anything.
+  func leaveUnfinished(_ action: RecoveryAction) throws {
+    let isDrill = action == .testFailover
+    let state: RecoveryState = isDrill ? .testActive : .failoverInProgress
+    var record = RecoveryRecord(
+      machine: try machine, name: Self.name, state: state.rawValue, since: .now())
+    (record.running, record.origin) = (action.rawValue, RecoveryState.protected.rawValue)
+    (record.branch, record.request) = (.random(), request())
+    record.request?.epoch = try snapshot.epoch
+    let tasks = RecoveryRun.tasks(of: action, record.request).map(\.rawValue)
+    try keep(
+      record, NewJob(kind: action.name, tasks: tasks),
+      isDrill ? NewDrill(name: "drill", expires: nil) : nil)
+  }
+
+  func keep(_ record: RecoveryRecord, _ job: NewJob? = nil, _ drill: NewDrill? = nil) throws {
+    _ = try service.catalog.changeRecovery(of: record.machine, now: .now()) {
+      _ -> RecoveryChange<OperationError> in .keep(record, job, drill)
+    }
+  }
+
+  func record() throws -> RecoveryRecord {
+    try #require(try service.catalog.recovery(of: try machine))
+  }
+
+  func removeBranches() throws {
+    for branch in try branches { try VaultBranches(service.writable).remove(branch) }
+  }
+
+  /// Changes the log of the machine.
+  func change(_ body: (MachineWriter) throws(VaultError) -> Void) throws {
+    let machine = try site.vault.machine(named: Self.name)
+    try service.recovery.writing(to: machine) { log throws(OperationError) in
+      try inVault { () throws(VaultError) in try body(log) }
+    }
+  }
+
+  func cancelFailover() throws -> JobRecord {
+    try end(try service.cancelFailover(Self.name, isConfirmed: true, by: nil))
+  }
+
+  func commit() throws -> JobRecord {
+    try end(try service.commitFailover(Self.name, completesMigration: false, by: nil))
+  }
+}
+
+/// Goal: what goes wrong around a drill or a failover loses no disks and no recovery points, and never fences
+/// a source that is still replicated. Method: real vaults, in which pins, branches and records are lost or
+/// held as crashes, races and repairs do it.
+@Suite struct RecoveryUpsetTests {
+  @Test(
+    "a failover that is cancelled before it had a point ends replication, though no service runs and the catalog is lost"
+  )
+  func cancelledEarly() throws {
+    let site = try RecoverySite()
+    try site.leaveUnfinished(.failover)
+    let job = try site.cancelFailover()
+    #expect(job.state == .cancelled, "\(job)")
+    #expect(try site.standing == RecoveryStanding(.replicationStopped))
+    #expect(try site.record().job == nil)
+    #expect(try site.snapshot.epoch == 1 && site.snapshot.pins.isEmpty)
+    #expect(try site.snapshot.points.count == 3)
+    #expect(try site.service.agentHost.epochRefusal(of: site.machine) != nil)
+    try site.restart(without: true)
+    #expect(try site.standing == RecoveryStanding(.replicationStopped))
+    #expect(try site.failover("p1").state == .succeeded)
+  }
+
+  @Test("a source is refused for good only once that can't be taken back")
+  func fencedLate() throws {
+    let site = try RecoverySite()
+    let machine = try site.machine
+    let (writable, agents) = (site.service.writable, site.service.agentHost)
+    #expect(writable.begin(machine))
+    let job = try site.service.startFailover("web01", site.request(), by: nil)
+    #expect(
+      try Program.poll(seconds: 10) {
+        try site.service.jobs.job(job.id).tasks.contains {
+          $0.name == RecoveryTask.endReplication.rawValue && $0.state == .inProgress
+        }
+      })
+    #expect(try agents.epochRefusal(of: machine) == nil)
+    writable.end(machine)
+    #expect(try site.end(job).state == .succeeded)
+    #expect(try agents.epochRefusal(of: machine) != nil)
+  }
+
+  @Test("no recovery point is deleted for disks that are not there, which can be made again")
+  func withoutDisks() throws {
+    let site = try RecoverySite()
+    #expect(try site.failover("p1").state == .succeeded)
+    try site.removeBranches()
+    let commit = try site.commit()
+    #expect(commit.error?.message.contains("recovery points are kept") == true, "\(commit)")
+    let refused = try site.refusal { _ = try site.service.disable("web01") }
+    #expect(refused.contains("recovery points are kept"), "\(refused)")
+    #expect(try site.snapshot.points.count == 3 && site.standing.state == .failedOver)
+    #expect(try site.standing.running == nil)
+    try site.restart(without: true)
+    #expect(try site.standing.state == .failoverFailed)
+    #expect(try site.service.events(after: 0, limit: 50).contains { $0.code == "disks-missing" })
+    #expect(try site.failover("p1").state == .succeeded)
+    #expect(try site.snapshot.pins.map(\.branch) == site.branches)
+    #expect(try site.commit().state == .succeeded)
+  }
+
+  @Test("a drill whose disks are gone is over at the next start")
+  func emptyDrill() throws {
+    for isLost in [false, true] {
+      let site = try RecoverySite()
+      #expect(try site.drill().state == .succeeded)
+      try site.removeBranches()
+      try site.restart(without: isLost)
+      #expect(try site.standing == RecoveryStanding(.protected))
+      #expect(try site.snapshot.pins.isEmpty)
+      #expect(try site.service.catalog.unendedDrills().isEmpty)
+    }
+  }
+
+  @Test("disks that a commit made the only copy are removed by a discard alone")
+  func committed() throws {
+    let site = try RecoverySite()
+    #expect(try site.failover().state == .succeeded)
+    #expect(try site.commit().state == .succeeded)
+    var record = try site.record()
+    record.state = RecoveryState.failoverFailed.rawValue
+    try site.keep(record)
+    let job = try site.cancelFailover()
+    #expect(job.error?.message.contains("the only copy") == true, "\(job)")
+    #expect(try site.standing.state == .committed && site.branches.count == 1)
+    #expect(try site.snapshot.pins.map(\.isCommitted) == [true])
+  }
+
+  @Test("another point that can't be had leaves the failover as it was, on its own disks")
+  func noOtherPoint() throws {
+    let site = try RecoverySite()
+    #expect(try site.failover("p1").state == .succeeded)
+    let (branches, before) = (try site.branches, try site.record())
+    let job = try site.end(
+      try site.service.changeRecoveryPoint(
+        "web01", site.request("2001-01-01T00:00:00Z", confirmed: true), by: nil))
+    #expect(job.state == .failed, "\(job)")
+    #expect(try site.standing.state == .failedOver && site.branches == branches)
+    #expect(try site.record().branch == before.branch)
+  }
+
+  @Test("branches that another one took the place of go; what may be the only copy stays")
+  func orphans() throws {
+    let site = try RecoverySite()
+    #expect(try site.failover("p1").state == .succeeded)
+    let kept = try site.branches
+    let machine = try site.site.vault.machine(named: "web01")
+    let cut = try #require(try site.snapshot.points.first).sequence
+    let pin = BranchPin(branch: .random(), cut: cut, purpose: .drill)
+    try site.change { log throws(VaultError) in try log.pin(pin) }
+    try VaultBranches(site.service.writable).make(pin, named: "left", of: machine, budget: nil)
+    try site.change { log throws(VaultError) in try log.release(pin.branch) }
+    #expect(try site.branches.count == 2)
+    try site.restart()
+    #expect(try site.branches == kept)
+
+    try site.change { log throws(VaultError) in for branch in kept { try log.release(branch) } }
+    try site.restart()
+    #expect(try site.branches == kept && site.standing.state == .failedOver)
+    let events = try site.service.events(after: 0, limit: 50)
+    #expect(events.contains { $0.code == "disks-without-pin" && $0.severity == .critical })
+  }
+
+  @Test("a drill that is being begun is stopped by its clean-up, whenever that comes")
+  func cleanedUpEarly() throws {
+    let site = try RecoverySite()
+    try site.leaveUnfinished(.testFailover)
+    let job = try site.end(
+      try site.service.cleanUpTestFailover("web01", notes: "Not today.", by: "other"))
+    #expect(job.state == .cancelled, "\(job)")
+    let drill = try #require(try site.service.recovery(of: "web01").lastDrill)
+    #expect(drill.outcome == .cancelled && drill.notes == "Not today.")
+    #expect(drill.endedBy == "other")
+    for _ in 0..<5 {
+      _ = try site.service.startTestFailover("web01", site.request(), by: nil)
+      try site.end(try site.service.cleanUpTestFailover("web01", notes: nil, by: nil))
+      #expect(try Program.poll(seconds: 10) { try site.standing.running == nil })
+      #expect(try site.standing == RecoveryStanding(.protected))
+      #expect(try site.snapshot.pins.isEmpty && site.branches.isEmpty)
+    }
+    #expect(try site.service.catalog.unendedDrills().isEmpty)
+  }
+
+  @Test("nothing is begun of a machine whose protection is being ended")
+  func disabling() throws {
+    let site = try RecoverySite()
+    let subject = try site.service.recovery.subject(named: "web01")
+    try site.service.recovery.alone(.disable, on: subject) { () throws(OperationError) in
+      let refusal = #expect(throws: OperationError.self) {
+        _ = try site.service.startTestFailover("web01", site.request(), by: nil)
+      }
+      #expect(refusal?.message.contains("Disable protection runs") == true)
+    }
+    #expect(try site.service.catalog.recovery(of: subject.id) == nil)
+    try site.leaveUnfinished(.disable)
+    try site.restart()
+    #expect(try site.standing.running == nil)
+  }
+}
