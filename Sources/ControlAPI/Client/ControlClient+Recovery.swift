@@ -44,13 +44,13 @@ extension ControlClient {
     try post("/v1/machines/\(Self.part(name))/failover/change-point", request)
   }
 
-  /// Makes a failover final.
+  /// Makes a failover final; whoever calls this has made sure that it is meant.
   public func commitFailover(
     _ name: String, completesMigration: Bool
   ) throws(OperationError) -> JobDocument {
     try post(
       "/v1/machines/\(Self.part(name))/failover/commit",
-      CommitDocument(completeMigration: completesMigration))
+      CommitDocument(completeMigration: completesMigration, confirm: true))
   }
 
   /// Cancels a failover; the machine is not replicated any more then.
@@ -62,8 +62,9 @@ extension ControlClient {
       ConfirmationDocument(confirm: isConfirmed))
   }
 
-  /// Removes the disks that a failover left.
+  /// Removes the disks that a failover left; whoever calls this has made sure that it is meant.
   public func discardFailedOver(_ name: String) throws(OperationError) -> JobDocument {
-    try call("POST", "/v1/machines/\(Self.part(name))/failover/discard")
+    try post(
+      "/v1/machines/\(Self.part(name))/failover/discard", ConfirmationDocument(confirm: true))
   }
 }

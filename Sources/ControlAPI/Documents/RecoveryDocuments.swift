@@ -52,9 +52,13 @@ public struct CleanupDocument: Codable, Sendable {
 public struct CommitDocument: Codable, Sendable {
   /// Whether protection ends for good with it.
   public var completeMigration: Bool?
+  /// Whether it is meant that all recovery points are deleted.
+  public var confirm: Bool?
 
   /// A commit.
-  public init(completeMigration: Bool) { self.completeMigration = completeMigration }
+  public init(completeMigration: Bool, confirm: Bool) {
+    (self.completeMigration, self.confirm) = (completeMigration, confirm)
+  }
 }
 
 /// That what can't be undone is meant, as JSON.

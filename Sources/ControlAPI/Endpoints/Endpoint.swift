@@ -41,6 +41,17 @@ struct Endpoint: Sendable {
     let body: [UInt8]
     /// Who asks: the name of a token, or of a user of this host; nil where that is not known.
     let `operator`: String?
+    /// What the caller may.
+    let role: AccessRole
+
+    /// Refuses what takes more than the endpoint itself, or was not said to be meant.
+    func check(_ needed: AccessRole, isConfirmed: Bool?, _ consequence: String) throws {
+      guard role >= needed else { throw Control.forbidden(`operator`, role, needed) }
+      guard isConfirmed == true else {
+        throw OperationError(
+          .refused, "\(consequence) If that is meant, send {\"confirm\": true}.")
+      }
+    }
 
     var service: VaultService { control.service }
 

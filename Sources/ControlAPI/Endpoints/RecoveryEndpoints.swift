@@ -37,10 +37,14 @@ extension Endpoint {
     },
     .post("/v1/machines/{name}/failover/commit", .operator, status: 202) {
       (call: Call, body: CommitDocument) in
-      JobDocument(
+      let (name, migrates) = (call.parameter("name"), body.completeMigration ?? false)
+      // To end protection takes an administrator, this way too.
+      try call.check(
+        migrates ? .administrator : .operator, isConfirmed: body.confirm,
+        "This deletes every recovery point of '\(name)'.")
+      return JobDocument(
         try call.service.commitFailover(
-          call.parameter("name"), completesMigration: body.completeMigration ?? false,
-          by: call.operator))
+          name, completesMigration: migrates, by: call.operator))
     },
     .post("/v1/machines/{name}/failover/cancel", .operator, status: 202) {
       (call: Call, body: ConfirmationDocument) in
@@ -48,9 +52,12 @@ extension Endpoint {
         try call.service.cancelFailover(
           call.parameter("name"), isConfirmed: body.confirm ?? false, by: call.operator))
     },
-    .post("/v1/machines/{name}/failover/discard", .operator, status: 202) { call in
-      JobDocument(
-        try call.service.discardFailedOver(call.parameter("name"), by: call.operator))
+    .post("/v1/machines/{name}/failover/discard", .administrator, status: 202) {
+      (call: Call, body: ConfirmationDocument) in
+      let name = call.parameter("name")
+      try call.check(
+        .administrator, isConfirmed: body.confirm, "This removes the disks of '\(name)' for good.")
+      return JobDocument(try call.service.discardFailedOver(name, by: call.operator))
     },
   ]
 

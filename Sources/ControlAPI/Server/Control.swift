@@ -72,7 +72,8 @@ public final class Control: Sendable {
       let (endpoint, parameters, query) = try Self.find(request)
       let caller = try check(request.caller, may: endpoint)
       let call = Endpoint.Call(
-        control: self, parameters: parameters, query: query, body: request.body, operator: caller)
+        control: self, parameters: parameters, query: query, body: request.body,
+        operator: caller.name, role: caller.role)
       let answer = try endpoint.answer(call)
       return ControlResponse(status: answer.status, body: answer.body)
     } catch { return Self.failure(error) }
@@ -94,12 +95,12 @@ public final class Control: Sendable {
     return ControlResponse(status: status, body: body ?? [])
   }
 
-  /// Gives the caller's name, where that is known.
+  /// Gives the caller's name, where that is known, and role.
   private func check(
     _ caller: ControlRequest.Caller, may endpoint: Endpoint
-  ) throws -> String? {
-    if case .user(let name) = caller { return name }
-    guard case .bearer(let text) = caller, let needed = endpoint.role else { return nil }
+  ) throws -> (name: String?, role: AccessRole) {
+    if case .user(let name) = caller { return (name, .administrator) }
+    guard case .bearer(let text) = caller, let needed = endpoint.role else { return (nil, .reader) }
     guard let text, let token = AccessToken(text), let record = try service.token(token.id),
       token.isGood(as: record, at: .now())
     else {
@@ -107,12 +108,17 @@ public final class Control: Sendable {
         .unauthorized,
         "This needs a token: 'Authorization: Bearer …'. 'tidemark token create' makes one.")
     }
-    guard record.role >= needed else {
-      throw RequestError(
-        .forbidden,
-        "This needs a token with the role \(needed.rawValue); '\(record.name)' is of a "
-          + "\(record.role.rawValue).")
-    }
-    return record.name
+    guard record.role >= needed else { throw Self.forbidden(record.name, record.role, needed) }
+    return (record.name, record.role)
+  }
+
+  /// The answer to who may less than is asked for.
+  static func forbidden(
+    _ name: String?, _ role: AccessRole, _ needed: AccessRole
+  ) -> RequestError {
+    RequestError(
+      .forbidden,
+      "This needs a token with the role \(needed.rawValue); '\(name ?? "")' is of a "
+        + "\(role.rawValue).")
   }
 }
