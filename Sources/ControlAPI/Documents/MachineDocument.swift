@@ -53,8 +53,8 @@ public struct MachineDocument: Codable, Sendable {
   /// Why it can't be read.
   public let problem: String?
   /// `unprotected`, `initialReplication`, `protected`, `paused`, `resynchronising`,
-  /// `resynchronisationRequired`, or `manual` for one without an agent; none where no service tells, as all
-  /// that follows.
+  /// `resynchronisationRequired`, `failedOver`, `replicationStopped`, or `manual` for one without an agent;
+  /// none where no service tells, as all that follows.
   public internal(set) var state: String?
   /// `healthy`, `warning` or `critical`; none for one that is not protected.
   public internal(set) var health: String?

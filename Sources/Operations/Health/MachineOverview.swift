@@ -19,6 +19,10 @@ public struct MachineOverview: Sendable {
     case resynchronising
     /// Nothing is replicated until it is resynchronised.
     case resynchronisationRequired
+    /// It is failed over, or is being that, and nothing is replicated.
+    case failedOver
+    /// Nothing is replicated, as its failover was cancelled.
+    case replicationStopped
     /// It is replicated by hand, without an agent.
     case manual
   }
@@ -48,8 +52,10 @@ public struct MachineOverview: Sendable {
   public var health: MachineStatus.Health? {
     guard state != .unprotected, recovery?.standing.keepsDisks != true else { return nil }
     if summary?.problem != nil { return .critical }
+    // There is no replication to be well or not.
+    guard recovery?.standing.state.hasFailedOverDisks != true else { return nil }
     let worst = errors.map(\.severity.health).max() ?? .healthy
-    // One that is failed over is not protected, and has nothing to wait for.
+    // A failover that is not done is somebody's business.
     guard recovery?.standing.state.isReplicating != false else { return max(worst, .warning) }
     return state == .initialReplication ? max(worst, .warning) : worst
   }
@@ -65,6 +71,16 @@ public struct MachineOverview: Sendable {
     return reasons + errors.map(\.message)
   }
 
+  /// What a failover makes of how far replication is; nil if none does.
+  private static func state(_ standing: RecoveryStanding?) -> State? {
+    guard let standing, !standing.state.isReplicating else { return nil }
+    switch standing.state {
+    case .unprotected: return standing.keepsDisks ? .unprotected : nil
+    case .replicationStopped: return .replicationStopped
+    default: return .failedOver
+    }
+  }
+
   init(
     _ summary: MachineSummary?, _ agent: AgentStatus?, _ settings: MachineSettings?,
     _ doubt: ResynchronisationRecord?, _ recovery: RecoveryStatus?, errors: [HealthErrorRecord],
@@ -78,14 +94,16 @@ public struct MachineOverview: Sendable {
     self.settings = kept
     resynchronisation = kept.map { ResynchronisationStatus(doubt, $0) }
     let isEmpty = summary?.points.isEmpty ?? true
-    switch (agent?.state, doubt?.state) {
-    case (nil, _): state = .manual
-    case (.unprotected, _): state = .unprotected
-    case (.paused, _): state = .paused
-    case (.protected, .running): state = .resynchronising
-    case (.protected, .required): state = .resynchronisationRequired
-    case (.protected, nil): state = isEmpty ? .initialReplication : .protected
-    }
+    let replication: State =
+      switch (agent?.state, doubt?.state) {
+      case (nil, _): .manual
+      case (.unprotected, _): .unprotected
+      case (.paused, _): .paused
+      case (.protected, .running): .resynchronising
+      case (.protected, .required): .resynchronisationRequired
+      case (.protected, nil): isEmpty ? .initialReplication : .protected
+      }
+    state = Self.state(recovery?.standing) ?? replication
     self.errors = errors.sorted { ($0.severity.health, $1.since) > ($1.severity.health, $0.since) }
     rpo = summary?.windowEnd.map { max(0, now.rawValue - $0.rawValue) }
   }

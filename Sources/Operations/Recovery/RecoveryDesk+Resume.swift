@@ -111,12 +111,12 @@ extension RecoveryDesk {
   ) {
     guard record.running == nil, let branch = record.branch else { return }
     let pin = snapshot.pins.first { $0.branch == branch }
-    if pin == nil {
+    if pin == nil, made.contains(branch) {
       note(
         .critical, "disks-without-pin", record.name,
         "The disks that '\(record.name)' was failed over to are there, and its log does not name them any "
           + "more, as behind a repair. They are kept.")
-    } else if !made.contains(branch) {
+    } else if pin?.purpose == .failover, !made.contains(branch) {
       note(
         .critical, "disks-missing", record.name,
         "The disks that '\(record.name)' was failed over to are not there."

@@ -97,7 +97,9 @@ final class RecoveryDesk: Sendable {
     let points = (try? machine.snapshot())?.points
     let state: RecoveryState =
       doubt != nil ? .resynchronising : points?.isEmpty == true ? .enabling : .protected
-    return RecoveryStanding(state, isPaused: settings.isPaused)
+    var standing = RecoveryStanding(state, isPaused: settings.isPaused)
+    standing.awaitsResynchronisation = doubt?.state == .required
+    return standing
   }
 
   /// Why an action is refused on a machine now.
@@ -172,9 +174,9 @@ final class RecoveryDesk: Sendable {
     return nil
   }
 
-  /// Keeps what an event made of a machine; nothing if it has no record.
+  /// Keeps what an event made of a machine, if `running` runs still, or whatever runs where that is nil;
+  /// nothing if it has no record.
   ///
-  /// - Parameter running: what has to run still; anything then.
   /// - Returns: whether it was kept: false if something else runs by now.
   @discardableResult
   func settle(

@@ -12,6 +12,7 @@ extension RecoveryRun {
   func checkPrerequisites() throws(OperationError) {
     var checks: [RecoveryReport.Check] = [try checkPoint()]
     checks += [try checkRoom(), checkDamage()]
+    if let relay = try checkRelay() { checks.append(relay) }
     checks += machineChecks()
     if action != .changePoint { checks.append(checkReplication()) }
     let found = checks

@@ -59,7 +59,8 @@ extension RecoveryRun {
       try keepFenced()
     }
     // What was being compared with the source is of no use any more.
-    desk.agents.forgetResynchronisation(of: machine)
+    desk.agents.forgetResynchronisation(
+      of: machine, because: "The machine was failed over, which ends its replication.")
     try keepPoint()
   }
 
@@ -75,7 +76,8 @@ extension RecoveryRun {
       _ = try inVault { () throws(VaultError) in try log.raiseEpoch() }
       try keepFenced()
     }
-    desk.agents.forgetResynchronisation(of: self.machine)
+    desk.agents.forgetResynchronisation(
+      of: self.machine, because: "Its failover was cancelled, which ends its replication.")
   }
 
   /// Keeps that nothing is taken from the source any more. Only once that can't be taken back: whoever is

@@ -54,6 +54,19 @@ extension RecoveryRun {
     }
   }
 
+  /// Whether the relay answers that may hold something of a machine that is failed over: to be known before
+  /// its source is shut down. Nil if there is none.
+  func checkRelay() throws(OperationError) -> RecoveryReport.Check? {
+    guard action == .failover, let relay = try relay() else { return nil }
+    let title = "relay '\(relay.name)'"
+    guard !answers(relay.id) else { return RecoveryReport.Check(title, .ok, "it answers") }
+    let what = "It does not answer; what it holds of '\(name)' would be lost."
+    guard try record.request?.isConfirmed == true else {
+      return RecoveryReport.Check(title, .failed, what + " To go on without it, add --yes.")
+    }
+    return RecoveryReport.Check(title, .warning, what)
+  }
+
   /// The relay that may hold something of the machine.
   private func relay() throws(OperationError) -> ServerRecord? {
     let session = try inCatalog { () throws(CatalogError) in

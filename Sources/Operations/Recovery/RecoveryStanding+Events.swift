@@ -37,10 +37,8 @@ extension RecoveryStanding {
     case .testFailover:
       (next.state, next.origin) = (.testActive, state)
     case .failover:
+      // A resynchronisation ends with replication itself.
       (next.state, next.origin) = (.failoverInProgress, state)
-      let aborted: [RecoveryEffect] = state == .resynchronising ? [.cancelResynchronisation] : []
-      next.running = action
-      return RecoveryTransition(next, aborted + [.begin(action)])
     case .cancel: return cancelled()
     case .resynchronise:
       next.state = .resynchronising
@@ -60,7 +58,7 @@ extension RecoveryStanding {
     switch state {
     case .enabling:
       return RecoveryTransition(RecoveryStanding(.unprotected), [.endProtection])
-    case .resynchronising: return RecoveryTransition(next, [.cancelResynchronisation])
+    case .resynchronising: return RecoveryTransition(next)
     case .testActive:
       next.running = running == nil ? .cleanup : .cancel
       return RecoveryTransition(next, running == nil ? [.begin(.cleanup)] : [.stopJob])

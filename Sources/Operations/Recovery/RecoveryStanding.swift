@@ -6,6 +6,8 @@ public struct RecoveryStanding: Hashable, Sendable {
   public var isPaused = false
   /// Whether disks of a failover are left of one that is not protected any more.
   public var keepsDisks = false
+  /// Whether a resynchronisation that is required does not run.
+  public var awaitsResynchronisation = false
   /// What a job does about it now.
   public var running: RecoveryAction?
   /// What failed last, until something else is begun.
@@ -24,6 +26,11 @@ public struct RecoveryStanding: Hashable, Sendable {
       return RecoveryRefusal(
         action: action, isUnavailable: false, reason: "\(running.name) runs.",
         advice: "'tidemark jobs' tells how far it is; try again when it has ended.")
+    }
+    if action == .cancel, state == .resynchronising, awaitsResynchronisation {
+      return refusal(
+        action, "No resynchronisation of it runs.",
+        "'tidemark machine resynchronise NAME' begins the one that is required.")
     }
     if keepsDisks, state == .unprotected { return objectionWithDisks(to: action) }
     switch RecoveryTable.cell(action, in: state) {
@@ -95,8 +102,6 @@ public enum RecoveryEffect: Hashable, Sendable {
   case protect
   /// Compare everything.
   case resynchronise
-  /// Stop the resynchronisation.
-  case cancelResynchronisation
   /// End protection: remove recovery points and settings. Disks of a failover and what they are made of stay.
   case endProtection
 }

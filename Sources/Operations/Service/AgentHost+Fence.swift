@@ -32,8 +32,8 @@ extension AgentHost {
   private static func fenced(_ reason: String, _ machine: Identifier) -> Rejection {
     Rejection(
       .epoch,
-      "\(reason) Nothing is taken from this source any more. To replicate it again, protect it anew, or "
-        + "have it enrol again ('tidemark key create --machine' at the service, 'tidemark agent enrol "
-        + "--again' here).")
+      "\(reason) Nothing is taken from this source any more. To replicate it again, end its protection at the "
+        + "service and enable it anew; if nothing is failed over there, have it enrol again ('tidemark key "
+        + "create --machine' at the service, 'tidemark agent enrol --again' here).")
   }
 }

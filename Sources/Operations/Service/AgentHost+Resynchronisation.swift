@@ -278,11 +278,13 @@ extension AgentHost {
     return ended
   }
 
-  /// Forgets a machine that is no longer protected.
-  func forgetResynchronisation(of machine: Identifier) {
+  /// Forgets the doubts about a machine that is no longer replicated, for a reason that is a sentence.
+  func forgetResynchronisation(
+    of machine: Identifier, because words: String = "The protection of the machine was disabled."
+  ) {
     let ended = live.withLock { $0.removeValue(forKey: machine) }
     if let ended {
-      let reason = OperationError(.cancelled, "The protection of the machine was disabled.")
+      let reason = OperationError(.cancelled, words)
       jobs.close(ended.job, .failure(reason))
     }
     let name = (try? agent(machine))?.name

@@ -69,7 +69,7 @@ extension MachineOverview {
     case .paused: return .paused
     case .resynchronising: return .resynchronising
     case .resynchronisationRequired: return .resynchronisationRequired
-    case .unprotected, .initialReplication, .protected, .manual:
+    case .unprotected, .initialReplication, .protected, .manual, .failedOver, .replicationStopped:
       let newest = summary?.points.last?.size(of: DiskNumber(truncatingIfNeeded: disk))
       return newest == nil ? .initialReplication : .replicated
     }

@@ -94,6 +94,8 @@ enum MachineReport {
     switch state {
     case "initialReplication": "initial replication"
     case "resynchronisationRequired": "resynchronisation required"
+    case "failedOver": "failed over"
+    case "replicationStopped": "replication stopped"
     default: state
     }
   }
