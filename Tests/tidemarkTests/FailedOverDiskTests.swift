@@ -78,7 +78,7 @@ struct FailedOverDiskTests {
     "a failed-over disk is exported as it is used, refused while somebody writes, and the same once committed"
   )
   func export() throws {
-    let machine = try FailedOverMachine("export failed over")
+    let machine = try FailedOverMachine("export-failed-over")
     #expect(try machine.write("written after the failover", at: 5 << 20))
     let first = try machine.export("a.raw", "--format", "raw", "--verify")
     #expect(first.succeeded && !first.errors.contains("loss of power"), "\(first.report)")
@@ -120,7 +120,7 @@ struct FailedOverDiskTests {
 
   @Test("a machine that is stopped refuses writes until it is started, over restarts of everything")
   func stopAndStart() throws {
-    let machine = try FailedOverMachine("stop and start")
+    let machine = try FailedOverMachine("stop-and-start")
     let (tool, name) = (machine.tool, FailedOverMachine.name)
     #expect(try machine.power()["power"] as? String == "on")
     let user = try Program("sh", ["-c", "exec 3<>\(machine.disk); exec sleep 100"])
