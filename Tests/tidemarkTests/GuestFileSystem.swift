@@ -108,6 +108,7 @@ final class GuestFileSystem {
 final class VaultMount {
   let path: String
   private let tool: Tool
+  private var hasEnded = false
 
   init(_ tool: Tool) throws {
     self.tool = tool
@@ -117,10 +118,14 @@ final class VaultMount {
   }
 
   deinit {
-    #expect(throws: Never.self) {
-      try tool.require("unmount", path)
-      try FileSystem.system.removeDirectory(path)
-    }
+    if !hasEnded { #expect(throws: Never.self) { try end() } }
+  }
+
+  /// Unmounts now.
+  func end() throws {
+    hasEnded = true
+    try tool.require("unmount", path)
+    try FileSystem.system.removeDirectory(path)
   }
 
   /// The path of a file of a point.

@@ -60,7 +60,7 @@ import Testing
     try tool.require("failover", "commit", "web01", "--complete-migration", "--yes")
     try File(failedOver, .writing).write([5], at: 0)
     // The mount keeps the machine from being removed.
-    try tool.require("unmount", mount.path)
+    try mount.end()
     try tool.require("failover", "discard", "web01", "--yes")
     #expect(try FileSystem.system.list(tool.file("run")).isEmpty)
   }
