@@ -17,7 +17,7 @@ struct Branches {
     let vault = try TidemarkVault(
       at: bench.file("vault-branches"), codec: "zstd", image: pristine.path)
     try vault.replicate()
-    let chain = try QemuChain(pristine, on: bench)
+    let chain = try QemuChain(pristine, on: bench, named: "chain-branches")
     let measures = Measure.onBranch(settings)
     var rounds: [String: [Double]] = [:]
     for round in 1...settings.rounds {

@@ -9,10 +9,10 @@ final class QemuChain {
   /// The files, the oldest first.
   private(set) var files: [String]
 
-  /// Starts a chain with all of the image.
-  init(_ image: InputImage, on bench: Workbench) throws {
+  /// Starts a chain with all of the image, in a directory of that name.
+  init(_ image: InputImage, on bench: Workbench, named name: String = "chain") throws {
     (self.bench, self.image) = (bench, image)
-    directory = try bench.makeDirectory("chain")
+    directory = try bench.makeDirectory(name)
     files = [directory + "/1.qcow2"]
     try Program.require(
       "qemu-img", "convert", "-f", "raw", "-O", "qcow2", image.path, files[0], seconds: 600)
