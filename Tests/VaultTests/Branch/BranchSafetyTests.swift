@@ -118,7 +118,7 @@ struct BranchSafetyTests {
     #expect(code { _ = try site.vault.openBranch(Site.id) } == .damaged)
   }
 
-  @Test("branches are made and removed by several threads at once", .timeLimit(.minutes(1)))
+  @Test("branches are made and removed by several threads at once", .timeLimit(.minutes(10)))
   func concurrently() throws {
     let site = try Site(on: SimulatedDisk(seed: 5).fileSystem)
     let ids = (0..<16).map { Identifier(high: 9, low: UInt64($0)) }
@@ -142,7 +142,8 @@ struct BranchSafetyTests {
     #expect(try vault.branches().count == ids.count)
   }
 
-  @Test("whoever looks at a branch beside its disk server finds no damage", .timeLimit(.minutes(1)))
+  @Test(
+    "whoever looks at a branch beside its disk server finds no damage", .timeLimit(.minutes(10)))
   func lookedAtMeanwhile() throws {
     let site = try Site(on: SimulatedDisk(seed: 6).fileSystem)
     _ = try site.failOver()
