@@ -1,3 +1,4 @@
+internal import FileIO
 internal import Glibc
 
 /// One line of /proc/self/mountinfo (proc(5)).
@@ -47,6 +48,29 @@ enum MountTable {
   /// The mounted file system itself is not asked, so this also works if nobody serves it.
   static func top(at path: String) -> MountEntry? {
     entries(of: readAll("/proc/self/mountinfo")).last { $0.path == path }
+  }
+
+  /// Whether a file system is mounted in another process's mount namespace, or more than once in this one.
+  static func isElsewhere(_ device: String) -> Bool {
+    let own = link("/proc/self/ns/mnt")
+    if entries(of: readAll("/proc/self/mountinfo")).count(where: { $0.device == device }) != 1 {
+      return true
+    }
+    var seen: Set<String> = [own]
+    for name in (try? FileSystem.system.list("/proc")) ?? [] where Int32(name) != nil {
+      // One that has ended meanwhile has none.
+      let namespace = link("/proc/\(name)/ns/mnt")
+      guard !namespace.isEmpty, seen.insert(namespace).inserted else { continue }
+      let text = readAll("/proc/\(name)/mountinfo")
+      if entries(of: text).contains(where: { $0.device == device }) { return true }
+    }
+    return false
+  }
+
+  private static func link(_ path: String) -> String {
+    var bytes = [CChar](repeating: 0, count: 256)
+    let count = readlink(path, &bytes, bytes.count)
+    return String(decoding: bytes[..<max(0, count)].map { UInt8(bitPattern: $0) }, as: UTF8.self)
   }
 
   static func entries(of text: String) -> [MountEntry] {

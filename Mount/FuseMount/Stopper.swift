@@ -1,11 +1,16 @@
 internal import CFuse
 internal import Glibc
+internal import Synchronization
 
 /// What makes a session end: a call from any thread, or a signal on any thread.
 ///
 /// Both only write to a descriptor that a thread of the session waits on.
 final class Stopper: Sendable {
   private let event: Int32
+  private let wasStopped = Atomic(false)
+
+  /// Whether `stop` was called.
+  var isStopped: Bool { wasStopped.load(ordering: .acquiring) }
 
   init() throws(MountError) {
     event = tidemark_eventfd()
@@ -15,6 +20,7 @@ final class Stopper: Sendable {
   deinit { close(event) }
 
   func stop() {
+    wasStopped.store(true, ordering: .releasing)
     var one: UInt64 = 1
     _ = write(event, &one, 8)
   }

@@ -76,6 +76,8 @@ public struct DiskServerClient: Hashable, Sendable {
   private func answer(
     to message: [UInt8], until deadline: ContinuousClock.Instant
   ) throws(DiskServerError) -> [UInt8]? {
+    // Whoever listens in a directory of somebody else's may be anybody.
+    guard directory.owner != nil else { return nil }
     do throws(IOError) {
       var stream = try ByteStream(connectingTo: directory.control, until: deadline)
       try stream.send(message, until: deadline)

@@ -78,14 +78,17 @@ public struct DiskServers: Sendable {
   public func start(
     _ branch: Identifier, _ options: Options = Options()
   ) throws(DiskServerError) -> Running {
-    if let running = try find(branch) { return running }
+    if let running = try answering(branch) { return running }
     let directory = try directory(of: branch)
     var words = [program] + arguments(directory, branch)
     if let group = options.group { words += ["--group", "\(group)"] }
     if options.isFrozen { words.append("--frozen") }
     let (status, output) = try run(words, within: options.patience)
     guard status == 0 else {
-      try? cleanUp(directory)
+      // Killed for taking too long, it has left behind what it started.
+      if status == nil { directory.killProcesses() }
+      // Somebody else may have been faster; else what is left is cleared away.
+      if let running = try? answering(branch) { return running }
       let reason = output.split(separator: "\n").last.map(String.init)
       throw DiskServerError(
         .notStarted,
@@ -93,6 +96,16 @@ public struct DiskServers: Sendable {
           ?? "The disk server of branch '\(branch)' ended without a word, status \(status ?? -1).")
     }
     return Running(branch: branch, client: DiskServerClient(directory))
+  }
+
+  /// The server of a branch, if one runs and answers.
+  private func answering(_ branch: Identifier) throws(DiskServerError) -> Running? {
+    guard let running = try find(branch) else { return nil }
+    do throws(DiskServerError) { _ = try running.client.status() } catch {
+      guard error.code == .notRunning else { throw error }
+      return try find(branch)
+    }
+    return running
   }
 
   /// Runs the program to its end; kills it if it takes too long.
@@ -117,6 +130,12 @@ extension DiskServers {
   public func find(_ branch: Identifier) throws(DiskServerError) -> Running? {
     let directory = try directory(of: branch)
     guard FileSystem.system.exists(directory.path) else { return nil }
+    guard directory.owner != nil || !FileSystem.system.exists(directory.path) else {
+      throw DiskServerError(
+        .directory,
+        "'\(directory.path)' can't be relied on: it, or the directory above it, is of another user, can be "
+          + "written to by others, or is a link. Remove it.")
+    }
     guard directory.processes.isEmpty else {
       return Running(branch: branch, client: DiskServerClient(directory))
     }
@@ -149,23 +168,11 @@ extension DiskServers {
     } catch {
       if error.code != .notRunning {
         guard force else { throw error }
-        kill(directory)
+        directory.killProcesses()
       }
     }
     try waitForEnd(of: directory)
     try cleanUp(directory)
-  }
-
-  /// The holder first: it would start another server.
-  private func kill(_ directory: RunDirectory) {
-    for _ in 0..<100 {
-      let processes = directory.processes
-      guard !processes.isEmpty else { return }
-      for process in processes {
-        RunningProcess.kill(process, with: directory.processWords)
-      }
-      ProcessSignals.sleep(.milliseconds(10))
-    }
   }
 
   private func waitForEnd(of directory: RunDirectory) throws(DiskServerError) {
@@ -190,7 +197,7 @@ extension DiskServers {
       _ = try run(
         [program, "disk-server", "--run-directory", directory.path, "--clean-up"], within: 20)
     }
-    guard let lock = try? FileLock(directory.lockFile, patience: 0) else { return }
+    guard let lock = directory.lock() else { return }
     if directory.processes.isEmpty { directory.remove() }
     lock.release()
   }

@@ -59,10 +59,20 @@ public struct RunDirectory: Hashable, Sendable {
   /// What who starts a server or cleans up after one holds the lock of (flock(2)).
   public var lockFile: String { path + "/lock" }
 
+  /// Who the directory belongs to, and so who serves it; nil if it is not there, or not one that this user can
+  /// rely on: a directory, no link, of this user or root (of anybody, for root), which nobody else writes to.
+  var owner: UInt32? {
+    guard let owner = try? FileSystem.ownerOfOwnDirectory(path),
+      (try? FileSystem.ownerOfOwnDirectory(FileSystem.parent(of: path))) != nil
+    else { return nil }
+    return owner
+  }
+
   /// Makes the directory, which only its owner may enter (and others may pass through if `isShared`), and
   /// those above it.
   ///
-  /// - Throws: `.directory` if it can't be made, or belongs to another user.
+  /// - Throws: `.directory` if it can't be made, or is there and belongs to another user, who could put another
+  ///   one in its place, or can be written to by others.
   public func make(isShared: Bool) throws(DiskServerError) {
     let vault = FileSystem.parent(of: path)
     do throws(IOError) {
@@ -80,11 +90,16 @@ public struct RunDirectory: Hashable, Sendable {
     } catch {
       // Not a directory that somebody else has put there beforehand.
       guard error.isPresent else { throw error }
-      let owner = try FileSystem.system.status(path).owner
-      guard owner == FileSystem.userIdentifier || owner == 0 else {
-        throw IOError("use", path, code: EPERM)
-      }
+      _ = try FileSystem.ownerOfOwnDirectory(path)
     }
+  }
+
+  /// The lock of the directory; nil if another process has it, or has removed it just now.
+  public func lock(patience: Int = 0) -> FileLock? {
+    guard let lock = try? FileLock(lockFile, patience: patience), !lock.isRemoved else {
+      return nil
+    }
+    return lock
   }
 
   /// Removes the directory and what lies in it; leaves it if something is mounted there.
@@ -103,9 +118,30 @@ public struct RunDirectory: Hashable, Sendable {
     return ((try? FileSystem.mounts()) ?? []).contains { $0.point == path + "/disks" }
   }
 
-  /// The processes that serve it: the server, and the holder of its connection.
-  public var processes: [Int32] { RunningProcess.all(with: processWords) }
+  /// The processes that serve it: the server, and the holder of its connection. Not those that start one or
+  /// clean up.
+  public var processes: [Int32] {
+    owner.map { RunningProcess.all(of: $0, where: isServing) } ?? []
+  }
 
-  /// What the command line of each of them has.
-  var processWords: [String] { ["--run-directory", path] }
+  /// Kills them (SIGKILL) and waits until they are gone, at most a second: of server and holder, who is left
+  /// may start the other.
+  func killProcesses() {
+    guard let owner else { return }
+    for _ in 0..<100 {
+      let processes = self.processes
+      guard !processes.isEmpty else { return }
+      for process in processes { RunningProcess.kill(process, of: owner, where: isServing) }
+      ProcessSignals.sleep(.milliseconds(10))
+    }
+  }
+
+  /// Whether a command line is that of a server or a holder of this directory.
+  private func isServing(_ words: [String]) -> Bool {
+    func has(_ option: String, _ values: String...) -> Bool {
+      zip(words, words.dropFirst()).contains { $0 == option && values.contains($1) }
+    }
+    return words.dropFirst().first == "disk-server" && has("--run-directory", path)
+      && has("--role", "server", "holder")
+  }
 }

@@ -4,6 +4,8 @@ public struct Mount: Hashable, Sendable {
   public let point: String
   /// Its type, such as `ext4`.
   public let type: String
+  /// What it says it is of, such as a device's path.
+  public let source: String
 }
 
 extension FileSystem {
@@ -13,9 +15,11 @@ extension FileSystem {
     let bytes = try file.read(at: 0, count: 4 << 20)
     return String(decoding: bytes, as: UTF8.self).split(separator: "\n").compactMap { line in
       let fields = line.split(separator: " ")
-      guard fields.count > 6, let mark = fields[6...].firstIndex(of: "-"), mark + 1 < fields.count
+      guard fields.count > 6, let mark = fields[6...].firstIndex(of: "-"), mark + 2 < fields.count
       else { return nil }
-      return Mount(point: unescaped(fields[4]), type: String(fields[mark + 1]))
+      return Mount(
+        point: unescaped(fields[4]), type: String(fields[mark + 1]),
+        source: unescaped(fields[mark + 2]))
     }
   }
 

@@ -126,6 +126,66 @@ struct DiskTreeTests {
     _ = try last.open(try inode("disk0.raw"), writes: true, request: 15)
   }
 
+  @Test("who gives up an open file once more does not give up the one opened since")
+  func reuse() throws {
+    let file = try inode("disk0.raw")
+    let first = try tree.open(file, writes: true, request: 1)
+    tree.close(first.handle)
+    let second = try tree.open(file, writes: true, request: 2)
+    tree.close(first.handle)
+    #expect(tree.isInUse)
+    let text: [UInt8] = [1]
+    #expect(
+      code { _ = try text.withUnsafeBytes { try tree.write(first.handle, $0, at: 0) } } != nil)
+    let next = try DiskTree([0: disk], memory: memory.bytes)
+    #expect(next.inherited == [second.handle])
+    next.withdraw(request: 2)
+    #expect(!next.isInUse && next.inherited.isEmpty)
+  }
+
+  @Test("an open partition stays what it was, for a successor too, whatever becomes of the table")
+  func window() throws {
+    let part = try tree.open(try inode("disk0.part2.raw"), writes: true, request: 1)
+    let table = VaultFixture.partitionTable([(2048, 4096)])
+    try table.withUnsafeBytes { try disk.write($0, at: 446) }
+    let next = try DiskTree([0: disk], memory: memory.bytes)
+    let text: [UInt8] = [7, 7]
+    _ = try text.withUnsafeBytes { try next.write(part.handle, $0, at: 0) }
+    var found: [UInt8] = [0, 0]
+    try found.withUnsafeMutableBytes { try disk.read(into: $0, at: 2 << 20) }
+    #expect(found == text)
+    #expect(try next.lookup("disk0.part2.raw", in: .root).attributes.size == 1 << 20)
+    next.close(part.handle)
+    #expect(next.names().map(\.name) == [".", "..", "disk0.raw", "disk0.part1.raw"])
+  }
+
+  @Test("one file's writers all use the kernel's cache or none, which is dropped in between")
+  func caching() throws {
+    let file = try inode("disk0.raw")
+    func open(_ isDirect: Bool, _ request: UInt64) throws -> OpenedDisk {
+      try tree.open(file, writes: true, isDirect: isDirect, request: request)
+    }
+    tree.close(try open(false, 1).handle)
+    let direct = try open(true, 2)
+    let beside = try open(false, 3)
+    #expect(direct.bypassesCache && beside.bypassesCache)
+    for handle in [direct.handle, beside.handle] { tree.close(handle) }
+    let cached = try open(false, 4)
+    #expect(!cached.bypassesCache && !cached.keepsCache)
+    #expect(try !open(true, 5).bypassesCache)
+    #expect(try open(false, 6).keepsCache)
+  }
+
+  @Test("zeros behind the end are refused unless they are of no matter")
+  func zeros() throws {
+    let whole = try tree.open(try inode("disk0.raw"), writes: true, request: 1)
+    #expect(
+      code { try tree.zero(whole.handle, 8192, at: (8 << 20) - 4096, ignoringEnd: false) } == ENOSPC
+    )
+    try tree.zero(whole.handle, 8192, at: (8 << 20) - 4096)
+    try tree.zero(whole.handle, 4096, at: (8 << 20) - 4096, ignoringEnd: false)
+  }
+
   @Test("a disk that is partitioned anew shows its partitions once nobody has it open")
   func partitioning() throws {
     let whole = try tree.open(try inode("disk0.raw"), writes: true, request: 1)

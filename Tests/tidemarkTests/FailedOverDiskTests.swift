@@ -40,7 +40,7 @@ final class FailedOverMachine {
   /// Takes the processes away that serve the disks, as the end of the host would.
   func killServers() {
     for _ in 0..<100 {
-      let processes = RunningProcess.all(with: ["--run-directory", run])
+      let processes = RunningProcess.all(of: FileSystem.userIdentifier) { $0.contains(run) }
       guard !processes.isEmpty else { break }
       for process in processes { kill(process, SIGKILL) }
       usleep(10_000)

@@ -71,6 +71,15 @@ int tidemark_clone_connection(int connection);
 /// Memory to share with other processes, all zeros (memfd_create(2)); closed on exec. Returns -1 on failure.
 int tidemark_memory(size_t size);
 
+/// Tells the kernel that disks depend on this process (PR_SET_IO_FLUSHER of prctl(2), and its oom_score_adj): when
+/// it wants memory, the kernel does not wait for those disks, and it is killed for want of memory after others.
+/// For threads started later too. Returns -1 on failure.
+int tidemark_mark_as_disk(void);
+
+/// Whether nobody uses the mount at a path, in this mount namespace (the first half of MNT_EXPIRE of umount(2));
+/// 0 also if that can't be told. For one thread at a time.
+int tidemark_is_unused(const char *path);
+
 /// Keeps what this process uses of its memory from being paged out, now and later (mlockall(2) with
 /// MCL_ONFAULT). Returns -1 on failure.
 int tidemark_lock_memory(void);

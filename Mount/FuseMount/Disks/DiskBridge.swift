@@ -67,15 +67,15 @@ final class DiskBridge: Sendable {
     do {
       let opened = try tree.open(
         InodeNumber(rawValue: inode), writes: flags & O_ACCMODE != O_RDONLY,
-        request: CurrentRequest.number)
+        isDirect: flags & OpenFlags.direct != 0, request: CurrentRequest.number)
       var answer = OpenFlags.noFlush
       if opened.keepsCache { answer.insert(.keepCache) }
       // Who goes around the cache anyway can have several writes in flight, which the kernel holds back
       // otherwise (since Linux 6.2).
-      if opened.bypassesCache || flags & OpenFlags.direct != 0 {
+      if opened.bypassesCache {
         answer.formUnion([.directIO, .parallelDirectWrites])
       }
-      if !reply.opened(opened.handle, answer.rawValue) { tree.close(opened.handle) }
+      if !reply.opened(opened.handle, answer.rawValue) { tree.withdraw(opened.handle) }
     } catch { fail(reply, error) }
   }
 
@@ -129,7 +129,10 @@ final class DiskBridge: Sendable {
     }
     guard let info, offset >= 0, count > 0 else { return reply.status(EINVAL) }
     do {
-      try tree.zero(info.pointee.fh, UInt64(count), at: UInt64(offset))
+      // Zeroing a range makes a file longer, which a disk can't be, unless told to keep its size.
+      try tree.zero(
+        info.pointee.fh, UInt64(count), at: UInt64(offset),
+        ignoringEnd: mode & FallocateMode.keepSize != 0)
       reply.status(0)
     } catch { failChange(reply, error) }
   }

@@ -13,6 +13,8 @@ final class DiskHolder {
   private var reason = "The disk server ended without a word."
   /// Servers in a row that died of themselves, and not because somebody killed them.
   private var crashes = 0
+  /// Servers in a row that lived for some seconds only.
+  private var quickEnds = 0
   /// Whether the server at hand has served.
   private var hasServed = false
 
@@ -21,12 +23,22 @@ final class DiskHolder {
   /// After so many crashes in a row the requests that the kernel hands out again are refused: one of them
   /// may be what every server dies of.
   private static let crashLimit = 3
+  /// Who has lived for so long does not die of what its predecessors died of.
+  private static let healthyTime = Duration.seconds(600)
+  /// Who has not lived for so long makes the next one wait a little longer, up to the limits: for one that was
+  /// killed, and one that died of itself.
+  private static let quickTime = Duration.seconds(10)
+  private static let pauseLimits = (killed: 500, died: 10_000)
 
   /// What became of a server.
   private enum End { case died, gone, leave }
 
   init(_ disks: DiskServer) throws(MountError) {
     self.disks = disks
+    if getuid() == 0 {
+      _ = tidemark_mark_as_disk()
+      _ = tidemark_lock_memory()
+    }
     DiskServer.closeOnExec(DiskServer.Inherited.connection, DiskServer.Inherited.estate)
     estate = try Estate(inheriting: DiskServer.Inherited.estate)
     readiness = Readiness.inherited()
@@ -36,7 +48,6 @@ final class DiskHolder {
   func run() throws {
     ProcessSignals.ignoreEnds()
     _ = chdir("/")
-    if getuid() == 0 { _ = tidemark_lock_memory() }
     if readiness == nil {
       // Started by a server, which is there.
       DiskServer.closeOnExec(DiskServer.Inherited.partner)
@@ -60,6 +71,7 @@ final class DiskHolder {
 
   /// Starts a server and stays until it has ended.
   private func serveOnce() throws -> End {
+    let start = ContinuousClock.now
     let more = crashes >= Self.crashLimit ? ["--wary"] : []
     let partner: (process: pid_t, socket: Int32)
     do throws(MountError) {
@@ -73,9 +85,19 @@ final class DiskHolder {
     guard end != .leave else { return .leave }
     let status = wait(for: partner.process)
     let isCrash = [SIGILL, SIGTRAP, SIGABRT, SIGBUS, SIGFPE, SIGSEGV].contains(status - 128)
-    crashes = isCrash ? crashes + 1 : 0
+    let lifetime = ContinuousClock.now - start
+    crashes = isCrash ? (lifetime > Self.healthyTime ? 1 : crashes + 1) : 0
+    quickEnds = lifetime < Self.quickTime ? quickEnds + 1 : 0
     if !hasServed { noteFailure(reason) }
+    // A hand-over is no failure.
+    if end == .died, hasServed, status != 0 { pause(wasKilled: status == 128 + SIGKILL) }
     return end
+  }
+
+  /// Lets the more time pass the more servers in a row have lived for some seconds only.
+  private func pause(wasKilled: Bool) {
+    let limit = wasKilled ? Self.pauseLimits.killed : Self.pauseLimits.died
+    ProcessSignals.sleep(.milliseconds(min(limit, 10 * quickEnds * quickEnds)))
   }
 
   /// Hears what the server says until it has ended.

@@ -56,6 +56,8 @@ private func tune(_ connection: UnsafeMutablePointer<fuse_conn_info>?) {
   connection.pointee.max_background = 128
   connection.pointee.congestion_threshold = 96
   // A write is answered only once the disk has taken it, so the kernel keeps none back; and nobody but
-  // the kernel's own writers changes a file, so it need not compare sizes and times before a read.
-  connection.pointee.want &= ~UInt32(FUSE_CAP_AUTO_INVAL_DATA | FUSE_CAP_WRITEBACK_CACHE)
+  // the kernel's own writers changes a file, so it need not compare sizes and times before a read. Truncating
+  // at an open is asked for by itself, and refused.
+  connection.pointee.want &= ~UInt32(
+    FUSE_CAP_AUTO_INVAL_DATA | FUSE_CAP_WRITEBACK_CACHE | FUSE_CAP_ATOMIC_O_TRUNC)
 }

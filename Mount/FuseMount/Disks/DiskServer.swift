@@ -12,12 +12,12 @@ public struct ServedDisks: Sendable {
     public var used: UInt64?
     /// Bytes that they may take; nil for any number.
     public var budget: UInt64?
-    /// What an operator should know of, such as a budget nearly used up; nil for nothing.
-    public var warning: String?
+    /// What an operator should know of, such as a budget nearly used up.
+    public var warnings: [String]
 
     /// A usage of these numbers.
-    public init(used: UInt64? = nil, budget: UInt64? = nil, warning: String? = nil) {
-      (self.used, self.budget, self.warning) = (used, budget, warning)
+    public init(used: UInt64? = nil, budget: UInt64? = nil, warnings: [String] = []) {
+      (self.used, self.budget, self.warnings) = (used, budget, warnings)
     }
   }
 
@@ -139,8 +139,12 @@ public struct DiskServer: Sendable {
     }
   }
 
-  /// Takes away the mount of a server that is gone, and its directory.
+  /// Takes away the mount of a server that is gone, and its directory. Nothing happens if somebody serves there,
+  /// besides this process, or is about to.
   public static func cleanUp(_ directory: RunDirectory) throws(MountError) {
+    guard FileSystem.system.exists(directory.path), let lock = directory.lock() else { return }
+    defer { lock.release() }
+    guard directory.processes.allSatisfy({ $0 == getpid() }) else { return }
     if directory.isMounted { try unmount(directory.mountPoint, lazily: true) }
     directory.remove()
   }

@@ -1,5 +1,6 @@
 internal import DiskServers
 internal import FileIO
+internal import Glibc
 internal import RecoveryTree
 internal import Synchronization
 
@@ -30,7 +31,7 @@ extension DiskSession {
         DiskServerStatus.File(name: $0.name, readers: $0.readers, writers: $0.writers)
       },
       isFrozen: tree.isFrozen, usedBytes: usage.used, budgetBytes: usage.budget,
-      warnings: warnings + [usage.warning].compactMap { $0 }, fault: faults.last)
+      warnings: warnings + usage.warnings, fault: faults.last)
   }
 
   private func flush() throws(DiskServerError) {
@@ -48,6 +49,10 @@ extension DiskSession {
     let deadline = ContinuousClock.now + .seconds(seconds)
     do throws(TreeError) {
       while try !tree.freeze() {
+        // Who asks is not told of this: the successor is asked again.
+        if stopper.isStopped {
+          throw TreeError(code: EAGAIN, message: "The disk server is leaving.")
+        }
         guard ContinuousClock.now < deadline else {
           let names = tree.uses().filter { $0.readers + $0.writers > 0 }.map { "'\($0.name)'" }
           throw TreeError(
@@ -58,14 +63,29 @@ extension DiskSession {
         ProcessSignals.sleep(Self.pause)
       }
     } catch {
-      throw DiskServerError(error.code == 0 ? .inUse : .failed, error.message)
+      let code: DiskServerError.Code =
+        error.code == 0 ? .inUse : error.code == EAGAIN ? .notRunning : .failed
+      throw DiskServerError(code, error.message)
     }
+  }
+
+  /// Ends the mount if all that is known of its use is of a predecessor's time, and the kernel says that nobody
+  /// uses it. Root is told so otherwise.
+  private func endsUnused() -> Bool {
+    let uses = tree.uses().reduce(0) { $0 + $1.readers + $1.writers }
+    guard getuid() != 0, uses == tree.inherited.count, (try? flush()) != nil,
+      (try? unmount(disks.directory.mountPoint)) != nil
+    else { return false }
+    estate.isEnding = true
+    stop()
+    return true
   }
 
   /// A frozen disk that nobody has open stays so until the mount is gone.
   private func quit(within seconds: Double, force: Bool) throws(DiskServerError) {
     let wasFrozen = tree.isFrozen
     do throws(DiskServerError) { try freeze(within: seconds) } catch {
+      if !force, endsUnused() { return }
       guard force else { throw error }
       try? flush()
     }

@@ -1,3 +1,4 @@
+internal import CFuse
 internal import DiskServers
 internal import FileIO
 internal import Glibc
@@ -8,13 +9,37 @@ extension DiskSession {
   /// Between two looks whether the disks are still there, and two tries to end.
   private static let pause = Duration.seconds(1)
 
-  /// Ends the mount if the disks are removed from under it; whoever has them open loses them.
+  /// Ends the mount if the disks are removed from under it; whoever has them open loses them. Also has the log
+  /// tell of what an operator should know, once, and settles who still has a disk open.
   func watchDisks() {
-    while !served.health().isRemoved { ProcessSignals.sleep(Self.pause) }
+    // Without numbers, which change.
+    var told: Set<String> = []
+    while !served.health().isRemoved {
+      let warnings = served.usage().warnings
+      for warning in warnings where !told.contains(warning.filter(\.isLetter)) {
+        logToSystem("'\(disks.directory.path)': \(warning)")
+      }
+      told = Set(warnings.map { $0.filter(\.isLetter) })
+      settleInherited()
+      ProcessSignals.sleep(Self.pause)
+    }
     logToSystem("The disks of '\(disks.directory.path)' were removed: they are served no more.")
     estate.isEnding = true
     try? unmount(disks.directory.mountPoint, lazily: true)
     stop()
+  }
+
+  /// Gives up what was open in a predecessor's time if the kernel says that nobody uses the mount: the word of
+  /// that was lost with the predecessor. Only root is told.
+  private func settleInherited() {
+    let handles = tree.inherited
+    guard !handles.isEmpty, getuid() == 0, !estate.isEnding else { return }
+    let path = disks.directory.mountPoint
+    // Others may have the mount under another name, whose use does not count here.
+    guard tidemark_is_unused(path) != 0, let device = MountTable.top(at: path)?.device,
+      !MountTable.isElsewhere(device)
+    else { return }
+    for handle in handles { tree.close(handle) }
   }
 
   /// A thread that ends the mount on SIGTERM once nobody has the disks open. All that was written before the

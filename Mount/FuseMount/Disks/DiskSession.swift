@@ -17,9 +17,8 @@ final class DiskSession: Sendable {
   let warnings: [String]
   private let session: FuseSession
   private let connection: Int32
-  private let stopper: Stopper
+  let stopper: Stopper
   let mending: Mending
-  let holder = Atomic<Int32>(0)
 
   /// Opens the disks; a failure is told to the holder.
   init(_ disks: DiskServer) throws {
@@ -27,6 +26,7 @@ final class DiskSession: Sendable {
     DiskServer.closeOnExec(
       DiskServer.Inherited.partner, DiskServer.Inherited.connection, DiskServer.Inherited.estate)
     ProcessSignals.ignoreEnds()
+    if getuid() == 0 { _ = tidemark_mark_as_disk() }
     do {
       estate = try Estate(inheriting: DiskServer.Inherited.estate)
       starts = estate.countStart()
@@ -52,14 +52,33 @@ final class DiskSession: Sendable {
     }
   }
 
-  /// A disk that is kept on itself would wait for itself. Looked at before anything of it is read.
+  /// A disk that is kept on itself, be it by way of disks that others serve, would wait for itself. Looked at
+  /// before anything of it is read.
   private static func refuseOwnDisk(_ backing: String, _ mountPoint: String) throws {
-    // What is missing, or can't be looked at, is told of by who opens it.
-    let files = (try? FileSystem.backingFiles(of: backing)) ?? []
-    guard let own = files.first(where: { $0.hasPrefix(mountPoint + "/") }) else { return }
-    throw DisksGone(
-      "'\(backing)' lies on '\(own)', a disk that is kept there: it can't be served. Move the vault to "
-        + "another file system.")
+    let parent = FileSystem.parent(of: mountPoint)
+    let own = ((try? FileSystem.resolved(parent)) ?? parent) + "/disks/"
+    var (seen, left): (Set<String>, [String]) = ([], [backing])
+    while let path = left.popLast(), seen.insert(path).inserted {
+      // What is missing, or can't be looked at, is told of by who opens it.
+      for file in (try? FileSystem.backingFiles(of: path)) ?? [] {
+        guard !file.hasPrefix(own) else {
+          throw DisksGone(
+            "'\(backing)' lies on '\(file)', a disk that is kept there: it can't be served. Move the vault "
+              + "to another file system.")
+        }
+        left += vault(serving: file)
+      }
+    }
+  }
+
+  /// The vault that a served disk is of; none if it is not one.
+  private static func vault(serving file: String) -> [String] {
+    let directory = FileSystem.parent(of: FileSystem.parent(of: file))
+    guard let run = try? RunDirectory(directory), run.mountPoint == FileSystem.parent(of: file),
+      let process = run.processes.first
+    else { return [] }
+    let words = RunningProcess.arguments(of: process)
+    return zip(words, words.dropFirst()).filter { $0.0 == "--vault" }.map(\.1)
   }
 
   /// A process whose memory is paged out to a disk that it serves would wait for itself. An ordinary user
@@ -72,19 +91,28 @@ final class DiskSession: Sendable {
   /// Serves until the mount is gone, the disks are to end, or a successor is to take over.
   func run() throws {
     _ = chdir("/")
-    try takeOver()
-    let listener = try ControlListener(at: disks.directory) {
-      [self] request throws(DiskServerError) in
+    let watchers: [NativeThread]
+    do {
+      try takeOver()
+      watchers = [
+        NativeThread { [self] in keepHolder() }, NativeThread { [self] in watchDisks() },
+        try terminator(),
+      ]
+    } catch {
+      PartnerWord.send(PartnerWord.failed + "\(error)", to: DiskServer.Inherited.partner)
+      throw error
+    }
+    let listener = ControlListener(
+      at: disks.directory, isShared: disks.options.group != nil
+    ) { [self] request throws(DiskServerError) in
       try answer(request)
     }
-    let watchers = [
-      NativeThread { [self] in keepHolder() }, NativeThread { [self] in watchDisks() },
-      try terminator(),
-    ]
     let workers = Workers(
       session: session, connection: connection, count: disks.options.workers, screen: screen)
     let ender = NativeThread { [stopper] in
       stopper.await()
+      // First, for it may take a while, and whoever uses the disks is served meanwhile.
+      listener.end()
       workers.end()
     }
     PartnerWord.send(
@@ -92,7 +120,6 @@ final class DiskSession: Sendable {
     let result = workers.run(leaving: { [stopper] in stopper.stop() })
     ender.join()
     if KernelMount.isGone(connection) { estate.isEnding = true }
-    listener.end()
     served.close()
     _ = watchers
     guard result >= 0 else {
@@ -109,8 +136,8 @@ final class DiskSession: Sendable {
     session.connect(connection)
     session.process(request.bytes)
     if request.canResend, disks.options.asksAgain {
-      if starts > 1 { _ = tidemark_resend(connection) }
-      return
+      guard starts > 1, tidemark_resend(connection) != 0 else { return }
+      throw .system("have requests handed out again", errno)
     }
     // What is read from a clone fails when the clone is closed, as it is when this process dies.
     let clone = tidemark_clone_connection(connection)
@@ -120,13 +147,18 @@ final class DiskSession: Sendable {
     close(clone)
   }
 
-  /// Notes the number of a request that opens a file; after crashes, refuses what is handed out again.
+  /// Notes the number of a request that opens a file; after crashes, refuses what is handed out again, but for
+  /// the end of a use.
   private var screen: Workers.Screen {
-    let (connection, isWary) = (connection, disks.options.isWary)
+    let (connection, isWary, tree) = (connection, disks.options.isWary, tree)
     return { bytes in
       guard let head = RequestHead(bytes) else { return false }
       if head.operation == RequestHead.open { CurrentRequest.number = head.number }
-      guard isWary, head.number & RequestHead.resent != 0 else { return false }
+      guard isWary, head.number & RequestHead.resent != 0, head.operation != RequestHead.release
+      else { return false }
+      if head.operation == RequestHead.open {
+        tree.withdraw(request: head.number & ~RequestHead.resent)
+      }
       return tidemark_refuse(connection, head.number, EIO) == 0
     }
   }
@@ -144,18 +176,22 @@ final class DiskSession: Sendable {
       close(socket)
       if process > 0 { _ = wait(for: process) }
       guard !estate.isEnding else { return }
-      while true {
-        guard
-          let partner =
-            try? disks.startPartner(as: .holder, DiskServer.Inherited.connection, estate)
-        else {
-          ProcessSignals.sleep(.milliseconds(500))
-          continue
-        }
-        (process, socket) = partner
-        break
+      (process, socket) = newHolder()
+    }
+  }
+
+  private func newHolder() -> (pid_t, Int32) {
+    var hasFailed = false
+    while true {
+      do {
+        return try disks.startPartner(as: .holder, DiskServer.Inherited.connection, estate)
+      } catch {
+        let text =
+          "Nobody else keeps the disks of '\(disks.directory.path)' any more: if their server ends now, "
+        if !hasFailed { logToSystem(text + "they are gone. It is tried again. \(error)") }
+        hasFailed = true
+        ProcessSignals.sleep(.milliseconds(500))
       }
-      holder.store(process, ordering: .relaxed)
     }
   }
 }

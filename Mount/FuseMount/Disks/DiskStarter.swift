@@ -15,10 +15,9 @@ struct DiskStarter {
   /// Returns once the disks answer. Nothing is left where they do not.
   func start() throws {
     let directory = server.directory
-    try directory.make(isShared: server.options.group != nil)
-    let lock = try FileLock(directory.lockFile, patience: 2000)
+    let lock = try self.lock(directory)
     defer { lock.release() }
-    if directory.isMounted, directory.processes == [getpid()] {
+    if directory.isMounted, directory.processes.isEmpty {
       try unmount(directory.mountPoint, lazily: true)
     }
     let path = try MountPoint.check(directory.mountPoint, mayHoldFiles: true)
@@ -41,6 +40,18 @@ struct DiskStarter {
       directory.remove()
       throw error
     }
+  }
+
+  /// Makes the directory and takes its lock, also if somebody who had it before removes both meanwhile.
+  private func lock(_ directory: RunDirectory) throws -> FileLock {
+    for _ in 0..<10 {
+      try directory.make(isShared: server.options.group != nil)
+      do throws(IOError) {
+        let lock = try FileLock(directory.lockFile, patience: 2000)
+        if !lock.isRemoved { return lock }
+      } catch { guard error.isMissing else { throw error } }
+    }
+    throw MountError.system("lock '\(directory.path)'", EBUSY)
   }
 
   /// FUSE_INIT, which the kernel sends first of all. It is answered by the first server, and by every other

@@ -8,6 +8,7 @@ struct RequestHead {
 
   static let size = 40
   static let open: UInt32 = 14
+  static let release: UInt32 = 18
   static let initialise: UInt32 = 26
   /// What the kernel adds to the number of a request that it hands out again (FUSE_UNIQUE_RESEND).
   static let resent: UInt64 = 1 << 63

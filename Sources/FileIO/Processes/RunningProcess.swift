@@ -5,12 +5,12 @@ public enum RunningProcess {
   /// Bytes of the longest command line that is looked at.
   private static let lineLimit = 1 << 16
 
-  /// The processes whose command line has these arguments, one after the other, as far as this user sees
-  /// them (proc_pid_cmdline(5)). Those that have ended and wait for their parent have no command line.
-  public static func all(with words: [String]) -> [Int32] {
+  /// The processes of a user whose command line is as asked for (proc_pid_cmdline(5)). Those that have ended
+  /// and wait for their parent have no command line.
+  public static func all(of user: UInt32, where isMeant: ([String]) -> Bool) -> [Int32] {
     ((try? FileSystem.system.list("/proc")) ?? []).compactMap { name in
       guard let number = Int32(name) else { return nil }
-      return has(number, words) ? number : nil
+      return Self.isMeant(number, user, isMeant) ? number : nil
     }
   }
 
@@ -22,15 +22,19 @@ public enum RunningProcess {
     return bytes.split(separator: 0).map { String(decoding: $0, as: UTF8.self) }
   }
 
-  private static func has(_ process: Int32, _ words: [String]) -> Bool {
-    let line = arguments(of: process)
-    return line.indices.contains { line[$0...].starts(with: words) }
+  private static func isMeant(
+    _ process: Int32, _ user: UInt32, _ isMeant: ([String]) -> Bool
+  ) -> Bool {
+    // Of those of other users not even the command line is looked at.
+    guard (try? FileSystem.system.status("/proc/\(process)"))?.owner == user else { return false }
+    return isMeant(arguments(of: process))
   }
 
-  /// Kills a process (SIGKILL), if its command line still has these arguments.
-  public static func kill(_ process: Int32, with words: [String]) {
-    guard has(process, words) else { return }
-    _ = Glibc.kill(process, SIGKILL)
+  /// Kills a process (SIGKILL), if it still is one that `all` gives for the same.
+  public static func kill(_ process: Int32, of user: UInt32, where isMeant: ([String]) -> Bool) {
+    // Held first: its number may be another one's by now, but can't become one from here on.
+    guard let handle = ProcessHandle(process), Self.isMeant(process, user, isMeant) else { return }
+    handle.kill()
   }
 
   /// This process's identifier.

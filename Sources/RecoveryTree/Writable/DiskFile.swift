@@ -43,17 +43,28 @@ struct DiskFile: Hashable, Sendable {
   }
 }
 
-/// What the kernel is given for an open file: `inode << 20 | writes << 16 | place in the table`.
+/// What the kernel is given for an open file: `count << 53 | inode << 20 | use << 16 | place in the table`.
 struct DiskHandle: Hashable, Sendable {
+  /// What an open file is used for.
+  struct Use: OptionSet, Hashable, Sendable {
+    let rawValue: UInt64
+    /// It can be written to.
+    static let writes = Use(rawValue: 1)
+    /// It goes around the kernel's cache.
+    static let uncached = Use(rawValue: 2)
+  }
+
   let rawValue: UInt64
 
   init(rawValue: UInt64) { self.rawValue = rawValue }
 
-  init(_ file: DiskFile, writes: Bool, place: Int) {
-    rawValue = file.inode.rawValue << 20 | (writes ? 1 << 16 : 0) | UInt64(place)
+  /// `count` counts the opens; its lowest 11 bits are kept.
+  init(_ file: DiskFile, _ use: Use, place: Int, count: UInt64) {
+    rawValue = count << 53 | file.inode.rawValue << 20 | use.rawValue << 16 | UInt64(place)
   }
 
-  var file: DiskFile? { DiskFile(InodeNumber(rawValue: rawValue >> 20)) }
-  var writes: Bool { rawValue & 1 << 16 != 0 }
+  var file: DiskFile? { DiskFile(InodeNumber(rawValue: (rawValue << 11) >> 31)) }
+  var use: Use { Use(rawValue: (rawValue >> 16) & 0xF) }
+  var writes: Bool { use.contains(.writes) }
   var place: Int { Int(rawValue & 0xFFFF) }
 }

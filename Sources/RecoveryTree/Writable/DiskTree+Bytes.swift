@@ -34,8 +34,14 @@ extension DiskTree {
   }
 
   /// Makes `count` bytes from `offset` zeros, as far as the file reaches.
-  public func zero(_ handle: UInt64, _ count: UInt64, at offset: UInt64) throws(TreeError) {
+  ///
+  /// - Throws: as `write`; ENOSPC if it would have to grow, unless what lies behind the end is of no matter.
+  public func zero(
+    _ handle: UInt64, _ count: UInt64, at offset: UInt64, ignoringEnd: Bool = true
+  ) throws(TreeError) {
     let (disk, range) = try writable(handle, offset, Int(clamping: count))
+    let reached = range.upperBound - range.lowerBound
+    guard ignoringEnd || reached == count else { throw .behindEnd }
     guard !range.isEmpty else { return }
     do { try disk.content.zero(range) } catch { throw .writing(error) }
   }
@@ -81,10 +87,10 @@ extension DiskTree {
   private func place(
     of handle: UInt64, _ offset: UInt64, _ count: Int
   ) throws(TreeError) -> (Disk, Range<UInt64>) {
-    guard let file = DiskHandle(rawValue: handle).file else {
-      throw .notOpen
-    }
-    let (disk, window) = try place(of: file)
+    let handle = DiskHandle(rawValue: handle)
+    guard let window = table.window(of: handle), let file = handle.file,
+      let disk = disks[file.disk], window.upperBound <= disk.content.size
+    else { throw .notOpen }
     let size = window.upperBound - window.lowerBound
     let start = min(offset, size)
     let end = start + min(UInt64(count), size - start)
@@ -99,7 +105,7 @@ extension DiskTree {
       throw .notWritable
     }
     let (disk, range) = try place(of: handle, offset, count)
-    // Nobody has a frozen disk open for writing, so that need not be looked at here.
+    guard !table.flags.contains(.frozen) else { throw .frozen }
     if !disk.hasChanged.load(ordering: .relaxed) {
       disk.hasChanged.store(true, ordering: .releasing)
     }

@@ -13,65 +13,83 @@ public struct OpenedDisk: Hashable, Sendable {
 }
 
 extension DiskTree {
-  /// Opens a file for reading or for writing too.
+  /// Opens a file for reading or for writing too; `isDirect` if it is to go around the kernel's cache (O_DIRECT).
   ///
   /// One writer at a time: while a disk is open for writing, none of its partitions can be opened for
   /// writing, and the other way round, for each file has a cache of its own in the kernel, and two
   /// writers would undo each other's bytes. The same file may be opened for writing any number of times:
   /// its openers share one cache, and programs such as QEMU and losetup(8) open a disk several times over;
-  /// those that want it for themselves lock it (fcntl(2)), which works as on any file. Readers are always
-  /// let in; beside a writer of another file they read around the cache.
+  /// those that want it for themselves lock it (fcntl(2)), which works as on any file.
+  ///
+  /// Readers are always let in, and always read around the cache, which would not notice what is written
+  /// through another file, or around it. Of one file's writers all use the cache or none, so that none of them
+  /// finds in it what another has written around it: who comes does as those who are there.
   /// The same `request`, the number of the kernel's, gets the same handle again after a hand-over.
   ///
   /// - Throws: EBUSY beside an overlapping writer, EROFS while the disks are frozen, ENFILE if too many
   ///   files are open.
   public func open(
-    _ inode: InodeNumber, writes: Bool, request: UInt64
+    _ inode: InodeNumber, writes: Bool, isDirect: Bool = false, request: UInt64
   ) throws(TreeError) -> OpenedDisk {
     guard let file = DiskFile(inode) else {
       throw .isDirectory
     }
-    let overlapping = try files(overlapping: file)
     return try state.withLock { (state) throws(TreeError) in
+      let (overlapping, window) = (try files(overlapping: file), try place(of: file).1)
       if let known = state.table.handle(of: request), known.file == file {
-        return OpenedDisk(handle: known.rawValue, keepsCache: false, bypassesCache: false)
+        return OpenedDisk(
+          handle: known.rawValue, keepsCache: false,
+          bypassesCache: known.use.contains(.uncached))
       }
       if writes, state.table.flags.contains(.frozen) { throw .frozen }
-      let writers = state.table.handles.filter {
-        $0.writes && $0.file.map(overlapping.contains) == true
-      }
-      if writes, let other = writers.first?.file { throw .overlapped(file, by: other) }
-      guard let handle = state.table.open(file, writes: writes, request: request) else {
+      let writers = state.table.handles.filter(\.writes)
+      let other = writers.first { $0.file.map(overlapping.contains) == true }?.file
+      if writes, let other { throw .overlapped(file, by: other) }
+      let first = writers.first { $0.file == file }
+      let bypasses = !writes || first.map { $0.use.contains(.uncached) } ?? isDirect
+      var use: DiskHandle.Use = []
+      if writes { use.insert(.writes) }
+      if bypasses { use.insert(.uncached) }
+      guard let handle = state.table.open(file, use, window, request: request) else {
         throw .tooManyOpen
       }
-      if writes { state.spoil(overlapping) }
-      let isStale = state.stale.contains(file)
-      if writers.isEmpty { state.stale.remove(file) }
+      if writes { state.spoil(bypasses ? overlapping + [file] : overlapping) }
+      let isStale = !bypasses && state.stale.remove(file) != nil
       return OpenedDisk(
-        handle: handle.rawValue, keepsCache: !isStale, bypassesCache: !writers.isEmpty)
+        handle: handle.rawValue, keepsCache: !isStale, bypassesCache: bypasses)
     }
   }
 
   /// Gives up what `open` gave.
   public func close(_ handle: UInt64) {
-    state.withLock { $0.table.close(DiskHandle(rawValue: handle)) }
+    let handle = DiskHandle(rawValue: handle)
+    state.withLock { state in
+      state.table.close(handle)
+      state.inherited.remove(handle)
+    }
   }
+
+  /// Gives up what `open` gave, and the kernel did not take: it has dropped nothing of its cache.
+  public func withdraw(_ handle: UInt64) {
+    if let file = DiskHandle(rawValue: handle).file { state.withLock { $0.spoil([file]) } }
+    close(handle)
+  }
+
+  /// Gives up what a request opened that the kernel is now told has failed.
+  public func withdraw(request: UInt64) {
+    if let handle = state.withLock({ $0.table.handle(of: request) }) { withdraw(handle.rawValue) }
+  }
+
+  /// What is open since a predecessor's time, as far as is known here.
+  public var inherited: [UInt64] { state.withLock { $0.inherited.map(\.rawValue) } }
 
   /// The other files that share bytes with one.
   private func files(overlapping file: DiskFile) throws(TreeError) -> [DiskFile] {
     let (disk, window) = try place(of: file)
-    guard file.partition > 0 else {
-      return disk.partitions.withLock { Array($0.keys) }.map {
-        DiskFile(disk: disk.number, partition: $0)
-      }
-    }
-    let others = disk.partitions.withLock { partitions in
-      partitions.values.filter {
-        $0.number != file.partition && $0.offset < window.upperBound
-          && $0.offset + $0.size > window.lowerBound
-      }.map { DiskFile(disk: disk.number, partition: $0.number) }
-    }
-    return [DiskFile(disk: disk.number)] + others
+    let partitions = disk.partitions.withLock { $0 }
+    let others = partitions.filter { $0.key != file.partition && $0.value.overlaps(window) }
+      .map { DiskFile(disk: disk.number, partition: $0.key) }
+    return file.partition > 0 ? [DiskFile(disk: disk.number)] + others : others
   }
 }
 
@@ -105,15 +123,18 @@ extension DiskTree {
   public var isFrozen: Bool { state.withLock { $0.table.flags.contains(.frozen) } }
 
   /// Refuses writes from now on, unless anybody has a file open; gives whether it does. All that was
-  /// written before is durable when it returns.
+  /// written before is durable when it returns; if it can't be made so, writes are refused no more than before.
   public func freeze() throws(TreeError) -> Bool {
-    let isFree = state.withLock { state in
-      guard state.table.isEmpty else { return false }
-      state.table.flags.insert(.frozen)
-      return true
+    let (isFree, wasFrozen) = state.withLock { state in
+      guard state.table.isEmpty else { return (false, false) }
+      return (true, !state.table.flags.insert(.frozen).inserted)
     }
-    if isFree { try flush() }
-    return isFree
+    guard isFree else { return false }
+    do throws(TreeError) { try flush() } catch {
+      if !wasFrozen { thaw() }
+      throw error
+    }
+    return true
   }
 
   /// Lets the disks be written to again.

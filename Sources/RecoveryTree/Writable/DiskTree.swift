@@ -13,8 +13,9 @@ public final class DiskTree: Sendable {
   final class Disk: Sendable {
     let number: DiskNumber
     let content: any WritableDisk
-    /// Partitions by number, as they were when the disk was last free.
-    let partitions = Mutex<[Int: Partition]>([:])
+    /// Which bytes the partitions are, by number, as they were when the disk was last free. Replaced only while
+    /// the tree's state is locked.
+    let partitions = Mutex<[Int: Range<UInt64>]>([:])
     /// Written to since the partitions were read.
     let hasChanged = Atomic(true)
 
@@ -29,14 +30,23 @@ public final class DiskTree: Sendable {
   let disks: [DiskNumber: Disk]
   private let began = Timestamp.now()
   let state: Mutex<State>
+  /// The same table as in `state`, for what may be looked at without its lock.
+  let table: OpenTable
 
   /// What is open, and whose cache may be out of date.
   struct State: Sendable {
     var table: OpenTable
-    /// Files whose bytes may have changed by another file since the kernel cached any of them.
+    /// Files whose bytes may have changed around the kernel's cache since it cached any of them.
     var stale: Set<DiskFile>
-    /// Files written through another one at present or since the kernel last dropped what it had.
+    /// Open files of a predecessor's time: if its end fell between the kernel's word and its own, nobody has
+    /// them open any more, and the kernel does not say so again.
+    var inherited: Set<DiskHandle>
+
+    /// Files are written around what the kernel has cached of them.
     mutating func spoil(_ files: [DiskFile]) { stale.formUnion(files) }
+
+    /// Whether nobody has a disk open.
+    func isFree(_ disk: DiskNumber) -> Bool { !table.handles.contains { $0.file?.disk == disk } }
   }
 
   /// The tree of some disks.
@@ -54,8 +64,17 @@ public final class DiskTree: Sendable {
     }
     self.disks = Dictionary(
       uniqueKeysWithValues: disks.map { ($0.key, Disk($0.key, $0.value)) })
-    state = Mutex(State(table: table, stale: []))
-    for disk in self.disks.values { readPartitions(of: disk) }
+    self.table = table
+    state = Mutex(State(table: table, stale: [], inherited: Set(table.handles)))
+    for disk in self.disks.values {
+      let found = Self.partitions(of: disk)
+      // What is open is what it was, whatever its writer has made of the table since.
+      let open = table.handles.filter { $0.file?.disk == disk.number && $0.file?.partition != 0 }
+      let kept = open.compactMap { handle in
+        handle.file.flatMap { file in table.window(of: handle).map { (file.partition, $0) } }
+      }
+      disk.partitions.withLock { $0 = found.merging(kept) { _, kept in kept } }
+    }
     let all = files()
     // What the kernel has cached by a predecessor's time is not known.
     state.withLock { $0.spoil(all) }
@@ -122,33 +141,38 @@ extension DiskTree {
   func place(of file: DiskFile) throws(TreeError) -> (Disk, Range<UInt64>) {
     guard let disk = disks[file.disk] else { throw .missing(file.name) }
     guard file.partition > 0 else { return (disk, 0..<disk.content.size) }
-    guard let partition = disk.partitions.withLock({ $0[file.partition] }) else {
+    guard let window = disk.partitions.withLock({ $0[file.partition] }) else {
       throw .missing(file.name)
     }
-    return (disk, partition.offset..<partition.offset + partition.size)
+    return (disk, window)
   }
 
   /// Reads the partition table again if the disk was written to and nobody has it open: who has keeps the
   /// bytes he opened.
   func refresh(_ disk: Disk) {
-    guard disk.hasChanged.load(ordering: .acquiring) else { return }
-    let isFree = state.withLock { state in
-      !state.table.handles.contains { $0.file?.disk == disk.number }
+    guard disk.hasChanged.load(ordering: .acquiring),
+      state.withLock({ $0.isFree(disk.number) })
+    else { return }
+    disk.hasChanged.store(false, ordering: .releasing)
+    let found = Self.partitions(of: disk)
+    state.withLock { state in
+      if state.isFree(disk.number) {
+        disk.partitions.withLock { $0 = found }
+      } else {
+        disk.hasChanged.store(true, ordering: .releasing)
+      }
     }
-    if isFree { readPartitions(of: disk) }
   }
 
-  /// A disk without a table that can be read has no partitions.
-  private func readPartitions(of disk: Disk) {
-    disk.hasChanged.store(false, ordering: .releasing)
+  /// The partitions as the disk tells them now. One without a table that can be read has none.
+  private static func partitions(of disk: Disk) -> [Int: Range<UInt64>] {
     let table = try? readPartitionTable(of: disk.content)
     let found = (table?.partitions ?? []).filter { partition in
       (1..<DiskFile.partitionLimit).contains(partition.number)
         && partition.offset.addingReportingOverflow(partition.size).overflow == false
         && partition.offset + partition.size <= disk.content.size
     }
-    disk.partitions.withLock { partitions in
-      partitions = Dictionary(found.map { ($0.number, $0) }) { first, _ in first }
-    }
+    let windows = found.map { ($0.number, $0.offset..<$0.offset + $0.size) }
+    return Dictionary(windows) { first, _ in first }
   }
 }

@@ -1,35 +1,58 @@
+internal import Synchronization
+
 /// Who has which disk open, and whether the disks are frozen, in memory that outlives the process that
 /// serves them.
 ///
 /// The kernel does not tell a successor which files are open, so its predecessor leaves this table. The
-/// memory begins with a word that tells it is one, then a word of flags, 48 bytes for later, and from byte
-/// 64 on a row of two words for each open file: its handle (0: the row is free), and the number of the
-/// kernel's request that opened it. A request that a successor gets again thereby finds its row. A row is
-/// taken by writing its handle last, and left by writing 0 there: the end of the process between two
-/// stores leaves a whole table.
+/// memory begins with a word that tells it is one, a word of flags, a count of opens, 40 bytes for later, and
+/// from byte 64 on a row of four words for each open file: its handle (0: the row is free), the number of the
+/// kernel's request that opened it, and the bytes of the disk that it is: the first, and how many. A request
+/// that a successor gets again thereby finds its row, and a partition stays what it was when it was opened.
+/// A row is taken by writing its handle last, and left by writing 0 there: the end of the process between two
+/// stores leaves a whole table. A handle has the count of opens in it, so that who gives up an open file once
+/// more, as a successor is asked to, does not give up somebody else's.
 ///
-/// Not safe for several threads: a mutex holds the one value there is, and only therefore may it go from
-/// thread to thread although it has a pointer.
+/// Not safe for several threads, but for `window`: a mutex holds the one value there is, and only therefore may
+/// it go from thread to thread although it has a pointer.
 struct OpenTable: @unchecked Sendable {
   /// Bytes that the table takes.
-  static let size = 1 << 16
-  private static let mark: UInt64 = 0x544D_4F50_454E_0001
-  private static let rows = 8
-  static let limit = (size / 8 - rows) / 2
+  static let size = 1 << 17
+  private static let mark: UInt64 = 0x544D_4F50_454E_0002
+  private static let firstRow = 8
+  private static let rowSize = 4
+  static let limit = (size / 8 - firstRow) / rowSize
 
-  private let words: UnsafeMutableBufferPointer<UInt64>
+  private let words: UnsafeMutableBufferPointer<Atomic<UInt64>>
   /// The rows in use, whatever their order.
   private var taken: Set<Int> = []
+
+  private enum Head: Int { case mark, flags, opens }
+  private enum Field: Int { case handle, request, offset, size }
 
   /// Reads the table in `memory`, which is at least `size` bytes and lasts longer than the value; makes a
   /// new one if all of it is zeros. Nil if it holds anything else.
   init?(in memory: UnsafeMutableRawBufferPointer) {
     guard memory.count >= Self.size else { return nil }
     words = UnsafeMutableRawBufferPointer(rebasing: memory[..<Self.size])
-      .bindMemory(to: UInt64.self)
-    if words[0] == 0 { words[0] = Self.mark }
-    guard words[0] == Self.mark else { return nil }
-    for place in 0..<Self.limit where words[Self.rows + 2 * place] != 0 { taken.insert(place) }
+      .bindMemory(to: Atomic<UInt64>.self)
+    if self[.mark] == 0 { self[.mark] = Self.mark }
+    guard self[.mark] == Self.mark else { return nil }
+    for place in 0..<Self.limit where self[place, .handle] != 0 { taken.insert(place) }
+  }
+
+  private subscript(word: Head) -> UInt64 {
+    get { words[word.rawValue].load(ordering: .acquiring) }
+    nonmutating set { words[word.rawValue].store(newValue, ordering: .releasing) }
+  }
+
+  private subscript(place: Int, field: Field) -> UInt64 {
+    get {
+      words[Self.firstRow + Self.rowSize * place + field.rawValue].load(ordering: .acquiring)
+    }
+    nonmutating set {
+      words[Self.firstRow + Self.rowSize * place + field.rawValue]
+        .store(newValue, ordering: .releasing)
+    }
   }
 
   /// Flags that a successor has to know.
@@ -39,39 +62,52 @@ struct OpenTable: @unchecked Sendable {
   }
 
   var flags: Flags {
-    get { Flags(rawValue: words[1]) }
-    set { words[1] = newValue.rawValue }
+    get { Flags(rawValue: self[.flags]) }
+    set { self[.flags] = newValue.rawValue }
   }
 
   /// All that is open.
-  var handles: [DiskHandle] {
-    taken.map { DiskHandle(rawValue: words[Self.rows + 2 * $0]) }
-  }
+  var handles: [DiskHandle] { taken.map { DiskHandle(rawValue: self[$0, .handle]) } }
 
   var isEmpty: Bool { taken.isEmpty }
 
+  /// Which bytes of its disk an open file is; nil if the handle is of none. From any thread, for as long as
+  /// nobody gives the handle up.
+  func window(of handle: DiskHandle) -> Range<UInt64>? {
+    guard handle.place < Self.limit, self[handle.place, .handle] == handle.rawValue else {
+      return nil
+    }
+    let (start, size) = (self[handle.place, .offset], self[handle.place, .size])
+    let (end, isTooFar) = start.addingReportingOverflow(size)
+    return isTooFar ? nil : start..<end
+  }
+
   /// The handle that a request was given already, by this process or the one before it.
   func handle(of request: UInt64) -> DiskHandle? {
-    let place = taken.first { words[Self.rows + 2 * $0 + 1] == request }
-    return place.map { DiskHandle(rawValue: words[Self.rows + 2 * $0]) }
+    taken.first { self[$0, .request] == request }.map { DiskHandle(rawValue: self[$0, .handle]) }
   }
 
   /// Takes a row; nil if all are taken.
-  mutating func open(_ file: DiskFile, writes: Bool, request: UInt64) -> DiskHandle? {
+  mutating func open(
+    _ file: DiskFile, _ use: DiskHandle.Use, _ window: Range<UInt64>, request: UInt64
+  ) -> DiskHandle? {
     guard let place = (0..<Self.limit).first(where: { !taken.contains($0) }) else { return nil }
-    let handle = DiskHandle(file, writes: writes, place: place)
-    words[Self.rows + 2 * place + 1] = request
-    words[Self.rows + 2 * place] = handle.rawValue
+    self[.opens] &+= 1
+    let handle = DiskHandle(file, use, place: place, count: self[.opens])
+    self[place, .request] = request
+    self[place, .offset] = window.lowerBound
+    self[place, .size] = window.upperBound - window.lowerBound
+    self[place, .handle] = handle.rawValue
     taken.insert(place)
     return handle
   }
 
   /// Leaves a row; nothing happens if it was left before.
   mutating func close(_ handle: DiskHandle) {
-    guard taken.contains(handle.place),
-      words[Self.rows + 2 * handle.place] == handle.rawValue
-    else { return }
-    words[Self.rows + 2 * handle.place] = 0
+    guard taken.contains(handle.place), self[handle.place, .handle] == handle.rawValue else {
+      return
+    }
+    self[handle.place, .handle] = 0
     taken.remove(handle.place)
   }
 }

@@ -93,6 +93,7 @@ struct DiskServerCommand: ParsableCommand {
       "The branch has used \(Words.size(usage.storedBytes)) of its budget of "
       + "\(Words.size(usage.budget ?? 0)): once all is used, writes fail for want of room."
     return ServedDisks.Usage(
-      used: usage.storedBytes, budget: usage.budget, warning: usage.isNearBudget ? warning : nil)
+      used: usage.storedBytes, budget: usage.budget,
+      warnings: (usage.isNearBudget ? [warning] : []) + [usage.trouble].compactMap { $0 })
   }
 }

@@ -1,0 +1,123 @@
+internal import DiskServers
+internal import Dispatch
+internal import FileIO
+internal import Glibc
+internal import Support
+internal import Synchronization
+internal import Testing
+
+/// Goal: what is done to served disks at the same time does not do harm. Method: real servers, asked for several
+/// things at once.
+@Suite(
+  .serialized, .timeLimit(.minutes(3)), .enabled(if: Available.root && Available.fuse))
+struct DiskServerRaceTests {
+  private let directory: TemporaryDirectory
+  private let file: String
+
+  init() throws {
+    directory = try TemporaryDirectory("races")
+    file = directory.file("disk")
+    try File(file, .creating(permissions: 0o600)).truncate(to: 8 << 20)
+  }
+
+  @Test("a disk can't be truncated by opening it, and its users notice nothing")
+  func truncating() throws {
+    let served = try ServedBranch(file: file, in: directory)
+    let disk = try File(served.disk, .writing)
+    try disk.write([1, 2, 3], at: 4096)
+    #expect(try !Program("sh", ["-c", ": > \(served.disk)"]).wait(seconds: 20).succeeded)
+    #expect(try FileSystem.system.status(served.disk).size == 8 << 20)
+    #expect(try bytes(of: served.disk, at: 4096, count: 3) == [1, 2, 3])
+  }
+
+  @Test("who has opened a file sees what is written later through another one, or around the cache")
+  func coherence() throws {
+    try File(file, .writing).write(VaultFixture.partitionTable([(2048, 2048)]), at: 446)
+    let served = try ServedBranch(file: file, in: directory)
+    let part = try File(served.running.path(of: 0, partition: 1), .reading)
+    #expect(try part.read(at: 0, count: 1) == [0])
+    let whole = try File(served.disk, .writing)
+    for round in 1...3 {
+      try whole.write([UInt8(round)], at: 1 << 20)
+      #expect(try part.read(at: 0, count: 1) == [UInt8(round)])
+    }
+    #expect(try whole.read(at: 1 << 20, count: 1) == [3])
+    try Program.require(
+      "sh", "-c",
+      "printf '%4096s' x | dd of=\(served.disk) bs=4096 seek=256 oflag=direct conv=notrunc status=none"
+    )
+    #expect(try whole.read(at: 1 << 20, count: 1) == [32])
+    #expect(try part.read(at: 0, count: 1) == [32])
+  }
+
+  @Test(
+    "who waits for the disks to be free waits on when they are handed over, and holds nobody up")
+  func freezing() throws {
+    let served = try ServedBranch(file: file, in: directory)
+    let group = DispatchGroup()
+    let client = served.client
+    let frozen = Frozen()
+    do {
+      let disk = try File(served.disk, .writing)
+      DispatchQueue.global().async(group: group) {
+        frozen.note { () throws(DiskServerError) in try client.freeze(within: 60) }
+      }
+      usleep(100_000)
+      let start = ContinuousClock.now
+      try client.handOver()
+      try disk.write([1], at: 0)
+      #expect(Program.poll(seconds: 5) { (try? client.status().starts) == 2 })
+      #expect(ContinuousClock.now - start < .seconds(4))
+      #expect(!frozen.isDone)
+    }
+    group.wait()
+    #expect(frozen.isDone)
+  }
+
+  private final class Frozen: Sendable {
+    private let done = Atomic(false)
+    var isDone: Bool { done.load(ordering: .acquiring) }
+    func note(_ body: () throws(DiskServerError) -> Void) {
+      do { try body() } catch { return }
+      done.store(true, ordering: .releasing)
+    }
+  }
+
+  @Test("of two who start the same server both get the one there is")
+  func twoStarters() throws {
+    let served = try ServedBranch(file: file, in: directory)
+    let disk = try File(served.disk, .writing)
+    let (servers, branch) = (served.servers, served.branch)
+    #expect(try servers.start(branch) == served.running)
+    // One that looks for nobody first.
+    let result = try Program(
+      Product.path("MountServer"),
+      ["disk-server", "--run-directory", served.client.directory.path, "--file", file]
+    ).wait(seconds: 20)
+    #expect(!result.succeeded)
+    try Program.require(
+      Product.path("MountServer"), "disk-server", "--run-directory",
+      served.client.directory.path, "--clean-up")
+    try disk.write([1], at: 0)
+    #expect(served.client.directory.processes.count == 2)
+    #expect(try served.client.status().starts == 1)
+  }
+
+  @Test("a server whose socket is removed listens again")
+  func socket() throws {
+    let served = try ServedBranch(file: file, in: directory)
+    try FileSystem.system.remove(served.client.directory.control)
+    #expect(try served.client.status().starts == 1)
+  }
+
+  @Test(
+    "a process with a server's arguments somewhere in its command line is none of its processes")
+  func processes() throws {
+    let served = try ServedBranch(file: file, in: directory)
+    let path = served.client.directory.path
+    let words = ["disk-server", "--run-directory", path, "--role", "server"]
+    let other = try Program("sh", ["-c", "sleep 20; :"] + words)
+    #expect(served.client.directory.processes.count == 2)
+    other.killGroup()
+  }
+}
