@@ -39,11 +39,11 @@ extension RecoveryDesk {
 
   /// What is said of a budget of which so much was used; nil below 80 %.
   static func finding(written: UInt64, of budget: UInt64) -> HealthFinding? {
-    guard written >= budget / 5 * 4 else { return nil }
+    // What is written next needs room, too: a part of it is never used.
+    let isOver = written + max(2 << 20, min(budget / 50, 8 << 20)) >= budget
+    guard isOver || written >= budget / 5 * 4 else { return nil }
     let numbers =
       "\(written >> 20) of the \(budget >> 20) MiB that may be written to its disks are used"
-    // What is written next needs room, too.
-    let isOver = written + min(budget / 50, 8 << 20) >= budget
     return HealthFinding(
       .diskBudget, isOver ? .critical : .warning,
       isOver

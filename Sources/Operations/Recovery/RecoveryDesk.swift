@@ -67,6 +67,12 @@ final class RecoveryDesk: Sendable {
       return Subject(
         id: agent.machine, name: name, machine: machines.first { $0.id == agent.machine })
     }
+    let records = try inCatalog { () throws(CatalogError) in try catalog.recoveries() }
+    if let record = records.first(where: { $0.name == name }) {
+      // Its MANIFEST may be lost, and with it what it is called.
+      return Subject(
+        id: record.machine, name: name, machine: machines.first { $0.id == record.machine })
+    }
     guard let machine = machines.first(where: { $0.name == name }) else {
       // In the vault's own words.
       _ = try inVault { () throws(VaultError) in try vault.machine(named: name) }

@@ -91,6 +91,21 @@ public struct RecoveryParts: Sendable {
   public var guestFacts: [String]?
   /// How long it is waited for a machine that was started to show its addresses.
   public var addressTime = Duration.seconds(120)
+  /// How long it is waited for an agent, its source and its last recovery point, where that is asked for.
+  public var sourceLimits = SourceLimits()
+
+  /// Seconds that are waited for a source.
+  public struct SourceLimits: Sendable {
+    /// For an agent that is not connected: it may just be coming back.
+    public var contact = 10
+    /// For the source to shut down.
+    public var shutdown = 180
+    /// For the last recovery point behind that.
+    public var lastPoint = 120
+
+    /// The usual limits.
+    public init() {}
+  }
 
   /// These parts.
   public init(

@@ -10,8 +10,8 @@ extension RecoveryRun {
   ///
   /// - Throws: `.refused` with everything that stands in the way.
   func checkPrerequisites() throws(OperationError) {
-    var checks: [RecoveryReport.Check] = [try checkPoint()]
-    checks += [try checkRoom(), checkDamage()]
+    var checks: [RecoveryReport.Check] = try checkLog().map { [$0] } ?? []
+    checks += [try checkPoint(), try checkRoom(), checkDamage()]
     if let relay = try checkRelay() { checks.append(relay) }
     checks += machineChecks()
     if action != .changePoint { checks.append(checkReplication()) }
@@ -23,6 +23,33 @@ extension RecoveryRun {
     var report = RecoveryReport()
     report.checks = checks
     if let failure = report.failure { throw OperationError(.refused, failure) }
+  }
+
+  /// Whether the log can be gone on with; nil if so. One that can't, for it is damaged, is made anew of what is
+  /// whole in it if the operator has said that a failover is to go on: the newest points may be lost by that.
+  private func checkLog() throws(OperationError) -> RecoveryReport.Check? {
+    let (title, machine) = ("log of the machine", try log)
+    do throws(VaultError) {
+      if let shortfall = try machine.snapshot().shortfall { throw shortfall }
+      return nil
+    } catch {
+      guard error.code == .damaged || error.cause?.isMissing == true else {
+        throw OperationError(error)
+      }
+      guard action == .failover, try record.request?.isConfirmed == true else {
+        let advice = action == .failover ? " To fail over to what is left, add --yes." : ""
+        return RecoveryReport.Check(title, .failed, error.message + advice)
+      }
+      let made = try desk.agents.keepingOut(self.machine, isWriting: true) {
+        () throws(OperationError) in
+        try inVault { () throws(VaultError) in
+          try Rebuild.run(machine, in: desk.vault, lock: desk.writable.lock)
+        }
+      }
+      let words =
+        ["\(error.message) It was made anew, with \(made.points) recovery points."] + made.warnings
+      return RecoveryReport.Check(title, .warning, words.joined(separator: " "))
+    }
   }
 
   private func checkPoint() throws(OperationError) -> RecoveryReport.Check {

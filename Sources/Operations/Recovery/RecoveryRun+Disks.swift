@@ -116,7 +116,12 @@ extension RecoveryRun {
     try parts.branches.make(
       pin, named: try branchName(record), of: try log, budget: record.request?.budget)
     try check()
-    let served = try parts.servers.serve(pin.branch)
+    let served: ServedBranch
+    do throws(OperationError) { served = try parts.servers.serve(pin.branch) } catch {
+      // One that was killed as it was being started.
+      try check()
+      served = try parts.servers.serve(pin.branch)
+    }
     try report { $0.directory = served.directory }
   }
 

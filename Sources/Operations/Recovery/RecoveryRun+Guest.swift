@@ -31,8 +31,17 @@ extension RecoveryRun {
       for disk in point.disks { places[Int(disk.number)] = "/disk\(disk.number).raw" }
       let plan = try machinePlan(disks: places)
       let findings = parts.provider.check(plan) + (try guestFindings(plan, snapshot, point))
-      return findings.map(RecoveryReport.Check.init)
+      return findings.map(RecoveryReport.Check.init) + [checkNetwork(plan)]
     } catch { return [RecoveryReport.Check("machine", .failed, error.message)] }
+  }
+
+  private func checkNetwork(_ plan: MachinePlan) -> RecoveryReport.Check {
+    plan.adapters.isEmpty
+      ? RecoveryReport.Check(
+        "network", .warning,
+        "No adapter of the machine has a network, so it has no adapter at all. Choose one with --network, or "
+          + "with 'tidemark machine set \(name) --network'.")
+      : RecoveryReport.Check("network", .ok, "adapters with a network: \(plan.adapters.count)")
   }
 
   /// What the disks of the chosen point tell of the guest on them.

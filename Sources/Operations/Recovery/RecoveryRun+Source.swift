@@ -6,13 +6,12 @@ internal import Replication
 internal import Vault
 
 extension RecoveryRun {
-  /// Seconds that a source has to shut down, and its agent then to make a last recovery point.
-  private static let (stopSeconds, lastPointSeconds) = (180, 120)
-
   /// Asks the source to shut down, and goes on whatever comes of that: what is down can't be asked.
   func stopSource() throws(OperationError) {
+    let limits = parts.sourceLimits
     let end = desk.agents.shutDownSource(
-      of: machine, within: Self.stopSeconds, lastCycleWithin: Self.lastPointSeconds,
+      of: machine, within: limits.shutdown, lastCycleWithin: limits.lastPoint,
+      contactWithin: limits.contact,
       progress: { state in
         let step = state.phase == .stopping ? "the source is shutting down" : "last recovery point"
         job.report(JobProgress(step: step, done: 0, total: 0))

@@ -17,6 +17,9 @@ public final class MachineSnapshot: Sendable {
   public let lastSequence: SequenceNumber
   /// What branches stand on, the oldest first.
   public let pins: [BranchPin]
+  /// Set if the log ends before what had been stored: newer points are lost, and no writer goes on with it
+  /// until it was made anew.
+  public let shortfall: VaultError?
   /// The epoch: raised by each failover. Nothing of an older one may be added to the log.
   public let epoch: UInt32
   /// The newest record's time.
@@ -40,6 +43,11 @@ public final class MachineSnapshot: Sendable {
     self.lease = lease
     self.machine = machine.id
     configuration = manifest.configuration
+    shortfall = replay?.lost.flatMap { lost in
+      manifest.openSegment.map { open in
+        LogPlace.cutShort(machine.files.path(LogFileName(.segment, open.number)), lost)
+      }
+    }
     generation = manifest.generation
     (branchings, pins, epoch) = (manifest.branchings, manifest.pins, manifest.epoch)
     var points = manifest.points

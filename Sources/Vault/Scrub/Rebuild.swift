@@ -74,6 +74,15 @@ public struct Rebuild {
     }
   }
 
+  /// Makes the MANIFEST of one machine anew, whose log nobody writes to meanwhile, whether it can be read or
+  /// not.
+  public static func run(
+    _ machine: Machine, in vault: Vault, lock: VaultLock
+  ) throws(VaultError) -> Outcome {
+    var rebuild = Rebuild(vault: vault, machine: machine)
+    return try rebuild.run()
+  }
+
   private init(vault: Vault, machine: Machine) {
     (self.vault, self.machine) = (vault, machine)
   }

@@ -1,4 +1,5 @@
 internal import ArgumentParser
+internal import Catalog
 internal import ControlAPI
 internal import Operations
 
@@ -8,10 +9,11 @@ struct JobsCommand: ParsableCommand {
     commandName: "jobs", abstract: "Show long operations: what runs, and how others ended.",
     discussion: discussion(
       "With a number: that job, with its tasks. With --follow every change is shown, a line each, until "
-        + "SIGINT or SIGTERM, or until the service ends; with --json each is one JSON object.",
+        + "that job has ended, or, of all, until SIGINT or SIGTERM, or until the service ends; with --json each "
+        + "is one JSON object.",
       examples: [
         "tidemark jobs", "tidemark jobs 12", "tidemark jobs --follow",
-        "tidemark jobs --limit 5 --json",
+        "tidemark jobs 12 --follow", "tidemark jobs --limit 5 --json",
       ],
       ends: [.noVault, .locked, .damaged, .unknown, .unwritable]))
 
@@ -22,16 +24,11 @@ struct JobsCommand: ParsableCommand {
   @OptionGroup var vault: VaultOption
   @OptionGroup var output: OutputOption
 
-  func validate() throws {
-    guard job == nil || !list.follow else {
-      throw ValidationError("--follow shows all jobs: leave out the number.")
-    }
-  }
-
   func run() throws {
     Interruption.listen()
     try ServiceAccess.with(try vault.opened()) { access in
       if let job {
+        guard !list.follow else { return try follow(job, access) }
         let found = try access.client.job(job)
         return output.print(found, text: JobReport.text(found))
       }
@@ -47,6 +44,20 @@ struct JobsCommand: ParsableCommand {
           Console.out(line)
         }
       }
+    }
+  }
+
+  /// Shows how a job gets on, until it has ended; who stops looking stops nothing.
+  private func follow(_ id: Int64, _ access: ServiceAccess) throws {
+    var (job, seen) = (try access.client.job(id), Set<String>())
+    while true {
+      let parts = job.tasks.filter { $0.state != .notStarted }
+        .map { "\($0.name): \(JobReport.words(of: $0))" }
+      let lines = output.json ? [JSONText.line(job)] : parts + [JobReport.line(job)]
+      for line in lines where seen.insert(line).inserted { Console.out(line) }
+      guard !job.state.isFinal, !Interruption.isRequested, access.isService else { return }
+      Interruption.wait(milliseconds: 200)
+      job = try access.client.job(id)
     }
   }
 }

@@ -39,13 +39,19 @@ enum DrillReport {
     if let directory = drill.report?.directory, drill.ended == nil {
       facts.append(("Disks", directory))
     }
-    let console = drill.report?.console.map { "Console:\n\($0)" }
-    return [Words.facts(facts), checks(drill), comparisons(drill), console].compactMap { $0 }
-      .joined(separator: "\n\n")
+    return ([Words.facts(facts)] + (drill.report.map(sections) ?? [])).joined(separator: "\n\n")
   }
 
-  private static func checks(_ drill: DrillDocument) -> String? {
-    guard let checks = drill.report?.checks, !checks.isEmpty else { return nil }
+  /// What was looked at, what was compared, and the end of the console, as far as there is any of it.
+  static func sections(_ report: RecoveryReport) -> [String] {
+    let source = report.sourceShutdown.map { "Source: \($0)" }
+    let console = report.console.map { "Console:\n\($0)" }
+    return [checks(report), source, comparisons(report), console].compactMap { $0 }
+  }
+
+  private static func checks(_ report: RecoveryReport) -> String? {
+    let checks = report.checks
+    guard !checks.isEmpty else { return nil }
     return Words.table(
       ["CHECKED", "RESULT", "FOUND"],
       checks.map { [words(of: $0.name), words(of: $0.verdict), $0.found] })
@@ -60,8 +66,9 @@ enum DrillReport {
     verdict == .notChecked ? "not checked" : verdict.rawValue
   }
 
-  private static func comparisons(_ drill: DrillDocument) -> String? {
-    guard let found = drill.report?.comparisons, !found.isEmpty else { return nil }
+  private static func comparisons(_ report: RecoveryReport) -> String? {
+    let found = report.comparisons
+    guard !found.isEmpty else { return nil }
     return Words.table(
       ["COMPARED", "ASKED FOR", "FOUND", "SAME"],
       found.map { comparison in

@@ -37,7 +37,9 @@ enum JobReport {
     let text = Words.facts(facts)
     guard !job.tasks.isEmpty else { return text }
     let tasks = job.tasks.map { [$0.name, $0.state.rawValue, $0.started ?? "", $0.ended ?? ""] }
-    return text + "\n\n" + Words.table(["TASK", "STATE", "BEGAN", "ENDED"], tasks)
+    let table = Words.table(["TASK", "STATE", "BEGAN", "ENDED"], tasks)
+    return ([text, table] + (job.recovery.map(DrillReport.sections) ?? [])).joined(
+      separator: "\n\n")
   }
 
   /// The task in progress, or that the job stopped at, and what there is to say of it.
