@@ -162,12 +162,14 @@ let package = Package(
       "FileIO",
       "Bytes", "Codecs"),
     tests(
-      "AgentTests", "Agent", "Bytes", "Capture", "Catalog", "Codecs", "FileIO", "Identity",
+      "AgentTests", "Agent", "Bytes", "Capture", "Catalog", "Codecs", "Compute", "FileIO",
+      "Identity",
       "Operations", "Replication",
       "ReplicationService", "Vault"),
     tests(
       "ReplicationServiceTests", "ReplicationService", "Replication", "Identity", "FileIO", "Bytes"),
     tests(
-      "tidemarkTests", "tidemark", "ControlAPI", "Operations", "Vault", "FileIO", "Bytes", logging),
+      "tidemarkTests", "tidemark", "Catalog", "ControlAPI", "Operations", "Vault", "FileIO",
+      "Bytes", logging),
   ]
 )

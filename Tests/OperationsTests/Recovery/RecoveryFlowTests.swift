@@ -16,6 +16,8 @@ final class RecoverySite {
   let site: Site
   var service: VaultService
   let servers: StillServers
+  /// What runs machines.
+  var provider: any ComputeProvider = NoCompute()
   /// A vault for the service to be of while the other one has none.
   private let spare = try? Site()
   static let name = "web01"
@@ -35,29 +37,33 @@ final class RecoverySite {
   }
 
   var parts: RecoveryParts {
-    RecoveryParts(
-      branches: VaultBranches(service.writable), servers: servers, provider: NoCompute(),
-      directory: { "/nowhere/\($0)" })
+    let place = site.directory.path
+    var parts = RecoveryParts(
+      branches: VaultBranches(service.writable), servers: servers, provider: provider,
+      directory: { "\(place)/\($0).vm" })
+    parts.sourceLimits.contact = 0
+    return parts
   }
 
   /// Ends the service, and begins another one; `without` the catalog where that is to be lost.
   func restart(without isLost: Bool = false) throws {
-    #expect(service.close())
     let path = site.vault.path + "/" + Catalog.fileName
-    service = try released {
+    try released {
       guard isLost else { return }
       for end in ["", "-wal", "-shm"] where FileSystem.system.exists(path + end) {
         try FileSystem.system.remove(path + end)
       }
     }
-    try service.useForRecovery(parts)
   }
 
-  private func released(_ between: () throws -> Void) throws -> VaultService {
+  /// Does something while the vault has no service, and begins another one.
+  func released(_ between: () throws -> Void) throws {
+    service.close()
     // The lock goes with the last reference.
     if let spare { service = try VaultService(spare.vault) }
     try between()
-    return try VaultService(site.vault)
+    service = try VaultService(site.vault)
+    try service.useForRecovery(parts)
   }
 
   @discardableResult

@@ -1,0 +1,161 @@
+import Bytes
+import Catalog
+import Compute
+import Dispatch
+import FileIO
+import Support
+import Testing
+import Vault
+
+@testable import Operations
+
+/// Makes branches when it is let to.
+private struct SlowBranches: RecoveryBranches {
+  let branches: VaultBranches
+  let begun = DispatchSemaphore(value: 0)
+  let isFree = DispatchSemaphore(value: 0)
+
+  func make(
+    _ pin: BranchPin, named name: String, of machine: Machine, budget: UInt64?
+  ) throws(OperationError) {
+    begun.signal()
+    _ = isFree.wait(timeout: .now() + 30)
+    try branches.make(pin, named: name, of: machine, budget: budget)
+  }
+
+  func remove(_ branch: Identifier) throws(OperationError) { try branches.remove(branch) }
+
+  func all() throws(OperationError) -> [BranchDescription] { try branches.all() }
+}
+
+/// Goal: whatever goes wrong in a drill or a failover, it ends in a state that can be told, with a message that
+/// says what to do. Method: each fault by itself, on a real vault.
+@Suite struct RecoveryFaultTests {
+  private func error(_ job: JobRecord) throws -> String {
+    try #require(job.error?.message, "\(job)")
+  }
+
+  private func directory(_ site: RecoverySite) throws -> String {
+    "\(site.site.vault.path)/machines/\(try site.snapshot.machine)"
+  }
+
+  @Test("a log whose newest records are lost is failed over from what is left if that is said")
+  func cutShort() throws {
+    let site = try RecoverySite()
+    let (points, directory) = (try site.snapshot.points, try directory(site))
+    let name = try #require(
+      try FileSystem.system.list(directory).filter { $0.hasSuffix(".seg") }.max())
+    let segment = try File("\(directory)/\(name)", .writing)
+    while try site.snapshot.points.count == 3 {
+      try segment.truncate(to: try segment.status().size - 64)
+    }
+    for job in [try site.drill(), try site.failover()] {
+      #expect(try job.state == .failed && error(job).contains("cut short"), "\(job)")
+      #expect(try site.standing == RecoveryStanding(.protected))
+    }
+    #expect(try error(site.failover()).contains("add --yes"))
+    #expect(try site.snapshot.epoch == 0)
+    let job = try site.end(
+      try site.service.startFailover("web01", site.request(confirmed: true), by: nil))
+    #expect(job.state == .succeeded, "\(job)")
+    let status = try site.service.recovery(of: "web01")
+    #expect(status.record?.point?.id == points[1].id && status.standing.state == .failedOver)
+    #expect(try site.snapshot.points.map(\.id) == points.dropLast().map(\.id))
+  }
+
+  @Test(
+    "disks of a failover whose machine has lost its MANIFEST stay, and it is committed once mended")
+  func lostManifest() throws {
+    let site = try RecoverySite()
+    _ = try site.failover()
+    let (branches, path) = (try site.branches, try directory(site) + "/MANIFEST")
+    try FileSystem.system.remove(path)
+    let job = try site.end(
+      try site.service.commitFailover("web01", completesMigration: false, by: nil))
+    #expect(try job.state == .failed && error(job).contains("MANIFEST"), "\(job)")
+    try site.restart()
+    #expect(try site.standing.state == .failedOver && site.branches == branches)
+    try site.released { _ = try RebuildVault(directory: site.site.vault.path).run() }
+    #expect(try site.standing.state == .failedOver && site.branches == branches)
+    let again = try site.end(
+      try site.service.commitFailover("web01", completesMigration: false, by: nil))
+    #expect(try again.state == .succeeded && site.snapshot.points.isEmpty, "\(again)")
+    #expect(try site.branches == branches)
+  }
+
+  @Test("an agent that can't be reached is told of, and the failover goes on")
+  func unreachable() throws {
+    let site = try RecoverySite()
+    var request = site.request()
+    request.stopsSource = true
+    let job = try site.end(try site.service.startFailover("web01", request, by: nil))
+    #expect(job.state == .succeeded, "\(job)")
+    let report = try #require(RecoveryReport(json: job.result))
+    #expect(report.sourceShutdown?.contains("not connected") == true, "\(report)")
+    #expect(report.sourceShutdown?.contains("goes on serving") == true)
+  }
+
+  @Test(
+    "without QEMU nothing is begun; where it dies at once a drill is undone, a failover tried again"
+  )
+  func brokenProvider() throws {
+    let site = try RecoverySite()
+    var request = site.request()
+    request.boots = true
+    site.provider = QemuCompute(program: "/nowhere/qemu")
+    try site.service.useForRecovery(site.parts)
+    let missing = try site.end(try site.service.startFailover("web01", request, by: nil))
+    #expect(try missing.state == .failed && error(missing).contains("qemu"), "\(missing)")
+    #expect(try site.standing == RecoveryStanding(.protected) && site.snapshot.epoch == 0)
+
+    let program = site.site.directory.file("qemu")
+    let text =
+      "#!/bin/sh\n[ \"$1\" = --version ] && echo QEMU emulator version 7.2.0 && exit\n"
+      + "echo the machine is broken >&2; exit 1\n"
+    try File(program, .creating(permissions: 0o700)).write(Array(text.utf8), at: 0)
+    site.provider = QemuCompute(program: program)
+    try site.service.useForRecovery(site.parts)
+    let drill = try site.end(try site.service.startTestFailover("web01", request, by: nil))
+    #expect(try error(drill).contains("the machine is broken"), "\(drill)")
+    #expect(try site.standing.state == .protected)
+    #expect(try site.branches.isEmpty && site.snapshot.pins.isEmpty)
+    let failover = try site.end(try site.service.startFailover("web01", request, by: nil))
+    #expect(try error(failover).contains("the machine is broken"), "\(failover)")
+    #expect(try site.standing.state == .failoverFailed)
+    #expect(try site.failover().state == .succeeded)
+    #expect(try site.standing.state == .failedOver && site.branches.count == 1)
+  }
+
+  @Test("a failover that runs is cancelled on request, and nothing of it is left but its epoch")
+  func cancel() throws {
+    let site = try RecoverySite()
+    var parts = site.parts
+    let branches = SlowBranches(branches: VaultBranches(site.service.writable))
+    parts.branches = branches
+    try site.service.useForRecovery(parts)
+    let job = try site.service.startFailover("web01", site.request(), by: "tester")
+    #expect(branches.begun.wait(timeout: .now() + 20) == .success)
+    #expect(try site.standing.state == .failoverInProgress)
+    let refusal = try site.refusal { _ = try site.service.jobs.cancel(job.id) }
+    #expect(refusal.contains("failover cancel web01 --yes"), "\(refusal)")
+    let unconfirmed = try site.refusal {
+      _ = try site.service.cancelFailover("web01", isConfirmed: false, by: nil)
+    }
+    #expect(unconfirmed.contains("not be replicated again"))
+    let stopped = try site.service.cancelFailover("web01", isConfirmed: true, by: nil)
+    #expect(stopped.id == job.id)
+    branches.isFree.signal()
+    #expect(try site.end(job).state == .cancelled)
+    #expect(try site.standing.state == .replicationStopped)
+    #expect(try site.snapshot.pins.isEmpty && site.branches.isEmpty && site.snapshot.epoch == 1)
+  }
+
+  @Test("a budget that is nearly used up is a warning, and one that is used up an error")
+  func budget() throws {
+    let (budget, mebibyte) = (UInt64(100) << 20, UInt64(1) << 20)
+    #expect(RecoveryDesk.finding(written: 79 * mebibyte, of: budget) == nil)
+    #expect(RecoveryDesk.finding(written: 80 * mebibyte, of: budget)?.severity == .warning)
+    let over = try #require(RecoveryDesk.finding(written: 99 * mebibyte, of: budget))
+    #expect(over.severity == .critical && over.message.contains("writes fail"))
+  }
+}
