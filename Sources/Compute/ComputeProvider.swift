@@ -23,6 +23,10 @@ public protocol ComputeProvider: Sendable {
   ///   with the last lines of what it said if it died at once.
   func start(_ plan: MachinePlan) throws(ComputeError)
 
+  /// Powers up again what was powered down in a directory, as it was asked for last; nothing if there is no
+  /// machine. Else as `start`.
+  func startAgain(in directory: String) throws(ComputeError)
+
   /// What is there of a machine, as it says itself. Also keeps the console log within its limit, so it should
   /// be called now and then, at least every minute.
   ///

@@ -23,6 +23,9 @@ public struct NoCompute: ComputeProvider {
   }
 
   /// There never is a machine.
+  public func startAgain(in directory: String) {}
+
+  /// There never is a machine.
   public func observe(in directory: String) -> MachineObservation? { nil }
 
   /// There never is a machine.

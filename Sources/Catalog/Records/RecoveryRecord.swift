@@ -48,6 +48,8 @@ public struct RecoveryRequest: Codable, Hashable, Sendable {
   public var notes: String?
   /// The machine's epoch when it was begun: a higher one tells that replication has ended.
   public var epoch: UInt32?
+  /// Whether the machine ran whose disks another recovery point was to take the place of.
+  public var restarts: Bool?
 
   /// A request for this point.
   public init(point: String) { self.point = point }

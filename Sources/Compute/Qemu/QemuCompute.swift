@@ -105,6 +105,12 @@ public struct QemuCompute: ComputeProvider {
     }
   }
 
+  /// Starts the plan that is kept.
+  public func startAgain(in directory: String) throws(ComputeError) {
+    guard let plan = try QemuFiles(directory).storedPlan() else { return }
+    try start(plan)
+  }
+
   /// What the process says of its machine.
   public func observe(in directory: String) throws(ComputeError) -> MachineObservation? {
     let files = QemuFiles(directory)

@@ -59,7 +59,7 @@ extension RecoveryRun {
 
   func changePoint() throws(OperationError) {
     try step(.prerequisites) { () throws(OperationError) in try checkPrerequisites() }
-    try step(.stopMachine) { () throws(OperationError) in try stop(try record.formerBranch) }
+    try step(.stopMachine) { () throws(OperationError) in try halt(try record.formerBranch) }
     try step(.changePoint) { () throws(OperationError) in try endReplication() }
     try step(.createDisks) { () throws(OperationError) in
       try removeFormerBranch()

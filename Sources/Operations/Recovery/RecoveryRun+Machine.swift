@@ -36,6 +36,38 @@ extension RecoveryRun {
     try inCompute { () throws(ComputeError) in try parts.provider.start(plan) }
   }
 
+  /// Takes the power of what runs on a branch, and ends what serves it, so that both can be started again.
+  func halt(_ branch: Identifier?) throws(OperationError) {
+    guard let branch else { return }
+    let directory = parts.directory(branch)
+    let how = try inCompute { () throws(ComputeError) in
+      try parts.provider.stop(in: directory, within: .zero, force: true)
+    }
+    if how != .wasOff { try desk.change(machine) { $0.request?.restarts = true } }
+    try parts.servers.end(branch)
+  }
+
+  /// Lets a machine go on that was halted, as far as it can.
+  func goOn(_ branch: Identifier) {
+    do throws(OperationError) {
+      let record = try record
+      guard record.stopped != branch else {
+        _ = try parts.servers.serveFrozen(branch)
+        return
+      }
+      _ = try parts.servers.serve(branch)
+      guard record.request?.restarts == true else { return }
+      try inCompute { () throws(ComputeError) in
+        try parts.provider.startAgain(in: parts.directory(branch))
+      }
+    } catch {
+      desk.note(
+        .critical, "machine-not-restarted", name,
+        "The machine of '\(name)' could not be started again behind the failure: \(error.message) 'tidemark "
+          + "machine start \(name)' tries it once more.")
+    }
+  }
+
   /// Compares what runs with what was asked for, and keeps both. What is not as it was asked is told of;
   /// that a disk is not, or that the machine does not run, is a failure.
   func compare() throws(OperationError) {

@@ -168,8 +168,7 @@ final class RecoveryRun: Sendable {
     }
     let isTouched = try isTouched()
     if !isTouched, action == .changePoint, let former = try record.formerBranch {
-      // The machine goes on where it was, as far as it can.
-      _ = try? parts.servers.serve(former)
+      goOn(former)
     }
     try fail(error, isUndone: !isTouched)
     if isTouched { try desk.change(machine) { $0.isFenced = true } }
