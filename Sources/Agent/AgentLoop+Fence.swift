@@ -49,6 +49,16 @@ extension AgentLoop {
     show(note)
   }
 
+  /// Notes that nothing runs in this machine's place: the failover was cancelled that it was fenced for.
+  func endFence() throws(AgentError) {
+    var note = try directory.epochNote(of: try directory.configuration().machine)
+    guard note.fenced != nil || note.hook != nil else { return }
+    (note.fenced, note.hook) = (nil, nil)
+    try directory.save(note)
+    self.note(.notice, "This machine is not fenced any more: its failover was cancelled")
+    show(note)
+  }
+
   private func show(_ note: EpochNote) {
     (status.fenced, status.fenceHook) = (note.fenced, note.hook)
     if note.fenced != nil { show(.fenced) }

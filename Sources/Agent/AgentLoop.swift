@@ -128,6 +128,7 @@ public final class AgentLoop {
         if cancellation.isCancelled { break }
         if try route.follow(error, directory) { continue }
         if error.refusal == .epoch { try fence(because: error.message) }
+        if error.refusal == .ended { try endFence() }
         let pause = try pause(after: error)
         complain(error, pause)
         _ = cancellation.wait(for: pause)
@@ -214,7 +215,7 @@ public final class AgentLoop {
     case .expired: return pace.rare
     case .refused:
       switch error.refusal {
-      case .unknown: return pace.unknown
+      case .unknown, .ended: return pace.unknown
       case .unprotected: return pace.unprotected
       case .epoch, .clock, nil: return pace.rare
       case .moved: return backoff.next()

@@ -217,6 +217,9 @@ public struct Refusal: Message, Error, Hashable {
     case unprotected = 9
     /// The machine's process server is another one, which is named: go there.
     case moved = 10
+    /// Its failover was cancelled, so nothing of it is taken until its protection was disabled and enabled
+    /// anew. Nothing runs in its place: it is not to fence itself.
+    case ended = 11
   }
 
   /// Travels in a frame of this type.

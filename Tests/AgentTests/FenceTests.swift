@@ -79,17 +79,23 @@ import Vault
   @Test("a machine that takes nothing any more refuses its agent with the reason, until it does")
   func closed() throws {
     let site = try ProtectedSite()
-    let isOpen = RunningRelay.Flag()
-    site.service.agentHost.setFence { _ in
-      isOpen.isSet ? nil : "'web01' is failed over since noon."
+    func keep(_ record: RecoveryRecord?) throws {
+      _ = try site.service.catalog.changeRecovery(of: site.machine, now: .now()) {
+        _ -> RecoveryChange<OperationError> in record.map { .keep($0) } ?? .forget
+      }
     }
+    var record = RecoveryRecord(
+      machine: site.machine, name: "web01", state: "committed", since: .now())
+    record.isFenced = true
+    try keep(record)
     try site.startAgent()
     #expect(
       site.waits {
-        (try? site.agent.currentStatus())?.fenced?.message.contains("since noon") == true
+        (try? site.agent.currentStatus())?.fenced?.message.contains(
+          "failed over, and that is committed") == true
       })
     #expect(try site.points.isEmpty)
-    isOpen.set()
+    try keep(nil)
     #expect(try site.hasPoints(1))
     #expect(try site.agent.currentStatus().fenced == nil)
   }

@@ -75,7 +75,8 @@ final class ProtectedSite {
       settings, credentials: try service.credentials(names: ["127.0.0.1"]), release: "test")
   }
 
-  private func enable() throws {
+  /// Enables the machine's protection, and waits for that.
+  func enable() throws {
     try service.catalog.set(
       AgentRecord(
         machine: machine, name: Self.name, hostName: "h", operatingSystem: "linux", version: "1",

@@ -10,11 +10,17 @@ import Vault
 @testable import Agent
 
 /// Serves nothing, and says that it does.
-private struct NoServers: RecoveryDiskServers {
+struct NoServers: RecoveryDiskServers {
+  /// Where it says that disk 0 is.
+  var directory = "/nowhere"
+
   func serve(_ branch: Identifier) -> ServedBranch {
-    ServedBranch(directory: "/nowhere", numbers: [0])
+    ServedBranch(directory: directory, numbers: [0])
   }
   func served(_ branch: Identifier) -> ServedBranch? { serve(branch) }
+  func serveFrozen(_ branch: Identifier) -> ServedBranch { serve(branch) }
+  func freeze(_ branch: Identifier, within seconds: Double) {}
+  func thaw(_ branch: Identifier) {}
   func end(_ branch: Identifier) {}
 }
 
@@ -75,10 +81,20 @@ private struct NoServers: RecoveryDiskServers {
     #expect(site.becomesEqual())
     #expect(agent.end() && relay.end())
     prepare(site.service, shutdownSeconds: 1)
+    // To a drill it is all the same.
+    let drill = try site.service.startTestFailover(
+      "web01", RecoveryRequest(point: "latest"), by: nil)
+    #expect(
+      Program.poll(seconds: 60) { (try? site.service.jobs.job(drill.id))?.state.isFinal == true })
+    let drained = try site.service.jobs.job(drill.id).tasks.first {
+      $0.name == "Process what was received"
+    }
+    #expect(drained?.state == .succeeded)
     let refused = try failover(site.service, stopsSource: false, isConfirmed: false)
     let message = try #require(refused.error?.message)
     #expect(
-      message.contains("'relay01' does not answer") && message.contains("--yes"), "\(message)")
+      message.contains("relay 'relay01'") && message.contains("does not answer")
+        && message.contains("--yes"), "\(message)")
     #expect(try site.service.recovery(of: "web01").standing.state == .protected)
     let job = try failover(site.service, stopsSource: false, isConfirmed: true)
     #expect(job.state == .succeeded, "\(job)")

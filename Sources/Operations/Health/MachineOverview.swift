@@ -64,7 +64,11 @@ public struct MachineOverview: Sendable {
   public var reasons: [String] {
     var reasons = summary?.problem.map { [$0.message] } ?? []
     if let recovery, !recovery.standing.state.isReplicating, state != .unprotected {
-      reasons.append("It \(recovery.standing.state.words).")
+      let anew =
+        " 'tidemark machine disable \(name)', and then 'tidemark machine enable \(name)', replicate it again."
+      reasons.append(
+        "It \(recovery.standing.state.words)."
+          + (recovery.standing.state == .replicationStopped ? anew : ""))
     } else if state == .initialReplication {
       reasons.append("It has no recovery point yet.")
     }

@@ -1,39 +1,72 @@
-public import Bytes
+internal import Bytes
 internal import Catalog
 internal import Replication
 internal import ReplicationService
-internal import Synchronization
 internal import Vault
 
-/// Keeping out the source of a machine that has failed over.
+/// Keeping out the source of a machine that has failed over, or whose failover was cancelled.
+///
+/// It is asked whenever an agent, or a relay with something left of one, begins; sessions that live are ended by
+/// whoever fails the machine over, as are relays' remains by the epoch.
 extension AgentHost {
-  /// Tells which machines take nothing from their agents any more, and why, in a sentence: those that have
-  /// failed over. It is asked whenever an agent, or a relay with something left of one, begins; sessions
-  /// that live are ended by whoever fails the machine over, as are relays' remains by the epoch.
-  public func setFence(_ reason: @escaping @Sendable (Identifier) -> String?) {
-    fence.withLock { $0 = reason }
+  /// Why nothing is taken from a machine's source; nil if it is.
+  ///
+  /// Only the source of a machine that runs at the recovery site is to fence itself. While a machine is being
+  /// failed over, and where that failed half-way, it may be given up yet, so its source asks again; where it
+  /// was given up the source is told so, and goes on serving.
+  func sourceRefusal(of machine: Identifier) throws(OperationError) -> Rejection? {
+    let record = try inCatalog { () throws(CatalogError) in try catalog.recovery(of: machine) }
+    guard let record, record.isFenced || record.keepsDisks else { return nil }
+    let state = RecoveryState(rawValue: record.state)
+    let reason = "The machine '\(record.name)' \(state?.words ?? "was failed over")."
+    switch state {
+    case .failoverInProgress, .failoverFailed:
+      return Rejection(.busy, "\(reason) Nothing is taken from its source meanwhile.")
+    case .replicationStopped:
+      return Rejection(
+        .ended,
+        "Replication is stopped: the failover of '\(record.name)' was cancelled. To replicate it again, end its "
+          + "protection at the service ('tidemark machine disable \(record.name)') and enable it anew "
+          + "('tidemark machine enable \(record.name)'), which copies everything.")
+    default: return Self.fenced(reason)
+    }
+  }
+
+  func checkSource(of machine: Identifier) throws(Rejection) {
+    let refusal = try Self.rejecting { () throws(OperationError) in
+      try sourceRefusal(of: machine)
+    }
+    if let refusal { throw refusal }
   }
 
   /// Refuses the agent of a machine that has failed over, or that has failed over since the agent was told
   /// the epoch.
   func checkFence(of machine: Identifier, _ told: UInt32?) throws(Rejection) {
-    if let reason = fence.withLock({ $0 })?(machine) { throw Self.fenced(reason, machine) }
+    try checkSource(of: machine)
     guard let told else { return }
     let machines = (try? vault.machines()) ?? []
     // A log that can't be read is told of by who opens it.
     guard let known = machines.first(where: { $0.id == machine }),
       let epoch = try? known.snapshot().epoch, told < epoch
     else { return }
+    let record = try Self.rejecting { () throws(OperationError) in
+      try inCatalog { () throws(CatalogError) in try catalog.recovery(of: machine) }
+    }
+    guard record?.running == nil else {
+      // What the epoch was raised for has not ended.
+      throw Rejection(.busy, "The protection of the machine is being changed.")
+    }
     throw Self.fenced(
-      "'\(known.name)' has failed over: the vault is in epoch \(epoch), and this agent knows \(told).",
-      machine)
+      "'\(known.name)' has failed over: the vault is in epoch \(epoch), and this agent knows \(told)."
+    )
   }
 
-  private static func fenced(_ reason: String, _ machine: Identifier) -> Rejection {
+  private static func fenced(_ reason: String) -> Rejection {
     Rejection(
       .epoch,
-      "\(reason) Nothing is taken from this source any more. To replicate it again, end its protection at the "
-        + "service and enable it anew; if nothing is failed over there, have it enrol again ('tidemark key "
-        + "create --machine' at the service, 'tidemark agent enrol --again' here).")
+      "\(reason) Nothing is taken from this source any more; it must not serve anybody: fence it. To replicate "
+        + "it again, end its protection at the service and enable it anew; if nothing is failed over there, "
+        + "have it enrol again ('tidemark key create --machine' at the service, 'tidemark agent enrol "
+        + "--again' here).")
   }
 }

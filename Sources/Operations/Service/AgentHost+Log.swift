@@ -45,9 +45,8 @@ extension AgentHost {
       throw Rejection(
         .unprotected, "Protection of the machine is not enabled. The agent waits for it.")
     }
-    // First: what is being changed may be taken back, and a source that is refused for good fences itself.
     try checkBar(of: id)
-    try checkEpoch(of: id)
+    try checkSource(of: id)
     try checkRoom { Vault.reserve(of: $0) }
     state.withLock { $0.sessions[id] }?.close()
     guard takeOver(id) else {
@@ -56,7 +55,7 @@ extension AgentHost {
     do throws(Rejection) {
       // Whoever changes the protection may have had the log while this waited for it.
       try checkBar(of: id)
-      try checkEpoch(of: id)
+      try checkSource(of: id)
       return try Self.rejecting { () throws(OperationError) in try open(machine) }
     } catch {
       writable.end(id)
@@ -64,35 +63,12 @@ extension AgentHost {
     }
   }
 
-  /// Refuses the source of a machine that was failed over.
-  private func checkEpoch(of machine: Identifier) throws(Rejection) {
-    let refusal = try Self.rejecting { () throws(OperationError) in
-      try epochRefusal(of: machine)
-    }
-    if let refusal { throw Rejection(.epoch, refusal) }
-  }
-
-  /// Why nothing is taken from a machine's source any more; nil if it is.
-  func epochRefusal(of machine: Identifier) throws(OperationError) -> String? {
-    guard let reason = try fenceReason(of: machine) else { return nil }
-    return
-      "\(reason) Nothing that its source writes is taken any more; it must not serve anybody: fence it."
-  }
-
-  /// What became of a machine whose source is kept out, as a sentence; nil if it is not.
-  func fenceReason(of machine: Identifier) throws(OperationError) -> String? {
-    let record = try inCatalog { () throws(CatalogError) in try catalog.recovery(of: machine) }
-    guard let record, record.isFenced || record.keepsDisks else { return nil }
-    let words = RecoveryState(rawValue: record.state)?.words ?? "was failed over"
-    return "The machine '\(record.name)' \(words)."
-  }
-
   /// Whether somebody waits for the machine's log, or has it, to change its protection.
   func isBarred(_ machine: Identifier) -> Bool {
     state.withLock { $0.barred.contains(machine) }
   }
 
-  private func checkBar(of machine: Identifier) throws(Rejection) {
+  func checkBar(of machine: Identifier) throws(Rejection) {
     guard isBarred(machine) else { return }
     throw Rejection(.busy, "The protection of the machine is being changed.")
   }

@@ -7,7 +7,7 @@ extension AgentHost {
   /// only to wait is nobody's concern.
   public func refused(_ peer: PeerIdentity, _ refusal: Refusal) {
     switch refusal.code {
-    case .unprotected, .busy, .full, .unavailable, .stopping, .moved: return
+    case .unprotected, .ended, .busy, .full, .unavailable, .stopping, .moved: return
     case .unknown, .epoch, .clock, .protocolBroken: break
     }
     var name: String?

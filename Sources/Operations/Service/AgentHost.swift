@@ -28,8 +28,6 @@ public final class AgentHost: ReplicationHost {
   let live = Mutex<[Identifier: LiveResynchronisation]>([:])
   /// The orders to shut a source down that are being waited for.
   let shutdowns = Mutex<[Identifier: PendingShutdown]>([:])
-  /// Says why a machine takes nothing from its agent any more; nil if it does.
-  let fence = Mutex<(@Sendable (Identifier) -> String?)?>(nil)
   /// Held while one begins, so that no machine gets two.
   let deciding = Mutex(())
   /// The clock that opens windows, and that the hours of a limit are of.
@@ -169,6 +167,8 @@ public final class AgentHost: ReplicationHost {
     // An old hello that a relay says again shall not pass for a sign of life.
     try checkPlace(of: id, on: connection)
     try remember(hello, of: id)
+    // What is being changed may be taken back, and a source that is refused for good fences itself.
+    try checkBar(of: id)
     try checkFence(of: id, hello.epoch)
     return try claim(id) { machine throws(OperationError) in
       let session = try beginSession(of: machine, on: connection)

@@ -4,6 +4,7 @@ internal import Catalog
 internal import FileIO
 internal import FoundationEssentials
 internal import Replication
+internal import ReplicationService
 internal import Vault
 
 /// Replication of machines whose disks are this host's own, which no agent looks after.
@@ -56,8 +57,8 @@ extension VaultService {
   }
 
   private func checkEpoch(of machine: Machine) throws(OperationError) {
-    guard let refusal = try agentHost.epochRefusal(of: machine.id) else { return }
-    throw OperationError(.refused, refusal)
+    guard let rejection = try agentHost.sourceRefusal(of: machine.id) else { return }
+    throw OperationError(.refused, rejection.refusal.text)
   }
 
   /// Why what is known of a machine's newest point is not to be gone on from.

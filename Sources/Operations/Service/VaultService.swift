@@ -69,9 +69,6 @@ public final class VaultService: Sendable {
       $0 = { [weak self] job, user throws(OperationError) in try self?.cancel(job, by: user) }
     }
     monitor.looks.withLock { $0 = recovery }
-    agentHost.setFence { [weak agentHost] machine in
-      (try? agentHost?.fenceReason(of: machine)) ?? nil
-    }
     setNetworkUses { [weak self] in self?.recoveryNetworks() ?? [] }
   }
 

@@ -80,7 +80,7 @@ struct RelayDrain {
         switch refusal.code {
         case .full, .unavailable, .busy, .stopping, .moved:
           throw TransportError(.closed, refusal.text)
-        case .protocolBroken, .epoch, .clock, .unknown, .unprotected:
+        case .protocolBroken, .epoch, .ended, .clock, .unknown, .unprotected:
           discard(because: refusal.text)
           return nil
         }

@@ -10,8 +10,8 @@ struct FailoverCancelCommand: RecoveryCommand {
     discussion: discussion(
       """
       Replication was stopped before the failover, and does not go on: the machine's protection has to be
-      disabled and enabled anew, which copies everything. Its recovery points stay, and it can be failed over
-      from them. Needs --yes.
+      disabled and enabled anew, which copies everything. Its recovery points stay until then, and it can be
+      failed over from them. Its source is told so, and is not fenced. Needs --yes.
       """,
       examples: [
         "tidemark failover cancel web01 --yes"

@@ -279,7 +279,7 @@ final class RecoverySite {
     let branch = try site.branches
     try site.restart(without: true)
     #expect(try site.standing.state == .failedOver && site.branches == branch)
-    #expect(try site.service.agentHost.epochRefusal(of: site.snapshot.machine) != nil)
+    #expect(try site.service.agentHost.sourceRefusal(of: site.snapshot.machine) != nil)
     _ = try site.end(try site.service.commitFailover("web01", completesMigration: true, by: nil))
     #expect(try site.standing.keepsDisks && site.branches == branch)
     try site.restart()

@@ -1,7 +1,9 @@
 import Bytes
 import Catalog
+import Compute
 import FileIO
 import Support
+import Synchronization
 import Testing
 import Vault
 
@@ -56,6 +58,45 @@ extension RecoverySite {
   }
 }
 
+/// Runs nothing, and knows which machines run.
+private final class NotedMachines: ComputeProvider {
+  let running = Mutex<Set<String>>([])
+  var kind: ComputeKind { .qemu }
+
+  func check(_ plan: MachinePlan?) -> [ComputeFinding] { [] }
+  func start(_ plan: MachinePlan) { startAgain(in: plan.directory) }
+  func startAgain(in directory: String) { running.withLock { _ = $0.insert(directory) } }
+  func observe(in directory: String) -> MachineObservation? { nil }
+  func stop(
+    in directory: String, within limit: Duration, force: Bool, isCancelled: @Sendable () -> Bool
+  ) -> MachineStop {
+    running.withLock { $0.remove(directory) == nil ? .wasOff : .forced }
+  }
+  func end(in directory: String) { running.withLock { _ = $0.remove(directory) } }
+  func connections(in directory: String) -> MachineConnections? { nil }
+  func console(in directory: String, limit: Int) -> [UInt8] { [] }
+}
+
+/// Serves disks, and can't end that.
+private struct LastingServers: RecoveryDiskServers {
+  let servers: StillServers
+
+  func serve(_ branch: Identifier) throws(OperationError) -> ServedBranch {
+    try servers.serve(branch)
+  }
+  func served(_ branch: Identifier) throws(OperationError) -> ServedBranch? {
+    try servers.served(branch)
+  }
+  func serveFrozen(_ branch: Identifier) throws(OperationError) -> ServedBranch {
+    try servers.serveFrozen(branch)
+  }
+  func freeze(_ branch: Identifier, within seconds: Double) {}
+  func thaw(_ branch: Identifier) {}
+  func end(_ branch: Identifier) throws(OperationError) {
+    throw OperationError(.failed, "No disk server ends in this test.")
+  }
+}
+
 /// Goal: what goes wrong around a drill or a failover loses no disks and no recovery points, and never fences
 /// a source that is still replicated. Method: real vaults, in which pins, branches and records are lost or
 /// held as crashes, races and repairs do it.
@@ -72,10 +113,35 @@ extension RecoverySite {
     #expect(try site.record().job == nil)
     #expect(try site.snapshot.epoch == 1 && site.snapshot.pins.isEmpty)
     #expect(try site.snapshot.points.count == 3)
-    #expect(try site.service.agentHost.epochRefusal(of: site.machine) != nil)
+    #expect(try site.service.agentHost.sourceRefusal(of: site.machine) != nil)
     try site.restart(without: true)
     #expect(try site.standing == RecoveryStanding(.replicationStopped))
     #expect(try site.failover("p1").state == .succeeded)
+  }
+
+  @Test(
+    "a machine that was stopped for another point in vain runs again, and one that was off does not",
+    arguments: [true, false])
+  func startedAgain(isOn: Bool) throws {
+    let site = try RecoverySite()
+    let machines = NotedMachines()
+    site.provider = machines
+    try site.service.useForRecovery(site.parts)
+    var request = site.request()
+    request.boots = true
+    let failover = try site.end(try site.service.startFailover("web01", request, by: nil))
+    #expect(failover.state == .succeeded, "\(failover)")
+    let directory = site.parts.directory(try #require(try site.branches.first))
+    #expect(machines.running.withLock { $0 } == [directory])
+    if !isOn { machines.end(in: directory) }
+    var parts = site.parts
+    parts.servers = LastingServers(servers: site.servers)
+    try site.service.useForRecovery(parts)
+    let change = try site.end(
+      try site.service.changeRecoveryPoint("web01", site.request("p0", confirmed: true), by: nil))
+    #expect(change.error?.message.contains("No disk server ends") == true, "\(change)")
+    #expect(try site.standing.state == .failedOver && site.snapshot.epoch == 1)
+    #expect(machines.running.withLock { $0 } == (isOn ? [directory] : []))
   }
 
   @Test("a source is refused for good only once that can't be taken back")
@@ -91,10 +157,10 @@ extension RecoverySite {
           $0.name == RecoveryTask.endReplication.rawValue && $0.state == .inProgress
         }
       })
-    #expect(try agents.epochRefusal(of: machine) == nil)
+    #expect(try agents.sourceRefusal(of: machine) == nil)
     writable.end(machine)
     #expect(try site.end(job).state == .succeeded)
-    #expect(try agents.epochRefusal(of: machine) != nil)
+    #expect(try agents.sourceRefusal(of: machine) != nil)
   }
 
   @Test("no recovery point is deleted for disks that are not there, which can be made again")
