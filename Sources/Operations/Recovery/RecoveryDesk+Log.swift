@@ -5,19 +5,11 @@ internal import Vault
 
 /// What drills and failovers change in a machine's log.
 extension RecoveryDesk {
-  /// Runs `body` as the only writer of a machine's log; a session of its agent ends for that, and begins
-  /// anew by itself once `body` has returned.
+  /// Runs `body` as the only writer of a machine's log; a session of its agent ends for that.
   func writing<Result>(
     to machine: Machine, _ body: (MachineWriter) throws(OperationError) -> Result
   ) throws(OperationError) -> Result {
-    try agents.keepingOut(machine.id, isWriting: true) { () throws(OperationError) in
-      let log = try inVault { () throws(VaultError) in
-        try MachineWriter(machine: machine, in: vault, lock: writable.lock)
-      }
-      let result = try body(log)
-      try inVault { () throws(VaultError) in try log.close() }
-      return result
-    }
+    try agents.writing(to: machine, body)
   }
 
   /// Makes a failover final: all recovery points are deleted, for the disks that are left do not need them.

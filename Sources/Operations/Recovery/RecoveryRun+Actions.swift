@@ -125,8 +125,14 @@ extension RecoveryRun {
     }
     let pinned = try pins().map(\.branch).filter { branches.contains($0) }
     guard !pinned.isEmpty else { return }
-    try writing { log throws(OperationError) in
+    let release: (MachineWriter) throws(OperationError) -> Void = { log throws(OperationError) in
       try inVault { () throws(VaultError) in for branch in pinned { try log.release(branch) } }
+    }
+    // The source of a machine that was only drilled is not interrupted.
+    if try record.drill != nil {
+      try desk.agents.noting(in: try log, release)
+    } else {
+      try writing(release)
     }
   }
 

@@ -17,10 +17,10 @@ extension RecoveryRun {
     }
   }
 
-  /// Pins the point of a drill.
+  /// Pins the point of a drill; the source is not interrupted by that.
   func pin() throws(OperationError) {
     if try !isPinned() {
-      try writing { log throws(OperationError) in
+      try desk.agents.noting(in: try log) { log throws(OperationError) in
         let pin = try newPin(.drill)
         try inVault { () throws(VaultError) in try log.pin(pin) }
       }

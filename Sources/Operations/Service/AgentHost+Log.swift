@@ -34,6 +34,38 @@ extension AgentHost {
     return try body()
   }
 
+  /// Seconds that a session may take to let go of its log.
+  private static let turnSeconds = 10.0
+
+  /// Notes something in a machine's log that does not concern what its source sends: with the log of its session,
+  /// which goes on behind that, or else as its only writer.
+  func noting<Result>(
+    in machine: Machine, _ body: (MachineWriter) throws(OperationError) -> Result
+  ) throws(OperationError) -> Result {
+    if let session = state.withLock({ $0.logs[machine.id] }) {
+      let result = try session.turn.borrow(within: Self.turnSeconds) {
+        () throws(OperationError) in try body(session.log)
+      }
+      if let result { return result }
+    }
+    return try writing(to: machine, body)
+  }
+
+  /// Runs `body` as the only writer of a machine's log; a session of its agent ends for that, and begins
+  /// anew by itself once `body` has returned.
+  func writing<Result>(
+    to machine: Machine, _ body: (MachineWriter) throws(OperationError) -> Result
+  ) throws(OperationError) -> Result {
+    try keepingOut(machine.id, isWriting: true) { () throws(OperationError) in
+      let log = try inVault { () throws(VaultError) in
+        try MachineWriter(machine: machine, in: vault, lock: writable.lock)
+      }
+      let result = try body(log)
+      try inVault { () throws(VaultError) in try log.close() }
+      return result
+    }
+  }
+
   /// Becomes the only writer of a machine's log, whose older session is ended, and opens it.
   func claim(
     _ id: Identifier, _ open: (Machine) throws(OperationError) -> OpenLog

@@ -36,6 +36,8 @@ public final class AgentHost: ReplicationHost {
   struct State: Sendable {
     /// The connection of each machine's session, or of what a relay has left of one.
     var sessions: [Identifier: Connection] = [:]
+    /// The log of each.
+    var logs: [Identifier: SessionLog] = [:]
     /// Machines of which a relay brings what it has left: no agent is there to be told anything.
     var draining: Set<Identifier> = []
     /// The disks of each machine in session.
@@ -57,6 +59,14 @@ public final class AgentHost: ReplicationHost {
     var listener: Listener?
     /// Sessions that wait for an older one of their machine.
     var waiting = 0
+  }
+
+  /// The log of a session. `@unchecked Sendable`: only whoever has its turn uses it.
+  final class SessionLog: @unchecked Sendable {
+    let log: MachineWriter
+    let turn = LogTurn()
+
+    init(_ log: MachineWriter) { self.log = log }
   }
 
   /// Seconds between two notes in the catalog that an agent is alive.
@@ -237,11 +247,13 @@ public final class AgentHost: ReplicationHost {
     guard told.map({ $0 >= log.epoch }) ?? true else {
       throw OperationError(.refused, "The machine has failed over just now.")
     }
+    let opened = SessionLog(log)
     let disks = log.configuration.disks.map(\.number)
     // In one step: a revocation finds the session, or is found here.
     let isRevoked = state.withLock { state in
       guard !state.revoked.contains(peer.serial) else { return true }
       (state.sessions[machine.id], state.certificates[machine.id]) = (connection, peer)
+      state.logs[machine.id] = opened
       state.disks[machine.id] = disks
       if isDrain {
         state.draining.insert(machine.id)
@@ -262,7 +274,7 @@ public final class AgentHost: ReplicationHost {
     if !isDrain { state.withLock { $0.bandwidths[machine.id] = assigned.bandwidth } }
     return OpenLog(
       log: log, vault: vault.description.id, epoch: log.epoch, assignment: assigned,
-      session: session)
+      session: session, turn: opened.turn)
   }
 
   /// Opens a machine's log for writing; damage that keeps it shut is told to whoever looks at the service.
@@ -285,6 +297,7 @@ public final class AgentHost: ReplicationHost {
   private func forgetSession(of machine: Identifier) {
     state.withLock { state in
       (state.sessions[machine], state.certificates[machine]) = (nil, nil)
+      state.logs[machine] = nil
       (state.newcomers[machine], state.bandwidths[machine]) = (nil, nil)
       state.draining.remove(machine)
     }

@@ -21,17 +21,19 @@ public final class AgentHandler: ConnectionHandler {
   private let replyTime: Duration
   private let state: Mutex<State>
 
-  /// `@unchecked Sendable`: the listener's calls come one after another, and nothing else touches it.
+  /// `@unchecked Sendable`: the listener's calls come one after another, and whoever else has the log has its
+  /// turn.
   private final class Open: @unchecked Sendable {
     let machine: Identifier
     let log: MachineWriter
+    let turn: LogTurn
     var answers: DigestAnswers
     /// The end of the groups that are appended and not acknowledged, and their bytes.
     var unanswered: (last: SequenceNumber, bytes: Int)?
 
-    init(_ machine: Identifier, _ log: MachineWriter) {
-      (self.machine, self.log) = (machine, log)
-      answers = DigestAnswers(log)
+    init(_ machine: Identifier, _ opened: OpenLog) {
+      (self.machine, log, turn) = (machine, opened.log, opened.turn)
+      answers = DigestAnswers(opened.log)
     }
   }
 
@@ -83,7 +85,7 @@ public final class AgentHandler: ConnectionHandler {
         throw Rejection(.unknown, "Only an agent can speak for a machine.")
       }
       let admitted = try host.resume(session, of: peer, on: connection)
-      let open = Open(machine, admitted.log)
+      let open = Open(machine, admitted)
       state.withLock { state in
         state.open = open
         state.session = VaultSession(
@@ -91,7 +93,9 @@ public final class AgentHandler: ConnectionHandler {
             vault: admitted.vault, machine: machine, epoch: admitted.epoch, session: session,
             window: Self.window), isSigned: peer.isSigned)
       }
-      let position = try inLog { () throws(VaultError) in try open.log.position() }
+      let position = try open.turn.step { () throws(Rejection) in
+        try inLog { () throws(VaultError) in try open.log.position() }
+      }
       try reply(Stored(through: position.sequence).frame(), connection)
     }
   }
@@ -114,7 +118,9 @@ public final class AgentHandler: ConnectionHandler {
   /// Makes durable what was appended.
   public func caughtUp(on connection: Connection) {
     guard let open = state.withLock({ $0.open }) else { return }
-    refusing(on: connection) { () throws(Rejection) in try answer(open, connection) }
+    refusing(on: connection) { () throws(Rejection) in
+      try open.turn.step { () throws(Rejection) in try answer(open, connection) }
+    }
   }
 
   /// Gives the log back.
@@ -132,7 +138,7 @@ public final class AgentHandler: ConnectionHandler {
     }
     guard let open else { return }
     // What was acknowledged is durable already; closing only vouches for it once more.
-    try? open.log.close()
+    open.turn.last { try? open.log.close() }
     host.ended(open.machine, reason: reason)
   }
 
@@ -143,6 +149,12 @@ public final class AgentHandler: ConnectionHandler {
       return connection.close()
     }
     guard let open = state.withLock({ $0.open }) else { return }
+    try open.turn.step { () throws(Rejection) in try act(step, open, connection) }
+  }
+
+  private func act(
+    _ step: VaultSession.Step, _ open: Open, _ connection: Connection
+  ) throws(Rejection) {
     switch step {
     case .greet, .renew: return
     case .store(let group): try store(group, open, connection)
@@ -185,17 +197,25 @@ public final class AgentHandler: ConnectionHandler {
       throw Rejection(.protocolBroken, error.message)
     }
     let admitted = try host.admit(peer, hello, on: connection)
-    let log = admitted.log
-    let open = Open(machine, log)
+    let open = Open(machine, admitted)
     state.withLock { $0.open = open }
+    let welcome = try open.turn.step { () throws(Rejection) in
+      try makeWelcome(admitted, machine, version)
+    }
+    try reply(state.withLock { $0.session.welcome(welcome) }, connection)
+  }
+
+  private func makeWelcome(
+    _ admitted: OpenLog, _ machine: Identifier, _ version: UInt16
+  ) throws(Rejection) -> Welcome {
+    let log = admitted.log
     let position = try inLog { () throws(VaultError) in try log.position() }
-    let welcome = Welcome(
+    return Welcome(
       version: version, release: release, clock: .now(), vault: admitted.vault, machine: machine,
       codec: log.codec, epoch: admitted.epoch, session: admitted.session, position: position,
       cycle: log.cycle,
       hasUnmarkedWrites: log.hasUnmarkedWrites, hasCursor: log.cursor != nil,
       disks: log.points.last?.disks ?? [], window: Self.window, assignment: admitted.assignment)
-    try reply(state.withLock { $0.session.welcome(welcome) }, connection)
   }
 
   private func store(

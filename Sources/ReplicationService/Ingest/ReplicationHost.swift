@@ -124,8 +124,10 @@ extension ReplicationHost {
 
 /// What an agent is let in with.
 public struct OpenLog {
-  /// The machine's log, for this session alone.
+  /// The machine's log, for this session, and for the host whenever that has borrowed its turn.
   public let log: MachineWriter
+  /// Who uses the log at a moment.
+  public let turn: LogTurn
   /// The vault.
   public let vault: Identifier
   /// The epoch of the machine.
@@ -138,9 +140,9 @@ public struct OpenLog {
   /// Lets an agent in.
   public init(
     log: MachineWriter, vault: Identifier, epoch: UInt32, assignment: Assignment,
-    session: Identifier = .random()
+    session: Identifier = .random(), turn: LogTurn = LogTurn()
   ) {
-    (self.log, self.vault, self.epoch) = (log, vault, epoch)
+    (self.log, self.turn, self.vault, self.epoch) = (log, turn, vault, epoch)
     (self.assignment, self.session) = (assignment, session)
   }
 }
