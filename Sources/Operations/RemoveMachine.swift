@@ -1,4 +1,5 @@
 internal import Capture
+internal import FileIO
 public import Vault
 
 /// Removes a machine from a vault, with all its recovery points.
@@ -9,10 +10,23 @@ public struct RemoveMachine: Sendable {
   /// Describes the machine to remove.
   public init(name: String) { self.name = name }
 
+  /// Looks whether there is such a machine, and whether a drill or a failover of it stands in the way of
+  /// removing it; what else does is told by `run`.
+  ///
+  /// - Throws: `.unknown`; `.refused` with what to do first.
+  public func check(in vault: Vault) throws(OperationError) -> MachineSummary {
+    let machine = try inVault { () throws(VaultError) in try vault.machine(named: name) }
+    do throws(VaultError) { try vault.checkIsFree(machine) } catch {
+      // A MANIFEST that can't be read is told of where it is needed.
+      guard error.code != .inUse else { throw OperationError(error) }
+    }
+    return MachineSummary(machine)
+  }
+
   /// Takes the vault's lock, and removes the machine and the clones kept of its disks.
   ///
   /// - Returns: what could not be cleared away beside its disks, in sentences.
-  /// - Throws: `.refused` while a mount or another reader has the machine open.
+  /// - Throws: `.refused` while somebody reads a disk of it, also in a mount.
   public func run(in vault: Vault) throws(OperationError) -> [String] {
     try run(in: try WritableVault(vault))
   }
@@ -20,7 +34,7 @@ public struct RemoveMachine: Sendable {
   /// Removes the machine and the clones kept of its disks.
   ///
   /// - Returns: what could not be cleared away beside its disks, in sentences.
-  /// - Throws: `.refused` while a mount or another reader has the machine open, `.locked` while it
+  /// - Throws: `.refused` while somebody reads a disk of it, also in a mount, `.locked` while it
   ///   is written to.
   public func run(in writable: WritableVault) throws(OperationError) -> [String] {
     let vault = writable.vault
@@ -28,8 +42,12 @@ public struct RemoveMachine: Sendable {
     let summary = MachineSummary(machine)
     try writable.writing(to: machine) { () throws(OperationError) in
       try writable.changingList { () throws(OperationError) in
-        try inVault { () throws(VaultError) in
+        do throws(VaultError) {
           try vault.removeMachine(named: name, lock: writable.lock)
+        } catch {
+          let users = error.code == .inUse ? MachineUsers(machine).sentences : []
+          throw OperationError(
+            OperationError(error).code, ([error.message] + users).joined(separator: " "))
         }
       }
     }

@@ -17,10 +17,12 @@ public struct VaultLookup: Sendable {
     self.registry = registry
   }
 
-  /// Opens the vault for reading.
-  public func open() throws(OperationError) -> Vault {
+  /// Opens the vault for reading; with `isGlancing` a machine of which no disk is read can be removed.
+  public func open(isGlancing: Bool = false) throws(OperationError) -> Vault {
     let path = try directory()
-    return try inVault { () throws(VaultError) in try Vault(opening: path) }
+    return try inVault { () throws(VaultError) in
+      try Vault(opening: path, isGlancing: isGlancing)
+    }
   }
 
   /// The vault's directory: a directory that was named or the one noted under a friendly name; if

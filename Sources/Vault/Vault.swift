@@ -18,6 +18,7 @@ public final class Vault: Sendable {
   public let description: VaultDescription
   let system: FileSystem
   let cache: PageCache
+  private let isGlancing: Bool
   private let known = Mutex<[Identifier: Machine]>([:])
   /// Making and removing branches clears away what a crash left of either, so they go one by one.
   let branchChanges = Mutex(())
@@ -27,9 +28,13 @@ public final class Vault: Sendable {
 
   /// Opens a vault for reading; takes no lock and writes nothing.
   ///
+  /// One that is opened with `isGlancing` keeps a machine from being removed only while a disk of it is read,
+  /// and not while it is just known what points there are.
   /// - Throws: `.notAVault`, `.newerVersion`, `.damaged`, or the failure of a system call.
-  public init(opening path: String, on system: FileSystem = .system) throws(VaultError) {
-    self.path = path
+  public init(
+    opening path: String, isGlancing: Bool = false, on system: FileSystem = .system
+  ) throws(VaultError) {
+    (self.path, self.isGlancing) = (path, isGlancing)
     self.system = system
     description = try VaultDescription(readingFrom: path, on: system)
     cache = PageCache(byteCount: Self.indexCacheSize)
@@ -149,7 +154,8 @@ public final class Vault: Sendable {
     known.withLock { machines in
       if let machine = machines[id] { return machine }
       let machine = Machine(
-        id: id, vault: description.id, directory: machinesPath + "/\(id)", cache: cache, on: system)
+        id: id, vault: description.id, directory: machinesPath + "/\(id)", cache: cache,
+        isGlancing: isGlancing, on: system)
       machines[id] = machine
       return machine
     }

@@ -18,7 +18,9 @@ struct VaultOption: ParsableArguments {
   init(of name: String?) { vault = name }
 
   /// Opens the vault for reading.
-  func opened() throws(OperationError) -> Vault { try lookup.open() }
+  func opened(isGlancing: Bool = false) throws(OperationError) -> Vault {
+    try lookup.open(isGlancing: isGlancing)
+  }
 
   /// The vault's directory, whether it can be opened or not.
   func directory() throws(OperationError) -> String { try lookup.directory() }

@@ -31,10 +31,35 @@ import Testing
         (try? FileSystem.system.list(points).contains(point)) == true
       })
     try Program.require("cmp", tool.file("a.img"), mount.file("web01", point, "disk0.raw"))
-    // The machine is in use by the mount, so it stays.
-    #expect(try tool.run("machine", "remove", "web01", "--yes").status == 14)
+    // While somebody reads a disk of it the machine stays.
+    try keepsMachine(tool, mount.file("web01", point, "disk0.raw"))
     let again = try tool.run("mount", mount.path)
     #expect(again.status == 14 && again.errors.contains("mounted there already"))
+  }
+
+  private func keepsMachine(_ tool: Tool, _ path: String) throws {
+    let disk = try File(path, .reading)
+    let refused = try tool.run("machine", "remove", "web01", "--yes")
+    #expect(refused.status == 14, "\(refused.report)")
+    #expect(refused.errors.contains("'\(path)' is open in process \(RunningProcess.own)"))
+    #expect(refused.errors.contains("'\(Product.tidemark) mount --foreground"), "\(refused.report)")
+    #expect(try disk.read(at: 0, count: 4).count == 4)
+  }
+
+  @Test("a mount of which no file is open keeps no machine from being removed")
+  func removal() throws {
+    let tool = try Self.prepare("removal")
+    let mount = try VaultMount(tool)
+    let machine = mount.path + "/web01"
+    try Program.require("cmp", tool.file("a.img"), machine + "/latest/disk0.raw")
+    try Program.require("ls", "-lR", machine)
+    // The kernel tells the mount a moment later that nobody has the file open any more.
+    #expect(
+      try Program.poll(seconds: 10) {
+        try tool.run("machine", "remove", "web01", "--yes").succeeded
+      })
+    #expect(Program.poll(seconds: 10) { !FileSystem.system.exists(machine) })
+    #expect(try FileSystem.system.list(mount.path).isEmpty)
   }
 
   @Test("links lead to the disks of a drill and of a failed-over machine while they are served")

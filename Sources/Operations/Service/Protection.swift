@@ -95,7 +95,7 @@ extension VaultService {
   /// Ends the protection of a machine: its recovery points are removed, and it stays enrolled, unless its
   /// certificates were revoked. One that the vault holds may have no agent, as where the catalog was lost.
   ///
-  /// - Throws: `.unknown`, or `.refused` while a mount or another reader has it open.
+  /// - Throws: `.unknown`, or `.refused` while somebody reads a disk of it, also in a mount.
   public func disable(_ name: String) throws(OperationError) -> [String] {
     try refuseInRecovery(.disable, name)
     if try disableFailedOver(name) {
@@ -121,7 +121,7 @@ extension VaultService {
 
   /// Removes a machine from the vault, with its recovery points, and what is known of its protection.
   ///
-  /// - Throws: `.unknown`, or `.refused` while a mount or another reader has it open.
+  /// - Throws: `.unknown`, or `.refused` while somebody reads a disk of it, also in a mount.
   public func remove(_ name: String) throws(OperationError) -> [String] {
     try refuseInRecovery(.disable, name)
     try refuseFailedOver(name)

@@ -13,6 +13,8 @@ public final class Machine: Sendable {
   let system: FileSystem
   let files: LogFiles
   let cache: PageCache
+  /// Whether snapshots keep nobody from removing the machine, until a disk of one is opened.
+  let isGlancing: Bool
   private let state = Mutex(State())
 
   private struct State {
@@ -30,12 +32,13 @@ public final class Machine: Sendable {
   }
 
   init(
-    id: Identifier, vault: Identifier, directory: String, cache: PageCache, on system: FileSystem
+    id: Identifier, vault: Identifier, directory: String, cache: PageCache,
+    isGlancing: Bool = false, on system: FileSystem
   ) {
     self.id = id
     self.directory = directory
     self.system = system
-    self.cache = cache
+    (self.cache, self.isGlancing) = (cache, isGlancing)
     identity = LogIdentity(vault: vault, machine: id)
     files = LogFiles(directory: directory, system: system)
   }
@@ -78,7 +81,8 @@ public final class Machine: Sendable {
       let manifest = try Manifest.read(manifestPath, identity: identity, on: system)
       let open = manifest.state.openSegment
       let lease = ReaderLease(
-        directory: directory, generation: manifest.state.generation, on: system)
+        directory: directory, generation: manifest.state.generation, isGlance: isGlancing,
+        on: system)
       let seen = try footprint(segment: open?.number)
       // The lease counts only if nothing was retired before it was taken.
       guard seen.manifest.size == manifest.length + manifest.tail else { continue }

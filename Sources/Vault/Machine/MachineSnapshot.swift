@@ -91,7 +91,13 @@ public final class MachineSnapshot: Sendable {
 
   /// The log as a reader of a cut sees it.
   func layer(at cut: SequenceNumber) -> ReadLayer {
-    ReadLayer(
+    // Whoever only looked reads from here on.
+    let lease =
+      self.lease.isGlance
+      ? ReaderLease(
+        directory: files.directory, generation: self.lease.generation, on: files.system)
+      : self.lease
+    return ReadLayer(
       runs: runs, timeline: Timeline(cut: cut, branchings: branchings), identity: identity,
       files: files, lease: lease)
   }

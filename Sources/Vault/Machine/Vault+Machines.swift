@@ -80,7 +80,9 @@ extension Vault {
   }
 
   /// Refuses while a branch stands on a machine, or is said to: without its log its disks are lost.
-  private func checkIsFree(_ machine: Machine) throws(VaultError) {
+  ///
+  /// - Throws: `.inUse` with what to do; else as reading the MANIFEST does.
+  public func checkIsFree(_ machine: Machine) throws(VaultError) {
     let snapshot = try machine.snapshot()
     let name = snapshot.configuration.name
     let standing = try branchIdentifiers().filter { self.machine(ofBranch: $0) == machine.id }

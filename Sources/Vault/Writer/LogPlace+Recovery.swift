@@ -19,7 +19,8 @@ extension LogPlace {
     for name in orphans {
       let generations = state.retired[name] ?? 0..<0
       let isRead = try ReaderLease.isTaken(generations, directory: directory, on: system)
-      guard !isRead else { continue }
+      let isSeen = try ReaderLease.isLookedAt(generations, directory: directory, on: system)
+      guard !isRead, !isSeen else { continue }
       files.forget(name)
       try translated { () throws(IOError) in try system.remove(files.path(name)) }
     }

@@ -7,8 +7,8 @@ struct MachineRemoveCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "remove", abstract: "Remove a machine from a vault, with all its recovery points.",
     discussion: discussion(
-      "This cannot be undone. The machine's own disks are not touched. It is refused while a mount "
-        + "or another reader has the machine open. Without --yes the name has to be typed again.",
+      "This cannot be undone. The machine's own disks are not touched. It is refused while somebody "
+        + "reads a disk of it, also in a mount, and during a drill. Without --yes the name has to be typed again.",
       examples: ["tidemark machine remove old01", "tidemark machine remove old01 --yes"],
       ends: [.noVault, .locked, .unknown, .refused, .unwritable]))
 
@@ -32,6 +32,6 @@ struct MachineRemoveCommand: ParsableCommand {
   /// Looks through a vault that is let go of at once: whoever reads a machine, this process too, keeps
   /// its service from removing it.
   private func look() throws(OperationError) -> MachineSummary {
-    try MachineSummary.removable(name, in: try vault.opened())
+    try RemoveMachine(name: name).check(in: try vault.opened())
   }
 }

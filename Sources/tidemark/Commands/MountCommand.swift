@@ -39,7 +39,7 @@ struct MountCommand: ParsableCommand {
   @OptionGroup var vault: VaultOption
 
   func run() throws {
-    if foreground { try serve(try vault.opened()) } else { try startInBackground() }
+    if foreground { try serve(try vault.opened(isGlancing: true)) } else { try startInBackground() }
   }
 
   private func startInBackground() throws {
