@@ -19,8 +19,15 @@ public struct GuestCheck {
 
   private var systemDisk: Int { plan.disks.firstIndex(where: \.isSystem) ?? 0 }
 
+  /// The number that people know a disk by: its place among the guest's may be another.
+  private func number(of place: Int) -> String {
+    guard plan.disks.indices.contains(place) else { return "\(place)" }
+    let name = plan.disks[place].name
+    return name.hasPrefix("disk") ? String(name.dropFirst(4)) : name
+  }
+
   private func bootLoader() -> ComputeFinding {
-    let (subject, number) = ("bootLoader", systemDisk)
+    let (subject, number) = ("bootLoader", number(of: systemDisk))
     guard facts.disks.indices.contains(systemDisk) else {
       return ComputeFinding(subject, .notChecked, "The OS disk was not looked at.")
     }
@@ -59,10 +66,10 @@ public struct GuestCheck {
         ? (disk.systemPartition.value ?? 0) != 0 : (disk.loader.value ?? "none") != "none"
     }
     guard able.count > 1 else { return nil }
-    let numbers = able.map { "\($0)" }.joined(separator: ", ")
+    let numbers = able.map { number(of: $0) }.sorted().joined(separator: ", ")
     return ComputeFinding(
       "bootLoaders", .warning,
-      "Disks \(numbers) could all start the machine; disk \(systemDisk) is the OS disk.",
+      "Disks \(numbers) could all start the machine; disk \(number(of: systemDisk)) is the OS disk.",
       advice: "Look whether that is the right one; set another with 'tidemark machine set'.")
   }
 

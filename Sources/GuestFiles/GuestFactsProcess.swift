@@ -15,23 +15,24 @@ public struct GuestFactsProcess: Sendable {
   /// Disks of a guest that are looked at.
   public static let diskLimit = 64
 
-  /// The command to run, such as this program's own; the sizes of the disks are added to it.
+  /// The command to run, such as this program's own; the numbers and sizes of the disks are added to it.
   public let command: [String]
 
   /// Reads facts by a process that runs this command, the path of a program first, and in it calls
   /// `GuestFactsServer.run` with the arguments that are added.
   public init(command: [String]) { self.command = command }
 
-  /// The facts of the guest on these disks, in the order in which it has them. Blocks until they are read, or
+  /// The facts of the guest on these disks, in the order in which it has them, named by these numbers. Blocks until they are read, or
   /// the deadline has come. What can't be read is not checked, and says why; nothing is thrown.
   public func facts(
-    of disks: [any DiskContent], until deadline: ContinuousClock.Instant
+    of disks: [any DiskContent], numbers: [Int]? = nil, until deadline: ContinuousClock.Instant
   ) -> GuestFacts {
     guard let program = command.first, disks.count <= Self.diskLimit else {
       return GuestFacts(disks: disks.count, notChecked: "There are too many disks.")
     }
     do throws(IOError) {
-      let arguments = command + disks.map { String($0.size) }
+      let numbers = numbers ?? Array(disks.indices)
+      let arguments = command + zip(numbers, disks).map { "\($0)=\($1.size)" }
       var child = try ChildProcess(program, arguments, environment: [], .conversation)
       defer { child.end() }
       return try serve(&child, disks, until: deadline)
@@ -87,12 +88,23 @@ public enum GuestFactsServer {
   /// How long an answer is waited for.
   static let patience = Duration.seconds(60)
 
-  /// Reads facts of disks of these sizes over standard input, writes them there, and returns.
-  public static func run(sizes: [UInt64]) {
+  /// Reads facts of disks of these numbers and sizes, each as `NUMBER=SIZE`, over standard input, writes them
+  /// there, and returns; nothing if one of them is none.
+  public static func run(disks words: [String]) {
+    let described = words.compactMap { word -> (number: Int, size: UInt64)? in
+      let parts = word.split(separator: "=")
+      guard parts.count == 2, let number = Int(parts[0]), let size = UInt64(parts[1]) else {
+        return nil
+      }
+      return (number, size)
+    }
+    guard described.count == words.count else { return }
     ProcessLimits.set(memory: memory, seconds: seconds)
     let conversation = RemoteDisk.Conversation()
-    let disks = sizes.enumerated().map { RemoteDisk(conversation, $0.offset, $0.element) }
-    let facts = GuestReader(disks).facts()
+    let disks = described.enumerated().map {
+      RemoteDisk(conversation, $0.offset, $0.element.size)
+    }
+    let facts = GuestReader(disks, numbers: described.map(\.number)).facts()
     guard let bytes = try? JSONEncoder().encode(facts) else { return }
     try? conversation.stream.send(
       Array("facts ".utf8) + Array(bytes) + [UInt8(ascii: "\n")], until: .now + patience)

@@ -8,20 +8,24 @@ internal import ImageFormats
 public struct GuestReader {
   private static let (partitionLimit, textLimit) = (64, 300)
   private let disks: [any DiskContent]
+  /// The number of each, by which it is named.
+  private let numbers: [Int]
   private let budget: ReadBudget
 
-  /// Reads these disks, in the order in which the guest has them.
-  public init(_ disks: [any DiskContent]) {
-    self.disks = disks
+  /// Reads these disks, in the order in which the guest has them; they are named by their numbers, or by
+  /// their places if none are given.
+  public init(_ disks: [any DiskContent], numbers: [Int]? = nil) {
+    (self.disks, self.numbers) = (disks, numbers ?? Array(disks.indices))
     budget = ReadBudget()
   }
 
   struct Found {
     var place: GuestFacts.Place
+    var number: Int
     var system: ExtFileSystem
     /// `partition 1 of disk 0`; disks are counted from 0, as everywhere else.
     var words: String {
-      (place.partition == 0 ? "" : "partition \(place.partition) of ") + "disk \(place.disk)"
+      (place.partition == 0 ? "" : "partition \(place.partition) of ") + "disk \(number)"
     }
   }
 
@@ -70,10 +74,10 @@ public struct GuestReader {
     for (number, range) in places {
       let place = GuestFacts.Place(disk: index, partition: number)
       if let system = ExtFileSystem(on: disk, in: range, budget) {
-        systems.append(Found(place: place, system: system))
+        systems.append(Found(place: place, number: numbers[index], system: system))
       } else if let name = name(of: disk, range) {
         others.append(
-          "\(name) on " + (number == 0 ? "" : "partition \(number) of ") + "disk \(index)")
+          "\(name) on " + (number == 0 ? "" : "partition \(number) of ") + "disk \(numbers[index])")
       }
     }
   }

@@ -69,6 +69,23 @@ struct GuestReaderTests {
     #expect(verdicts["kernel"] == .warning && verdicts["bootLoader"] == .warning)
   }
 
+  @Test("disks are named by their numbers, whatever their order")
+  func numbers() {
+    var facts = GuestReader([Memory([UInt8](repeating: 0, count: 1 << 20))], numbers: [3]).facts()
+    facts.disks = [3, 1].map { _ in
+      GuestFacts.Disk(
+        scheme: .known("mbr", source: "s"), loader: .known("grub", source: "s"),
+        systemPartition: .known(0, source: "s"))
+    }
+    var plan = Self.plan(2, "192.0.2.0/24")
+    plan.disks = [("disk3", true), ("disk1", false)].map {
+      MachinePlan.Disk(name: $0, path: "/nowhere", isSystem: $1)
+    }
+    let found = GuestCheck(facts, plan).findings().map(\.found)
+    #expect(found.contains { $0.hasPrefix("Disk 3, the OS disk, has 'grub'.") }, "\(found)")
+    #expect(found.contains { $0.hasPrefix("Disks 1, 3 could all start") }, "\(found)")
+  }
+
   @Test(
     "a root file system of another kind is named, and nothing else is told of it",
     .enabled(if: Available.programs("mkfs.xfs", "mkfs.btrfs")))

@@ -51,16 +51,17 @@ extension RecoveryRun {
     guard let command = parts.guestFacts else {
       return [ComputeFinding("guest", .notChecked, "Nothing here reads a guest's disks.")]
     }
-    var disks: [DiskReader] = []
+    var (disks, numbers) = ([DiskReader](), [Int]())
     for place in plan.disks {
       guard let disk = point.disks.first(where: { place.path == "/disk\($0.number).raw" }) else {
         continue
       }
       disks.append(
         try inVault { () throws(VaultError) in try snapshot.disk(disk.number, at: point) })
+      numbers.append(Int(disk.number))
     }
     let facts = GuestFactsProcess(command: command)
-      .facts(of: disks, until: .now + .seconds(Self.factsSeconds))
+      .facts(of: disks, numbers: numbers, until: .now + .seconds(Self.factsSeconds))
     return GuestCheck(facts, plan).findings()
   }
 }

@@ -8,7 +8,7 @@ struct GuestFactsCommand: ParsableCommand {
     abstract: "Read facts of a guest's disks. Only the service starts this.",
     shouldDisplay: false)
 
-  @Argument var sizes: [UInt64] = []
+  @Argument var disks: [String] = []
 
-  func run() { GuestFactsServer.run(sizes: sizes) }
+  func run() { GuestFactsServer.run(disks: disks) }
 }
