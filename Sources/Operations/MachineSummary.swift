@@ -18,6 +18,9 @@ public struct MachineSummary: Sendable {
   public let stored: UInt64
   /// Why it can't be read; nil if it can.
   public let problem: OperationError?
+  /// Where it stands in its recovery as far as its MANIFEST tells, which knows no jobs; nil if that tells of no
+  /// drill and of no failover.
+  public let recovery: RecoveryStanding?
 
   /// The size of a disk at the newest recovery point that has it.
   public func size(of disk: DiskNumber) -> UInt64? {
@@ -35,12 +38,14 @@ public struct MachineSummary: Sendable {
       points = snapshot.points
       windowEnd = snapshot.windowEnd
       problem = nil
+      recovery = RecoveryStanding(snapshot)
     } catch {
       name = machine.name
       configuration = nil
       points = []
       windowEnd = nil
       problem = OperationError(error)
+      recovery = nil
     }
   }
 
@@ -100,4 +105,17 @@ public struct VaultSummary: Sendable {
 
   /// Bytes the machines' files take.
   public var stored: UInt64 { machines.reduce(0) { $0 + $1.stored } }
+}
+
+extension RecoveryStanding {
+  /// Where a machine stands as its MANIFEST alone tells; nil if it is just protected, or is not.
+  init?(_ snapshot: MachineSnapshot) {
+    guard let pin = snapshot.pins.last(where: { $0.purpose == .failover }) ?? snapshot.pins.last
+    else {
+      guard snapshot.epoch > 0 else { return nil }
+      self.init(.replicationStopped)
+      return
+    }
+    self.init(pin.purpose == .drill ? .testActive : pin.isCommitted ? .committed : .failedOver)
+  }
 }

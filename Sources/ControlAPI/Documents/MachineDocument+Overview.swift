@@ -28,6 +28,12 @@ extension MachineDocument {
     if let agent = overview.agent { add(agent) }
   }
 
+  /// Describes a machine of which no service tells.
+  public init(unserved summary: MachineSummary) {
+    self.init(summary)
+    recovery = summary.recovery.map { RecoveryDocument($0, of: name) }
+  }
+
   /// Describes the machine of that name, with where its time goes.
   ///
   /// - Throws: `.unknown`, or `.damaged` if its MANIFEST can't be read.

@@ -149,6 +149,14 @@ public struct RecoveryDocument: Codable, Sendable {
     public let restName: String?
     /// The command for it.
     public let command: String
+
+    static func all(of standing: RecoveryStanding, _ machine: String) -> [Self] {
+      standing.allowed.map { action in
+        Self(
+          name: action.rawValue, restName: action.restName,
+          command: action.command(in: standing.state).replacing("NAME", with: machine))
+      }
+    }
   }
 
   /// `unprotected`, `enabling`, `protected`, `resynchronising`, `testActive`, `failoverInProgress`,
@@ -160,7 +168,7 @@ public struct RecoveryDocument: Codable, Sendable {
   public let protectionState: String?
   /// The same of its drill (`testFailoverState`).
   public let testFailoverState: String
-  /// `Test recommended`, `Performed successfully` or `Not applicable`.
+  /// `Test recommended`, `Performed successfully` or `Not applicable`; `Not checked` where no service tells.
   public let testState: String
   /// Whether replication rests.
   public let isPaused: Bool
@@ -189,6 +197,18 @@ public struct RecoveryDocument: Codable, Sendable {
   /// When it was last drilled with success.
   public let lastSuccessfulDrill: String?
 
+  /// What can be told of a machine where no service runs: no jobs, no drills and no times.
+  init(_ standing: RecoveryStanding, of machine: String) {
+    (state, words) = (standing.state.rawValue, standing.state.words)
+    (protectionState, testFailoverState) = (standing.protectionState, standing.testFailoverState)
+    testState = "Not checked"
+    (isPaused, keepsDisks) = (standing.isPaused, standing.keepsDisks)
+    (running, job, failed, failure) = (nil, nil, nil, nil)
+    (point, directory, since, self.operator) = (nil, nil, nil, nil)
+    allowedOperations = Operation.all(of: standing, machine)
+    (lastDrill, lastSuccessfulDrill) = (nil, nil)
+  }
+
   init(_ status: RecoveryStatus, of machine: String) {
     let (standing, record) = (status.standing, status.record)
     (state, words) = (standing.state.rawValue, standing.state.words)
@@ -200,11 +220,7 @@ public struct RecoveryDocument: Codable, Sendable {
     point = record?.point.map { ChosenPointDocument($0) }
     (directory, since) = (status.directory, record?.since.iso8601)
     self.operator = record?.operator
-    allowedOperations = standing.allowed.map { action in
-      Operation(
-        name: action.rawValue, restName: action.restName,
-        command: action.command(in: standing.state).replacing("NAME", with: machine))
-    }
+    allowedOperations = Operation.all(of: standing, machine)
     lastDrill = status.lastDrill.map { DrillDocument($0, of: machine) }
     lastSuccessfulDrill = status.lastSuccess?.iso8601
   }

@@ -9,7 +9,8 @@ struct MachineShowCommand: ParsableCommand {
     abstract: "Show a machine: its disks, recovery points, settings, and how it stands.",
     discussion: discussion(
       "How it is replicated, how it stands with its replica, where the time goes, what it is to be when it "
-        + "is recovered, and what its disks could boot by are told where a service runs.",
+        + "is recovered, and what its disks could boot by are told where a service runs. Of a drill or a "
+        + "failover it is told that there is one; jobs, drills and times are the service's to tell.",
       examples: ["tidemark machine show web01"], ends: [.noVault, .damaged, .unknown]))
 
   @Argument(help: "The machine's name.")
@@ -22,7 +23,7 @@ struct MachineShowCommand: ParsableCommand {
     let vault = try vault.opened()
     let machine =
       try ServiceAccess.running(for: vault)?.machine(named: name)
-      ?? MachineDocument(try MachineSummary.named(name, in: vault))
+      ?? MachineDocument(unserved: try MachineSummary.named(name, in: vault))
     output.print(machine, text: MachineReport.text(machine))
   }
 }

@@ -109,7 +109,10 @@ enum RecoveryText {
       facts.append(("Recovered from", "\(point.id), of \(point.time)"))
     }
     if let directory = recovery.directory { facts.append(("Recovered disks", directory)) }
-    facts.append(("Last drill", recovery.lastDrill.map(words) ?? "never"))
+    // Without a service it is not known.
+    if recovery.testState != "Not checked" {
+      facts.append(("Last drill", recovery.lastDrill.map(words) ?? "never"))
+    }
     let commands = recovery.allowedOperations.map(\.command).reduce(into: [String]()) { all, next in
       // Two operations may be one command.
       if !all.contains(next) { all.append(next) }
