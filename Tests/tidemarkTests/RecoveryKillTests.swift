@@ -295,7 +295,8 @@ final class RecoveryKillSite {
 
   /// The processes that serve disks here, each with its branch.
   private var servers: [(process: Int32, branch: String)] {
-    RunningProcess.all(with: ["disk-server"]).compactMap { process in
+    RunningProcess.all(of: FileSystem.userIdentifier) { $0.contains("disk-server") }.compactMap {
+      process in
       let words = RunningProcess.arguments(of: process)
       guard let flag = words.firstIndex(of: "--run-directory"), flag + 1 < words.count,
         words[flag + 1].hasPrefix(runs.path + "/")
