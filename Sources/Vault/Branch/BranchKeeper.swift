@@ -176,6 +176,7 @@ final class BranchKeeper: @unchecked Sendable {
     let last = segment.last
     let entries: [ManifestEntry]
     do throws(IOError) {
+      try segment.cutPrepared()
       entries = try log.place.seal(
         segment.file, segment.number, segment.index.entries, end: segment.end,
         first: segment.firstSequence, last: last.sequence, time: last.time,

@@ -178,7 +178,7 @@ final class BranchWriter: @unchecked Sendable {
     _ bytes: UnsafeRawBufferPointer, to segment: BranchSegment
   ) throws(VaultError) {
     do throws(IOError) {
-      try segment.file.file.write(bytes, at: segment.end)
+      try segment.put(bytes)
     } catch {
       try cutBack(segment)
       throw VaultError(error)
@@ -187,7 +187,7 @@ final class BranchWriter: @unchecked Sendable {
 
   private func cutBack(_ segment: BranchSegment) throws(VaultError) {
     do throws(IOError) {
-      try segment.file.file.truncate(to: segment.end)
+      try segment.cut()
       try segment.syncAll()
     } catch {
       log.endUnsynced(VaultError(error))

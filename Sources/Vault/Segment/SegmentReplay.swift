@@ -68,8 +68,16 @@ struct SegmentReplay: Sendable {
     lastSequence =
       firstSequence == .zero
       ? .zero : SequenceNumber(rawValue: firstSequence.rawValue - 1)
-    var gaps: [Range<UInt64>] = []
+    var (size, gaps) = (size, [Range<UInt64>]())
     var items = try walk(file, start..<size, identity, &gaps)
+    if countsUnsynced, let last = items.last, gaps.contains(where: { $0.lowerBound < last.offset })
+    {
+      // A branch that is written to has zeros behind its records: what was a gap may have been filled before
+      // the records behind it were written. Up to these nothing is being written any more.
+      size = last.offset + UInt64(last.header.length)
+      (gaps, damages, vouched) = ([], [], max(start, durable))
+      items = try walk(file, start..<size, identity, &gaps)
+    }
     let tail = try tailStart(file, items, gaps, size, identity)
     damages.removeAll { $0.range.lowerBound >= tail }
     items.removeAll { $0.offset >= tail }
