@@ -3,6 +3,7 @@ import Catalog
 import Compute
 import FileIO
 import Operations
+import ReplicationService
 import Support
 import Testing
 import Vault
@@ -69,6 +70,32 @@ struct NoServers: RecoveryDiskServers {
     // The source is kept out from now on, and is told why.
     #expect(try site.waits { try site.agent.currentStatus().state == .fenced })
     site.endAgent()
+  }
+
+  @Test("what is on its way, and what a relay holds, is in the disks of a failover")
+  func holdingRelay() throws {
+    let site = try RelaySite()
+    try site.write([UInt8](repeating: 7, count: 65536), at: 1 << 20)
+    let relay = try RunningRelay(site, try site.enrolRelay("relay01"))
+    try site.protect(through: "relay01")
+    let agent = try RelayedAgent(site)
+    #expect(site.becomesEqual())
+    prepare(site.service, shutdownSeconds: 1)
+    // It comes to the relay soon, and from there slowly.
+    relay.back.limit(bytesPerSecond: 1 << 20)
+    let before = relay.front.bytesForward
+    var random = SeededGenerator(for: "what a relay holds")
+    try site.write(random.bytes(6 << 20), at: 2 << 20)
+    #expect(
+      Program.poll(seconds: 60) {
+        relay.front.bytesForward - before > 6 << 20 && relay.relay.pendingBytes > 1 << 20
+      })
+    let job = try failover(site.service, stopsSource: false, isConfirmed: false)
+    #expect(job.state == .succeeded, "\(job)")
+    let point = try #require(try site.points.last)
+    #expect(try site.service.recovery(of: "web01").record?.point?.id == point.id)
+    #expect(site.becomesEqual(seconds: 1))
+    #expect(agent.end() && relay.end())
   }
 
   @Test("a relay that is silent is named, and gone on without only if that is said")
