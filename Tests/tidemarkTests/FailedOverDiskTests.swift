@@ -3,6 +3,12 @@ import Foundation
 import Support
 import Testing
 
+/// Kills the processes of this user that have an argument: kill -9.
+func killAll(with argument: String) {
+  let found = RunningProcess.all(of: FileSystem.userIdentifier) { $0.contains(argument) }
+  for process in found { kill(process, SIGKILL) }
+}
+
 /// A machine that is failed over by a real service, with its disks served; all of that ends with the value.
 final class FailedOverMachine {
   static let name = "web01"
@@ -11,11 +17,13 @@ final class FailedOverMachine {
   /// The path of its first disk.
   let disk: String
 
-  init(_ purpose: String) throws {
+  /// With a `guest`, its disk boots the small one.
+  init(_ purpose: String, guest: Bool = false) throws {
     tool = try ServeTests.prepare(purpose, size: 8 << 20)
     let source = try File(tool.file("a.img"), .writing)
     var random = SeededGenerator(for: purpose)
     try source.write(random.bytes(3 << 20), at: 1 << 20)
+    if guest { try SmallGuest.write(to: tool.file("a.img")) }
     try tool.require("replicate", Self.name)
     service = try RunningService(tool)
     try tool.require("failover", "start", Self.name)
@@ -25,6 +33,10 @@ final class FailedOverMachine {
 
   deinit {
     stopService()
+    let machines = FileSystem.parent(of: FileSystem.parent(of: run))
+    for name in (try? FileSystem.system.list(machines)) ?? [] where name.hasSuffix(".vm") {
+      killAll(with: machines + "/" + name + "/qemu.pid")
+    }
     killServers()
   }
 
@@ -32,6 +44,13 @@ final class FailedOverMachine {
 
   func stopService() {
     if let service { #expect(service.stop().status == 0) }
+    service = nil
+  }
+
+  /// kill -9.
+  func killService() {
+    service?.program.killGroup()
+    _ = service?.program.wait(seconds: 20)
     service = nil
   }
 
@@ -116,6 +135,59 @@ struct FailedOverDiskTests {
     #expect(try digest(of: machine.tool.file("e.vhd")) == digests[0], "without any server")
     let none = try machine.tool.run("export", "web01", "--point", "latest", "--failed-over", "x")
     #expect(none.status == 64)
+  }
+
+  @Test(
+    "a check reads failed-over disks while they are in use, names what is damaged, and health tells of it"
+  )
+  func verify() throws {
+    let machine = try FailedOverMachine("verify-failed-over")
+    let (tool, name) = (machine.tool, FailedOverMachine.name)
+    try Program.require(
+      "dd", "if=/dev/urandom", "of=" + machine.disk, "bs=64k", "count=20", "seek=70",
+      "conv=notrunc,fsync")
+    // What comes behind a flush tells that it was one: else a damaged end is one that a loss of power left.
+    #expect(try machine.write("more", at: 0))
+    let whole = try tool.json("verify", name)
+    let branch = try #require((whole["branches"] as? [[String: Any]])?.first, "\(whole)")
+    #expect(whole["intact"] as? Bool == true && branch["intact"] as? Bool == true, "\(whole)")
+    #expect(branch["purpose"] as? String == "failover" && branch["machine"] as? String == name)
+    #expect(branch["records"] as? Int ?? 0 >= 20)
+    let id = try #require(branch["id"] as? String)
+    #expect(try tool.require("verify").contains("web01, failed-over disks: intact"))
+
+    let directory = tool.vault + "/branches/" + id
+    let segment = try #require(
+      try FileSystem.system.list(directory).filter { $0.hasSuffix(".seg") }.max {
+        try FileSystem.system.status(directory + "/" + $0).size
+          < FileSystem.system.status(directory + "/" + $1).size
+      })
+    let path = directory + "/" + segment
+    let file = try File(path, .writing)
+    let place = try file.status().size / 2
+    let byte = try file.read(at: place, count: 1)
+    try file.write([byte[0] ^ 0x10], at: place)
+    let text = try tool.run("verify", name)
+    #expect(text.status == 12, "\(text.report)")
+    #expect(
+      text.output.contains("Disk 0, bytes ") && text.output.contains("the failed-over disks"),
+      "\(text.report)")
+    let found = try tool.json("verify", name)
+    let damages = (found["branches"] as? [[String: Any]])?.first?["damages"] as? [[String: Any]]
+    let hurting = try #require(damages?.first { ($0["branches"] as? [String]) == [id] })
+    #expect(hurting["disk"] as? Int == 0 && hurting["firstByte"] as? Int ?? 0 >= 70 << 16)
+    #expect(try tool.run("health").output.contains("can't read all of its recovered disks"))
+    #expect(try tool.require("events").contains("can't read all of its recovered disks"))
+
+    try file.write(byte, at: place)
+    #expect(try tool.require("verify", name).contains("failed-over disks: intact"))
+    #expect(try !tool.run("health").output.contains("recovered disks"))
+    machine.stopService()
+    machine.killServers()
+    #expect(try tool.require("verify", name).contains("failed-over disks: intact"))
+    try FileSystem.system.remove(directory + "/MANIFEST")
+    let lost = try tool.run("verify")
+    #expect(lost.status == 12 && lost.output.contains("can't be read"), "\(lost.report)")
   }
 
   @Test("a machine that is stopped refuses writes until it is started, over restarts of everything")

@@ -64,10 +64,19 @@ final class SourceMachine {
       "isolated", "--target-address", Self.address)
     try wait(for: "the source's login prompt") { guest.console.contains("guest login:") }
     try agent.start()
+    try cycle()
+    try cycle()
     try wait(for: "points of both kinds") {
       let points = try tool.points(of: Self.name)
       return points.contains { $0.hasSuffix("-app") } && points.contains { $0.hasSuffix("-crash") }
     }
+  }
+
+  /// Has a cycle begin at once, and waits for a point.
+  func cycle() throws {
+    let count = try tool.points(of: Self.name).count
+    try tool.require("machine", "replicate", Self.name)
+    try wait(for: "a cycle") { try tool.points(of: Self.name).count > count }
   }
 
   /// Waits for something; where it does not come, everybody's last words are in the failure.
@@ -121,7 +130,7 @@ final class SourceMachine {
   /// The machine that was recovered, and runs.
   func recovered() throws -> RecoveredMachine {
     let disks = try #require(try recovery()["directory"] as? String)
-    return RecoveredMachine(disks: disks)
+    return RecoveredMachine(disks: disks, vault: tool.vault)
   }
 
   /// Waits for the login prompt and the judgement of the database, and gives how many rows it had.
@@ -140,17 +149,22 @@ final class SourceMachine {
 struct RecoveredMachine {
   /// The directory with its disks.
   let disks: String
+  /// The vault that these are in.
+  let vault: String
+  /// The directory that the disks' servers have for the branch.
+  private var branch: String { FileSystem.parent(of: disks) }
   /// The directory of its run, beside that of the vault with the branch's own.
-  private var directory: String {
-    let branch = FileSystem.parent(of: disks)
+  var directory: String {
     let base = FileSystem.parent(of: FileSystem.parent(of: branch))
     return "\(base)/\(branch.suffix(36)).vm"
   }
+  /// The directory of what is kept of it.
+  var kept: String { "\(vault)/machines-run/\(branch.suffix(36)).vm" }
   var disk: String { disks + "/disk0.raw" }
 
   /// What it wrote to its serial console.
   var console: String {
-    let bytes = try? FileSystem.system.readFile(directory + "/console.log", limit: 1 << 24)
+    let bytes = try? FileSystem.system.readFile(kept + "/console.log", limit: 1 << 24)
     return String(decoding: bytes ?? [], as: UTF8.self)
   }
 

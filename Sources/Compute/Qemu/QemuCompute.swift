@@ -4,7 +4,7 @@ internal import MachineSockets
 
 /// Runs machines in QEMU on this host, each in a process that outlives this one.
 ///
-/// A process is found again by what QEMU keeps in the machine's directory (`QemuFiles`): its number, which is
+/// A process is found again by what QEMU keeps in the directory of the run (`QemuFiles`): its number, which is
 /// believed only of a process that was started for this very directory, and the socket of its monitor. It has
 /// a session of its own and no descriptors of this process.
 ///
@@ -24,13 +24,22 @@ public struct QemuCompute: ComputeProvider {
 
   /// The program to run; nil if none is installed.
   let program: String?
+  /// Where what outlives the host's run is kept; nil for the directory of the run.
+  private let base: String?
 
   /// Builds the provider.
   ///
-  /// - Parameter program: the program to run instead of the one that is installed.
-  public init(program: String? = nil) {
+  /// - Parameters:
+  ///   - program: the program to run instead of the one that is installed.
+  ///   - base: the directory, made when it is needed, that keeps of each machine what a restart of the host must
+  ///     leave: its plan, its console log (8 MiB at the most), what UEFI keeps, and whether it is to run. Without
+  ///     one all that lies in the directory of the run.
+  public init(program: String? = nil, keepingIn base: String? = nil) {
     self.program = program ?? Self.places.first { FileSystem.system.exists($0) }
+    self.base = base
   }
+
+  private func files(_ directory: String) -> QemuFiles { QemuFiles(directory, keptIn: base) }
 
   /// `qemu`.
   public var kind: ComputeKind { .qemu }
@@ -42,8 +51,11 @@ public struct QemuCompute: ComputeProvider {
 
   /// Starts a process whose machine is halted, waits until its monitor answers, and has it go on.
   public func start(_ plan: MachinePlan) throws(ComputeError) {
-    let files = QemuFiles(plan.directory)
-    if let process = files.running() { return try resume(files, process) }
+    let files = files(plan.directory)
+    if let process = files.running() {
+      try resume(files, process)
+      return try files.notePower()
+    }
     let check = QemuCheck(program, plan)
     if let finding = check.planFindings().first(where: { $0.verdict == .failed }) {
       throw ComputeError(
@@ -65,15 +77,22 @@ public struct QemuCompute: ComputeProvider {
       plan: plan, files: files, acceleration: AccelerationProbe.shared.result(program).acceleration,
       firmware: firmware?.code
     ).all()
-    let process = try inFiles { () throws(IOError) in
-      try files.removeIfThere(files.log)
-      return try ProcessHandle.start(
-        program, [program] + arguments, environment: Self.environment, log: files.log)
-    }
-    do throws(ComputeError) { try resume(files, process) } catch {
-      process.kill()
-      _ = process.hasEnded(until: .now + Self.patience)
+    // Before it begins, so that a host that goes down just then starts it again.
+    try files.notePower()
+    do throws(ComputeError) {
+      let process = try inFiles { () throws(IOError) in
+        try files.removeIfThere(files.log)
+        return try ProcessHandle.start(
+          program, [program] + arguments, environment: Self.environment, log: files.log)
+      }
+      do throws(ComputeError) { try resume(files, process) } catch {
+        process.kill()
+        _ = process.hasEnded(until: .now + Self.patience)
+        throw error
+      }
+    } catch {
       try? FileSystem.system.remove(files.process)
+      try? files.forgetPower()
       throw error
     }
   }
@@ -107,13 +126,13 @@ public struct QemuCompute: ComputeProvider {
 
   /// Starts the plan that is kept.
   public func startAgain(in directory: String) throws(ComputeError) {
-    guard let plan = try QemuFiles(directory).storedPlan() else { return }
+    guard let plan = try files(directory).storedPlan() else { return }
     try start(plan)
   }
 
   /// What the process says of its machine.
   public func observe(in directory: String) throws(ComputeError) -> MachineObservation? {
-    let files = QemuFiles(directory)
+    let files = files(directory)
     guard let plan = try files.storedPlan() else { return nil }
     files.trimLogs()
     if let process = files.running() {
@@ -128,14 +147,19 @@ public struct QemuCompute: ComputeProvider {
         }
       }
     }
-    // QEMU removes the file in an orderly end.
-    let hasDied = FileSystem.system.exists(files.process)
-    var observation = MachineObservation(hasDied ? .died : .off)
+    let end = files.end()
+    // It may have been started just now.
+    if files.running() != nil { return try observe(in: directory) }
+    var observation = MachineObservation(end == .off ? .off : .died)
     observation.name = plan.name
-    if hasDied {
+    switch end {
+    // Its guest powered it down, if nobody else did.
+    case .off: try? files.forgetPower()
+    case .died:
       observation.notes = [
         "QEMU ended without being told to. The last it said: \(files.lastWords())"
       ]
+    case .lost: observation.notes = ["It ran when this host went down."]
     }
     return observation
   }
@@ -145,8 +169,11 @@ public struct QemuCompute: ComputeProvider {
   public func stop(
     in directory: String, within limit: Duration, force: Bool, isCancelled: @Sendable () -> Bool
   ) throws(ComputeError) -> MachineStop {
-    let files = QemuFiles(directory)
-    guard let process = files.running() else { return .wasOff }
+    let files = files(directory)
+    guard let process = files.running() else {
+      try files.forgetPower()
+      return .wasOff
+    }
     let deadline = ContinuousClock.now + limit
     var next = ContinuousClock.now
     while ContinuousClock.now < deadline {
@@ -159,7 +186,10 @@ public struct QemuCompute: ComputeProvider {
         next = .now + .seconds(10)
       }
       let soon = min(deadline, .now + .milliseconds(200))
-      if process.hasEnded(until: soon) { return .clean }
+      if process.hasEnded(until: soon) {
+        try files.forgetPower()
+        return .clean
+      }
     }
     guard force else {
       throw ComputeError(
@@ -170,6 +200,7 @@ public struct QemuCompute: ComputeProvider {
     _ = try? Self.ask("quit", files)
     if !process.hasEnded(until: .now + Self.patience) { try kill(process, files) }
     // It did not die: it was stopped.
+    try files.forgetPower()
     try inFiles { () throws(IOError) in try files.removeIfThere(files.process) }
     return .forced
   }
@@ -197,7 +228,7 @@ public struct QemuCompute: ComputeProvider {
   /// A process that was just started and has not written its number yet can't be seen. It can't stay either:
   /// it makes its sockets and that file in the directory, and ends where it can't.
   public func end(in directory: String) throws(ComputeError) {
-    let files = QemuFiles(directory)
+    let files = files(directory)
     var attempts = 3
     while true {
       if let process = files.running() { try kill(process, files) }
@@ -210,7 +241,7 @@ public struct QemuCompute: ComputeProvider {
 
   /// Its sockets, and the ports that QEMU itself says it forwards.
   public func connections(in directory: String) throws(ComputeError) -> MachineConnections? {
-    let files = QemuFiles(directory)
+    let files = files(directory)
     guard let plan = try files.storedPlan(), files.running() != nil else { return nil }
     let ports: [MachineConnections.Port]
     do throws(ConversationError) {
@@ -223,7 +254,7 @@ public struct QemuCompute: ComputeProvider {
 
   /// The end of the console log.
   public func console(in directory: String, limit: Int) throws(ComputeError) -> [UInt8] {
-    let files = QemuFiles(directory)
+    let files = files(directory)
     var bytes: [UInt8] = []
     for path in [files.console, files.olderConsole] where bytes.count < limit {
       do throws(IOError) {

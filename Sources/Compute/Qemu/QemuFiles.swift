@@ -1,19 +1,26 @@
 internal import FileIO
 internal import FoundationEssentials
 
-/// The directory of a machine's run: what lies there, and how it is read and written.
+/// The directory of a machine's run, and that of what outlives the host's: what lies there, and how it is read
+/// and written. The two may be one.
 ///
 /// | Name | What it holds |
 /// |---|---|
-/// | `plan.json` | what was asked for; there from before the first start until `end` |
 /// | `qemu.pid` | the process; QEMU writes it, and removes it when it ends in an orderly way |
 /// | `monitor`, `serial`, `display` | sockets, which only work while it runs |
-/// | `console.log`, `console.log.1` | what came from the serial console last, and before |
 /// | `qemu.log` | what QEMU said |
-/// | `uefi-variables.fd` | what the firmware keeps |
 /// | `address-N` | the address that adapter N was last seen with |
 ///
-/// Nothing is synced but the plan: after a power loss nothing runs, and a plan without a process says so.
+/// | Kept | What it holds |
+/// |---|---|
+/// | `plan.json` | what was asked for; there from before the first start until `end` |
+/// | `powered-on` | the boot of the host that it was started in; there while it is to run |
+/// | `console.log`, `console.log.1` | what came from the serial console last, and before |
+/// | `uefi-variables.fd` | what the firmware keeps; QEMU syncs it when the guest's firmware does |
+///
+/// Plan and `powered-on` are durable before the process is started, and the second is removed once the machine was
+/// stopped, or is seen to have powered itself down. So after a loss of power, or a restart of the host, nothing
+/// runs, and `powered-on` says whether something should.
 struct QemuFiles: Sendable {
   /// Bytes of a console log, or of QEMU's own, before its older part is put away or dropped.
   static let logLimit: UInt64 = 4 << 20
@@ -21,32 +28,43 @@ struct QemuFiles: Sendable {
   private static let socketLimit = 107
 
   let directory: String
+  /// The directory of what outlives the host's run.
+  let kept: String
   private let system = FileSystem.system
 
-  /// The directory at a path, with or without a slash at its end.
-  init(_ directory: String) {
+  /// The run in the directory at a path, with or without a slash at its end; what is kept lies below `base`, in a
+  /// directory of the same name, or, without one, in the same directory.
+  init(_ directory: String, keptIn base: String? = nil) {
     var path = Substring(directory)
     while path.count > 1, path.last == "/" { path.removeLast() }
     self.directory = String(path)
+    kept =
+      base.map { base in "\(base)/\(path.split(separator: "/").last ?? "machine")" }
+      ?? String(path)
   }
 
-  var plan: String { directory + "/plan.json" }
+  var plan: String { kept + "/plan.json" }
+  var poweredOn: String { kept + "/powered-on" }
   var process: String { directory + "/qemu.pid" }
   var monitor: String { directory + "/monitor" }
   var serial: String { directory + "/serial" }
   var display: String { directory + "/display" }
-  var console: String { directory + "/console.log" }
+  var console: String { kept + "/console.log" }
   var olderConsole: String { console + ".1" }
   var log: String { directory + "/qemu.log" }
-  var variables: String { directory + "/uefi-variables.fd" }
+  var variables: String { kept + "/uefi-variables.fd" }
   func address(_ adapter: Int) -> String { "\(directory)/address-\(adapter)" }
 
   /// Whether the paths of sockets fit, and can be told to QEMU.
   var isUsable: Bool { directory.hasPrefix("/") && monitor.utf8.count <= Self.socketLimit }
 
-  /// Makes the directory and keeps the plan in it; what an earlier run left of sockets and addresses goes.
+  /// Makes the directories and keeps the plan; what an earlier run left of sockets and addresses goes.
   func prepare(_ plan: MachinePlan) throws(ComputeError) {
     try inFiles { () throws(IOError) in
+      if kept != directory {
+        try system.makePrivateDirectory(FileSystem.parent(of: kept))
+        try system.makePrivateDirectory(kept)
+      }
       try system.makePrivateDirectory(directory)
       let addresses = try system.list(directory).filter { $0.hasPrefix("address-") }
       for path in [process, monitor, serial, display] + addresses.map({ directory + "/" + $0 }) {
@@ -71,6 +89,38 @@ struct QemuFiles: Sendable {
         "'\(plan)' is damaged. End this machine, and start it anew: its disks are elsewhere.")
     }
     return plan
+  }
+
+  // MARK: - Power
+
+  /// Keeps that it is to run from now on.
+  func notePower() throws(ComputeError) {
+    try inFiles { () throws(IOError) in
+      try system.replaceFile(poweredOn, with: Self.boot(), permissions: 0o600)
+    }
+  }
+
+  /// Keeps that it is not to run any more.
+  func forgetPower() throws(ComputeError) {
+    try inFiles { () throws(IOError) in
+      guard system.exists(poweredOn) else { return }
+      try removeIfThere(poweredOn)
+      try system.syncDirectory(kept)
+    }
+  }
+
+  /// What became of a machine that has no process.
+  func end() -> QemuEnd {
+    guard let boot = try? system.readFile(poweredOn, limit: 128) else { return .off }
+    guard boot == (try? Self.boot()), system.exists(directory) else { return .lost }
+    // QEMU removes the file in an orderly end.
+    return system.exists(process) ? .died : .off
+  }
+
+  /// Which run of the host's kernel this is (random(4)).
+  private static func boot() throws(IOError) -> [UInt8] {
+    // (The kernel gives files of /proc no size.)
+    try File("/proc/sys/kernel/random/boot_id", .reading).read(at: 0, count: 64)
   }
 
   /// The process that runs here; nil if there is none.
@@ -124,12 +174,19 @@ struct QemuFiles: Sendable {
   func removeAll() throws(ComputeError) {
     try inFiles { () throws(IOError) in
       guard system.exists(directory) else { return }
-      // The plan goes last: as long as it is there, there is something to end.
-      for name in try system.list(directory) where name != "plan.json" {
+      for name in try system.list(directory) where kept != directory || name != "plan.json" {
         try removeIfThere(directory + "/" + name)
       }
+      if kept != directory { try system.removeDirectory(directory) }
+    }
+    try inFiles { () throws(IOError) in
+      guard system.exists(kept) else { return }
+      // The plan goes last: as long as it is there, there is something to end.
+      for name in try system.list(kept) where name != "plan.json" {
+        try removeIfThere(kept + "/" + name)
+      }
       try removeIfThere(plan)
-      try system.removeDirectory(directory)
+      try system.removeDirectory(kept)
     }
   }
 
@@ -138,6 +195,16 @@ struct QemuFiles: Sendable {
       guard error.isMissing else { throw error }
     }
   }
+}
+
+/// What became of a machine that has no process any more.
+enum QemuEnd {
+  /// It was powered down, by its guest or by an operator.
+  case off
+  /// Its process ended without being told to.
+  case died
+  /// It ran when the host, or what the host keeps of processes, went down.
+  case lost
 }
 
 /// Runs `body` and turns a failed system call into a failure to run a machine.

@@ -92,7 +92,7 @@ extension VaultDiskServers {
   func use(of branch: Identifier) throws(OperationError) -> DiskUse? {
     // Whatever the provider is now: a machine that runs was started by this one.
     let seen: MachineObservation?
-    do throws(ComputeError) { seen = try QemuCompute().observe(in: directory(of: branch)) } catch {
+    do throws(ComputeError) { seen = try provider.observe(in: directory(of: branch)) } catch {
       guard error.code == .unresponsive else { throw OperationError(.failed, error.message) }
       return .machine
     }

@@ -1,5 +1,6 @@
 internal import Bytes
 internal import Catalog
+internal import Compute
 internal import FileIO
 internal import Synchronization
 internal import Vault
@@ -198,7 +199,7 @@ extension RecoveryDesk {
         try resume(record)
         continue
       }
-      serveAgain(record, with: parts)
+      if serveAgain(record, with: parts) { powerAgain(record, with: parts) }
     }
     for machine in try inVault({ () throws(VaultError) in try vault.machines() }) {
       // What can't be removed now is in nobody's way but the disk's.
@@ -228,18 +229,46 @@ extension RecoveryDesk {
   }
 
   /// Serves the disks of a drill or a failover that were not ended by anybody; what can't be served is told.
-  private func serveAgain(_ record: RecoveryRecord, with parts: RecoveryParts) {
+  ///
+  /// - Returns: whether they can be used.
+  private func serveAgain(_ record: RecoveryRecord, with parts: RecoveryParts) -> Bool {
     guard let branch = record.branch, let state = RecoveryState(rawValue: record.state),
       state == .testActive || state.hasFailedOverDisks || record.keepsDisks
-    else { return }
+    else { return false }
     do throws(OperationError) {
-      _ =
-        record.stopped == branch
-        ? try parts.servers.serveFrozen(branch) : try parts.servers.serve(branch)
+      guard record.stopped != branch else {
+        _ = try parts.servers.serveFrozen(branch)
+        return false
+      }
+      _ = try parts.servers.serve(branch)
+      return true
     } catch {
       note(
         .critical, "disks-not-served", record.name,
         "The disks of '\(record.name)' can't be served: \(error.message)")
+      return false
+    }
+  }
+
+  /// Starts a machine again that ran when its process ended, as with its host; one that was stopped, that powered
+  /// itself down, or whose drill is over stays as it is.
+  private func powerAgain(_ record: RecoveryRecord, with parts: RecoveryParts) {
+    guard let branch = record.branch,
+      let seen = (try? parts.provider.observe(in: parts.directory(branch))) ?? nil,
+      seen.power == .died
+    else { return }
+    let isTest = record.state == RecoveryState.testActive.rawValue
+    if isTest, let expires = record.request?.expires, expires <= clock() { return }
+    note(
+      .warning, "machine-started-again", record.name,
+      (["'\(record.name)' was powered on, and does not run. It is started again."] + seen.notes)
+        .joined(separator: " "))
+    do throws(OperationError) {
+      _ = try service().startMachine(record.name, isTest: isTest, by: nil)
+    } catch {
+      note(
+        .critical, "machine-start-failed", record.name,
+        "'\(record.name)' can't be started again: \(error.message)")
     }
   }
 

@@ -1,4 +1,5 @@
 public import Bytes
+internal import Compute
 internal import DiskServers
 internal import FileIO
 public import Vault
@@ -73,13 +74,15 @@ public struct VaultDiskServers: RecoveryDiskServers {
 
   /// The directory of what belongs to the run of a branch's machine, beside those of the vaults.
   ///
-  /// It is not in the vault, whose path may be too long for that of a socket, and whose disk has better to do
-  /// than to hold a console log; so it is gone when the host was started again. Nothing runs then, the end
-  /// of a drill's console is in its report, and the next start makes the directory anew. What UEFI firmware
-  /// keeps begins anew with that: it finds the loader of a disk without it.
+  /// It is not in the vault, whose path may be too long for that of a socket, so it is gone when the host was
+  /// started again. Nothing runs then; what has to outlive that, `provider` keeps.
   public func directory(of branch: Identifier) -> String {
     "\(RunDirectory.usualBase)/\(branch).vm"
   }
+
+  /// Runs machines on these disks. What they keep lies in the vault, below `machines-run`: a directory for each,
+  /// of the name that the one of its run has, until the machine is ended.
+  var provider: QemuCompute { QemuCompute(keepingIn: vault.path + "/machines-run") }
 
   func inServers<Result>(
     _ body: () throws(DiskServerError) -> Result

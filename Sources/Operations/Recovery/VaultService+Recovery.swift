@@ -52,7 +52,7 @@ extension VaultService {
   public var usualRecoveryParts: RecoveryParts {
     let servers = VaultDiskServers(vault)
     return RecoveryParts(
-      branches: VaultBranches(writable), servers: servers, provider: QemuCompute(),
+      branches: VaultBranches(writable), servers: servers, provider: servers.provider,
       guestFacts: [RunningProcess.program, "guest-facts"],
       directory: { servers.directory(of: $0) })
   }
