@@ -42,6 +42,7 @@ import Vault
       "resyncWindow":"22:00-06:00","address":"8.8.8.8","operatingSystem":"windows"}
       """#,
       "requireResynchronisation": #"{"reason":"It is damaged."}"#,
+      "noteCheckedDisks": #"{"damage":"It is damaged."}"#,
       "addMachine": #"{"name":"new","disks":["\#(site.directory.file("spare.img"))"]}"#,
       "replicate": #"{"label":"by the API"}"#,
       "startTestFailover":
@@ -94,7 +95,7 @@ import Vault
   private static let recoveryOperations = [
     "startTestFailover", "cleanUpTestFailover", "startFailover", "changeRecoveryPoint",
     "commitFailover", "cancelFailover", "discardFailedOver", "power", "console", "startMachine",
-    "stopMachine",
+    "stopMachine", "noteCheckedDisks",
   ]
 
   private static func addRecoverable(to site: Site) throws {
@@ -114,7 +115,7 @@ import Vault
       case "cleanUpTestFailover":
         end(try service.startTestFailover(name, RecoveryRequest(point: "latest"), by: nil))
       case "changeRecoveryPoint", "commitFailover", "discardFailedOver", "power", "console",
-        "startMachine", "stopMachine":
+        "startMachine", "stopMachine", "noteCheckedDisks":
         end(try service.startFailover(name, RecoveryRequest(point: "latest"), by: nil))
         if name == "discardFailedOver" { _ = try service.disable(name) }
       case "cancelFailover":

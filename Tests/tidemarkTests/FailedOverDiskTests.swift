@@ -164,7 +164,7 @@ struct FailedOverDiskTests {
       })
     let path = directory + "/" + segment
     let file = try File(path, .writing)
-    let place = try file.status().size / 2
+    let place = try file.status().size / 4
     let byte = try file.read(at: place, count: 1)
     try file.write([byte[0] ^ 0x10], at: place)
     let text = try tool.run("verify", name)

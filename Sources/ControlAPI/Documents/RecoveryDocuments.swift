@@ -48,6 +48,15 @@ public struct CleanupDocument: Codable, Sendable {
   public init(notes: String?) { self.notes = notes }
 }
 
+/// What reading all of the disks of a drill or a failover found, as JSON.
+public struct CheckedDisksDocument: Codable, Sendable {
+  /// What is damaged, in sentences; nil if nothing is.
+  public let damage: String?
+
+  /// Tells of this damage, or that there is none.
+  public init(damage: String?) { self.damage = damage }
+}
+
 /// How a failover is made final, as JSON.
 public struct CommitDocument: Codable, Sendable {
   /// Whether protection ends for good with it.

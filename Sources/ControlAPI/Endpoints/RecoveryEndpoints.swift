@@ -8,6 +8,12 @@ extension Endpoint {
       let name = call.parameter("name")
       return RecoveryDocument(try call.service.recovery(of: name), of: name)
     },
+    .post("/v1/machines/{name}/recovery/checked", .operator) {
+      (call: Call, body: CheckedDisksDocument) in
+      let name = call.parameter("name")
+      try call.service.noteChecked(name, damage: body.damage)
+      return RecoveryDocument(try call.service.recovery(of: name), of: name)
+    },
     .get("/v1/test-failovers", .reader) { call in
       DrillListDocument(try call.service.drills(of: call.query["machine"], limit: try limit(call)))
     },

@@ -30,6 +30,8 @@ public enum HealthCode: String, Sendable, CaseIterable {
   case diskBudget = "disk-budget"
   /// A recovered machine that should run does not.
   case machineHalted = "machine-halted"
+  /// The vault can't read all of the disks of a drill or a failover.
+  case disksDamaged = "disks-damaged"
   /// No room is left for what agents send.
   case vaultFull = "vault-full"
   /// A process server has no processor time to spare.
@@ -58,7 +60,7 @@ public enum HealthCode: String, Sendable, CaseIterable {
     switch self {
     case .agentSilent, .agentRevoked, .cycleFailed, .applicationPointFailed, .noCrashPoint,
       .noApplicationPoint, .rpoExceeded, .copySlow, .copyStalled, .resynchronisationRequired,
-      .drillOverdue, .drillExpired, .diskBudget, .machineHalted:
+      .drillOverdue, .drillExpired, .diskBudget, .machineHalted, .disksDamaged:
       .machine
     case .vaultFull, .processor, .memory, .space, .serverSilent, .serverCache, .serverPending:
       .server
@@ -94,6 +96,9 @@ public enum HealthCode: String, Sendable, CaseIterable {
     case .machineHalted:
       "Mend what the message names. A machine that was halted by its disk goes on when it is started again: "
         + "'tidemark machine start NAME'."
+    case .disksDamaged:
+      "'tidemark verify NAME' names the disks and ranges. Copy what can still be read; until a commit another "
+        + "recovery point can be chosen: 'tidemark failover change-point NAME --point POINT'."
     case .vaultFull:
       "Make room on the vault's file system, or enlarge it. Agents go on by themselves; nothing that "
         + "was stored is lost."

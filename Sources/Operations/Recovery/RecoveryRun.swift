@@ -105,6 +105,10 @@ final class RecoveryRun: Sendable {
     if action != .testFailover {
       desk.health.clear(name, .drillExpired, .diskBudget, .machineHalted, at: now)
     }
+    // Those are other disks, or none.
+    if action != .commit, action != .completeMigration {
+      desk.health.clear(name, .disksDamaged, at: now)
+    }
     let isKept = try desk.settle(machine, .succeeded(action), while: action) { record in
       (record.formerBranch, record.job) = (nil, nil)
       if action == .completeMigration { record.isFenced = true }

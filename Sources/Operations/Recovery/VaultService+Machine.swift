@@ -1,6 +1,7 @@
 internal import Bytes
 internal import Catalog
 internal import Compute
+internal import FileIO
 
 /// What a recovered machine is to be, and what it uses.
 extension VaultService {
@@ -31,5 +32,22 @@ extension VaultService {
       let what = isDrill ? "the drill of" : "the failed-over machine"
       return (network, "\(what) '\(record.name)'")
     }
+  }
+
+  /// Keeps what reading all of the disks of a drill or a failover found: what is damaged, in up to 2000
+  /// characters, or nothing.
+  ///
+  /// - Throws: `.unknown`; `.refused` if the machine has no such disks.
+  public func noteChecked(_ name: String, damage: String?) throws(OperationError) {
+    let subject = try recovery.subject(named: name)
+    guard try recovery.standing(of: subject).record?.branch != nil else {
+      throw OperationError(
+        .refused, "There are no disks of a test failover, or a failover, of '\(name)'.")
+    }
+    guard let damage else { return health.clear(name, .disksDamaged, at: .now()) }
+    guard (1...2000).contains(damage.count) else {
+      throw OperationError(.refused, "What is damaged is said in up to 2000 characters.")
+    }
+    health.raise(HealthFinding(.disksDamaged, .critical, damage), of: name, at: .now())
   }
 }

@@ -166,7 +166,7 @@ extension Vault {
   }
 
   /// The machine whose disks a branch holds, as far as any of its files tells, intact or not.
-  func machine(ofBranch id: Identifier) -> Identifier? {
+  public func machine(ofBranch id: Identifier) -> Identifier? {
     let directory = branchPath(id)
     for name in [Manifest.firstName, Manifest.fileName] {
       if let known = try? identity(ofManifest: directory + "/" + name) { return known.machine }
@@ -210,7 +210,7 @@ extension Vault {
 
   private func checkIsUnread(_ directory: String, _ id: Identifier) throws(VaultError) {
     guard try ReaderLease.isTaken(0..<1 << 62, directory: directory, on: system) else { return }
-    throw VaultError(.inUse, "Branch \(id) is being read, by an export. End that first.")
+    throw VaultError(.inUse, "Branch \(id) is being read, by an export or a check. End that first.")
   }
 
   func lockBranch(_ directory: String, _ id: Identifier) throws(VaultError) -> FileLock {

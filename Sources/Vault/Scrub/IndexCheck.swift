@@ -3,19 +3,20 @@ internal import Codecs
 internal import FileIO
 
 /// Checking the index: its pages, and that it names the records that are there.
-extension MachineCheck {
+extension LogCheck {
   func check(_ set: RunSet) throws(VaultError) {
     for partition in set.partitions {
       let run: RunFile
       do throws(VaultError) {
         run = try RunFile(
-          partition, identity: machine.identity, files: machine.files, cache: machine.cache)
+          partition, identity: place.identity, files: place.files, cache: place.cache)
       } catch {
         guard error.code == .damaged else { throw error }
         add(
           Damage(
             file: partition.file.description, offset: partition.base,
-            what: "the index can't be used: \(error.message)", points: points(from: set.oldest)))
+            what: "the index can't be used: \(error.message)", hurts: readers.hurt(from: set.oldest)
+          ))
         continue
       }
       for (page, keys) in try run.damagedPages() { addDamagedPage(run, page, keys, set) }
@@ -36,18 +37,15 @@ extension MachineCheck {
           what: "an inner index page is damaged; it is made anew whenever it is needed"))
       return
     }
-    for (disk, blocks) in Self.blocks(keys, run.description, snapshot.configuration) {
+    for (disk, blocks) in Self.blocks(keys, run.description, disks) {
       let size = UInt64(Layout.blockSize)
-      let hurt = snapshot.points.filter {
-        $0.sequence.rawValue >= set.oldest && $0.size(of: disk) != nil
-      }
-      let end = hurt.compactMap { $0.size(of: disk) }.max() ?? 0
+      let end = readers.end(of: disk, from: set.oldest)
       guard blocks.lowerBound * size < end else { continue }
       add(
         Damage(
           file: run.description.file.description, offset: offset, what: "an index page is damaged",
           disk: disk, range: blocks.lowerBound * size..<min(blocks.upperBound * size, end),
-          points: hurt.map(\.id)))
+          hurts: readers.hurt(from: set.oldest, on: disk)))
     }
   }
 
@@ -55,20 +53,20 @@ extension MachineCheck {
   ///
   /// Zeroed stretches stand behind all blocks of their disk, and one of them can hide any of those.
   private static func blocks(
-    _ keys: ClosedRange<UInt64>, _ run: RunDescription, _ configuration: MachineConfiguration
+    _ keys: ClosedRange<UInt64>, _ run: RunDescription, _ disks: [DiskNumber]
   ) -> [(disk: DiskNumber, blocks: Range<UInt64>)] {
-    configuration.disks.compactMap { disk in
+    disks.compactMap { disk in
       var found: Range<UInt64>?
       for level in 0..<64 where level == 0 || run.levels >> UInt64(level) & 1 != 0 {
         let last = ((UInt64(1) << 32) - 1) >> UInt64(max(0, level - 1))
-        let all = BlockKey(disk: disk.number, level: level, index: 0).rawValue
+        let all = BlockKey(disk: disk, level: level, index: 0).rawValue
         guard keys.lowerBound <= all + last, keys.upperBound >= all else { continue }
         let low = BlockKey(rawValue: max(keys.lowerBound, all)).blocks
         let high = BlockKey(rawValue: min(keys.upperBound, all + last)).blocks
         let start = min(found?.lowerBound ?? .max, low.lowerBound)
         found = start..<max(found?.upperBound ?? 0, high.upperBound)
       }
-      return found.map { (disk.number, $0) }
+      return found.map { (disk, $0) }
     }
   }
 
@@ -96,7 +94,7 @@ extension MachineCheck {
       for partition in set.partitions {
         guard
           let run = try? RunFile(
-            partition, identity: machine.identity, files: machine.files, cache: machine.cache)
+            partition, identity: place.identity, files: place.files, cache: place.cache)
         else { continue }
         for page in 0..<partition.entryPages {
           for entry in (try? run.entries(ofPage: page)) ?? [] where suspects.contains(entry.segment)
@@ -112,7 +110,7 @@ extension MachineCheck {
   private func checkTarget(of entry: RunEntry) throws(VaultError) {
     guard entry.key.level == 0, entry.dataMask != 0 else { return }
     let name = LogFileName(.segment, entry.segment)
-    guard let file = try? machine.files.open(name) else { return }
+    guard let file = try? place.files.open(name) else { return }
     var header = RecordHeader(
       type: .data, sequence: SequenceNumber(rawValue: entry.sequence),
       time: Timestamp(rawValue: 0), length: 0)
@@ -127,7 +125,7 @@ extension MachineCheck {
     guard record.count == length else { return addDamaged(entry, entry.dataMask, name) }
     let damaged = record.withUnsafeBytes {
       RecordCheck.damagedPages(
-        of: header, in: $0, identity: machine.identity, coder: coder, scratch: cell)
+        of: header, in: $0, identity: place.identity, coder: coder, scratch: cell)
     }
     let isKnown = report.damages.contains {
       $0.file == name.description && $0.offset == UInt64(entry.offset) && $0.disk != nil

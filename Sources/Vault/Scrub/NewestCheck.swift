@@ -12,7 +12,7 @@ extension MachineCheck {
     let buffer = UnsafeMutableRawBufferPointer.allocate(
       byteCount: Int(Self.step), alignment: Layout.pageSize)
     defer { buffer.deallocate() }
-    for damage in report.damages where damage.points.contains(newest.id) {
+    for damage in log.report.damages where damage.points.contains(newest.id) {
       for disk in newest.disks where damage.disk == nil || damage.disk == disk.number {
         let reader = try snapshot.disk(disk.number, at: newest)
         let range = (damage.range ?? 0..<reader.size).clamped(to: 0..<reader.size)
@@ -28,7 +28,7 @@ extension MachineCheck {
     var position = range.lowerBound
     while position < range.upperBound {
       // So that it can be cancelled.
-      try advance(0)
+      try log.advance(0)
       let count = min(Self.step, range.upperBound - position)
       do throws(VaultError) {
         try disk.readPages(

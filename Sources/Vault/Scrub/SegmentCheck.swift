@@ -2,13 +2,13 @@ internal import Bytes
 internal import FileIO
 
 /// Checking the records of a segment.
-extension MachineCheck {
+extension LogCheck {
   /// Checks one segment; `holdsRun` says whether readers use the run behind its records.
   func check(_ segment: ManifestState.Segment, holdsRun: Bool) throws(VaultError) {
     let name = LogFileName(.segment, segment.number)
     let file: LogFile
     do throws(VaultError) {
-      file = try machine.files.open(name)
+      file = try place.files.open(name)
     } catch {
       guard error.cause?.isMissing == true else { throw error }
       return add(missing(name, segment))
@@ -18,7 +18,7 @@ extension MachineCheck {
     sums[segment.number, default: (0, 0)].records &+= 0
     var end = segment.sealed?.recordsEnd ?? size
     if segment.sealed == nil {
-      let replay = try machine.replay(segment, size: size, snapshot.configuration)
+      let replay = try replay(segment, size)
       report(replay, name)
       if let lost = replay.lost { add(lostEnd(name, lost)) }
       end = min(end, replay.end)
@@ -34,14 +34,14 @@ extension MachineCheck {
   private func lostEnd(_ name: LogFileName, _ lost: Range<UInt64>) -> Damage {
     Damage(
       file: name.description, offset: lost.lowerBound,
-      what: "the log is cut short: \(lost.count) bytes of records are gone, and the newest points "
+      what: "the log is cut short: \(lost.count) bytes of records are gone, and what came last "
         + "with them")
   }
 
   private func missing(_ name: LogFileName, _ segment: ManifestState.Segment) -> Damage {
     Damage(
       file: name.description, offset: 0, what: "the file is missing",
-      points: points(from: segment.firstSequence.rawValue))
+      hurts: readers.hurt(from: segment.firstSequence.rawValue))
   }
 
   private func truncated(
@@ -51,13 +51,13 @@ extension MachineCheck {
       file: name.description, offset: size,
       what: "the file is cut short: it has \(size) bytes, and its records take "
         + "\(segment.sealed?.recordsEnd ?? 0)",
-      points: points(from: segment.firstSequence.rawValue))
+      hurts: readers.hurt(from: segment.firstSequence.rawValue))
   }
 
   private func checkHeader(_ file: LogFile, _ name: LogFileName) throws(VaultError) {
     let bytes = try translated { () throws(IOError) in try file.file.read(at: 0, count: 1 << 16) }
     let found = SegmentHeader.decode(bytes)
-    guard found?.identity != machine.identity || found?.header.number != name.number else { return }
+    guard found?.identity != place.identity || found?.header.number != name.number else { return }
     add(
       Damage(
         file: name.description, offset: 0,
@@ -75,14 +75,14 @@ extension MachineCheck {
       let lost = replay.entries.filter {
         $0.flags & RunEntry.damaged != 0 && damage.range.contains(UInt64($0.offset))
       }
-      let hurt = Set(lost.flatMap { points(from: $0.sequence) })
+      let first = lost.map(\.sequence).min()
       add(
         Damage(
           file: name.description, offset: damage.range.lowerBound,
           what: lost.isEmpty
             ? "a mark or sync record is lost" : "records are lost, their headers are damaged",
           disk: lost.isEmpty ? nil : disk, range: lost.isEmpty ? nil : range,
-          points: snapshot.points.map(\.id).filter(hurt.contains)))
+          hurts: first.map { readers.hurt(from: $0) } ?? Hurt()))
     }
   }
 
@@ -90,7 +90,7 @@ extension MachineCheck {
     _ file: LogFile, _ name: LogFileName, _ range: Range<UInt64>, isOpen: Bool
   ) throws(VaultError) {
     guard !range.isEmpty else { return }
-    var scanner = RecordScanner(file, range, identity: machine.identity)
+    var scanner = RecordScanner(file, range, identity: place.identity)
     while let step = try scanner.next() {
       switch step {
       case .gap(let gap):
@@ -129,7 +129,7 @@ extension MachineCheck {
     RunEntry.entries(of: header, segment: name.number, offset: offset, into: &entries)
     for entry in entries { sums[name.number, default: (0, 0)].records &+= entry.fingerprint }
     if header.type == .mark || header.type == .sync {
-      let payload = PayloadRecord.payload(of: header, in: record, identity: machine.identity)
+      let payload = PayloadRecord.payload(of: header, in: record, identity: place.identity)
       if payload?.repaired == true { addRepaired(name, offset) }
       if payload == nil {
         add(
@@ -140,7 +140,7 @@ extension MachineCheck {
       return
     }
     let damaged = RecordCheck.damagedPages(
-      of: header, in: record, identity: machine.identity, coder: coder, scratch: cell)
+      of: header, in: record, identity: place.identity, coder: coder, scratch: cell)
     if damaged != 0, let entry = entries.first { addDamaged(entry, damaged, name) }
   }
 
@@ -154,7 +154,7 @@ extension MachineCheck {
         file: name.description, offset: UInt64(entry.offset),
         what: "cells of a record are damaged", disk: entry.key.disk,
         range: start + first..<start + end,
-        points: points(
+        hurts: readers.hurt(
           reading: pages, of: entry.key.index, on: entry.key.disk, sequence: entry.sequence)))
   }
 
@@ -166,7 +166,7 @@ extension MachineCheck {
     let bytes = try translated { () throws(IOError) in
       try file.file.read(at: size - UInt64(RunTrailer.size), count: RunTrailer.size)
     }
-    guard RunTrailer(bytes, identity: machine.identity) == nil else { return }
+    guard RunTrailer(bytes, identity: place.identity) == nil else { return }
     add(
       Damage(
         file: name.description, offset: size - UInt64(RunTrailer.size),

@@ -11,7 +11,8 @@ struct VerifyCommand: ParsableCommand {
       "Names what is damaged, and the recovery points and ranges that it hurts; all others read as "
         + "they should. Needs no permission to write. Where a service runs, a machine with an agent whose "
         + "newest recovery point is hurt is resynchronised, so that the next one is whole; older ones can't "
-        + "be mended.",
+        + "be mended. The disks of drills and failovers are checked too, also while they are in use; where they "
+        + "are hurt, the machine's health tells of it.",
       examples: ["tidemark verify", "tidemark verify web01 --json"],
       ends: [.noVault, .damaged, .unknown, .interrupted]))
 
@@ -36,16 +37,30 @@ struct VerifyCommand: ParsableCommand {
     if !report.isIntact { throw ExitStatus.damaged.code }
   }
 
-  /// Has the machines resynchronised whose newest recovery point is hurt.
+  /// Has the machines resynchronised whose newest recovery point is hurt, and tells the service of recovered
+  /// disks that are, or are not any more.
   private func mend(_ findings: [VerifyVault.Finding], _ vault: Vault) {
     let hurt = findings.compactMap { finding in
       finding.report?.newestDamage.map { (finding.machine, $0) }
     }
-    guard !hurt.isEmpty else { return }
+    let recovered = Set(findings.filter { $0.branch != nil }.map(\.machine)).sorted()
+    let isBroken = findings.contains { $0.brokenDisks != nil }
+    guard !hurt.isEmpty || !recovered.isEmpty else { return }
     guard let service = ServiceAccess.running(for: vault) else {
+      guard !hurt.isEmpty || isBroken else { return }
       return Console.note(
         "No service runs that you may ask. Start it and run 'tidemark verify' again: machines whose "
-          + "newest recovery point is hurt are resynchronised then.")
+          + "newest recovery point is hurt are resynchronised then, and the health of others tells of it."
+      )
+    }
+    for name in recovered {
+      let broken = findings.lazy.filter { $0.machine == name }.compactMap(\.brokenDisks).first
+      do throws(OperationError) {
+        _ = try service.noteChecked(name, damage: broken.map { String($0.prefix(2000)) })
+      } catch {
+        guard broken != nil else { continue }
+        Console.note("tidemark: the health of '\(name)' does not tell of it. \(error.message)")
+      }
     }
     for (name, damage) in hurt {
       do throws(OperationError) {

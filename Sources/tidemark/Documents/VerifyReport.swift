@@ -16,6 +16,20 @@ struct VerifyReport {
     let firstByte: UInt64?
     let endByte: UInt64?
     let points: [String]
+    let branches: [String]
+  }
+
+  struct Branch: Encodable {
+    let id: String
+    let name: String?
+    let machine: String
+    let purpose: String?
+    let intact: Bool
+    let problem: String?
+    let bytes: UInt64
+    let records: UInt64
+    let indexPages: UInt64
+    let damages: [Damage]
   }
 
   struct Machine: Encodable {
@@ -33,10 +47,23 @@ struct VerifyReport {
   struct Document: Encodable {
     let intact: Bool
     let machines: [Machine]
+    let branches: [Branch]
   }
 
   var document: Document {
-    Document(intact: isIntact, machines: findings.map(Self.machine))
+    Document(
+      intact: isIntact, machines: findings.filter { $0.branch == nil }.map(Self.machine),
+      branches: findings.compactMap(Self.branch))
+  }
+
+  private static func branch(_ finding: VerifyVault.Finding) -> Branch? {
+    guard let id = finding.branch else { return nil }
+    let report = finding.report
+    return Branch(
+      id: id.description, name: finding.description?.name, machine: finding.machine,
+      purpose: finding.description?.purpose.name, intact: finding.isIntact,
+      problem: finding.problem?.message, bytes: report?.bytes ?? 0, records: report?.records ?? 0,
+      indexPages: report?.indexPages ?? 0, damages: damages(report))
   }
 
   private static func machine(_ finding: VerifyVault.Finding) -> Machine {
@@ -45,31 +72,44 @@ struct VerifyReport {
       name: finding.machine, intact: finding.isIntact, problem: finding.problem?.message,
       bytes: report?.bytes ?? 0, records: report?.records ?? 0,
       indexPages: report?.indexPages ?? 0, points: report?.points ?? 0,
-      newestPointIsHurt: report?.newestDamage != nil,
-      damages: (report?.damages ?? []).map { damage in
-        Damage(
-          file: damage.file, offset: damage.offset, what: damage.what, disk: damage.disk,
-          firstByte: damage.range?.lowerBound, endByte: damage.range?.upperBound,
-          points: damage.points)
-      })
+      newestPointIsHurt: report?.newestDamage != nil, damages: damages(report))
+  }
+
+  private static func damages(_ report: CheckReport?) -> [Damage] {
+    (report?.damages ?? []).map { damage in
+      Damage(
+        file: damage.file, offset: damage.offset, what: damage.what, disk: damage.disk,
+        firstByte: damage.range?.lowerBound, endByte: damage.range?.upperBound,
+        points: damage.points, branches: damage.branches.map(\.description))
+    }
   }
 
   var text: String {
     guard !findings.isEmpty else { return "The vault has no machines yet." }
-    return findings.map { ([Self.head($0)] + Self.details($0)).joined(separator: "\n") }
+    return findings.map { ([head($0)] + details($0)).joined(separator: "\n") }
       .joined(separator: "\n")
   }
 
-  private static func head(_ finding: VerifyVault.Finding) -> String {
-    guard let report = finding.report else { return "\(finding.machine): can't be read" }
-    let checked =
-      "\(Words.size(report.bytes)), \(report.records) records, "
-      + Words.count(report.points, "recovery point")
-    guard !report.isIntact else { return "\(finding.machine): intact (\(checked))" }
-    return "\(finding.machine): \(Words.count(report.damages.count, "damage")) (\(checked))"
+  private func head(_ finding: VerifyVault.Finding) -> String {
+    let title = finding.branch.map { "\(finding.machine), \(disks(of: $0))" } ?? finding.machine
+    guard let report = finding.report else { return "\(title): can't be read" }
+    let points = finding.branch == nil ? ", " + Words.count(report.points, "recovery point") : ""
+    let checked = "\(Words.size(report.bytes)), \(report.records) records\(points)"
+    guard !report.isIntact else { return "\(title): intact (\(checked))" }
+    return "\(title): \(Words.count(report.damages.count, "damage")) (\(checked))"
   }
 
-  private static func details(_ finding: VerifyVault.Finding) -> [String] {
+  /// What a person calls a branch.
+  private func disks(of branch: Identifier) -> String {
+    let known = findings.first { $0.branch == branch }?.description
+    switch known?.purpose {
+    case .failover: return "failed-over disks"
+    case .drill: return "disks of test failover '\(known?.name ?? "")'"
+    case nil: return "branch \(branch)"
+    }
+  }
+
+  private func details(_ finding: VerifyVault.Finding) -> [String] {
     if let problem = finding.problem { return ["  " + problem.message] }
     return (finding.report?.damages ?? []).map { damage in
       var line = "  \(damage.file) at \(damage.offset): \(damage.what)."
@@ -80,16 +120,20 @@ struct VerifyReport {
         }
         line += "."
       }
-      return line + " " + hurt(damage.points)
+      return line + " " + hurt(damage.points, damage.branches)
     }
   }
 
-  /// The points that are hurt; they follow each other, so the first and last name them all.
-  private static func hurt(_ points: [String]) -> String {
-    guard let first = points.first, let last = points.last else {
-      return "Every recovery point still reads as it should."
+  /// What is hurt. The points follow each other, so the first and last name them all.
+  private func hurt(_ points: [String], _ branches: [Identifier]) -> String {
+    var hurt = branches.map { "the \(disks(of: $0))" }
+    if let first = points.first, let last = points.last {
+      hurt.insert(
+        points.count == 1
+          ? "recovery point \(first)"
+          : "\(points.count) recovery points, \(first) to \(last)", at: 0)
     }
-    if points.count == 1 { return "Hurts recovery point \(first)." }
-    return "Hurts \(points.count) recovery points, \(first) to \(last)."
+    guard !hurt.isEmpty else { return "Everything still reads as it should." }
+    return "Hurts \(hurt.joined(separator: ", and "))."
   }
 }
