@@ -8,11 +8,12 @@ internal import Vault
 extension RecoveryRun {
   /// What a drill or a failover that is asked for consists of.
   static func tasks(of action: RecoveryAction, _ request: RecoveryRequest?) -> [RecoveryTask] {
-    let boot: [RecoveryTask] = request?.boots == true ? [.boot] : []
+    let boots = request?.boots == true
+    let boot: [RecoveryTask] = boots ? [.boot, .compare] : []
     switch action {
     case .testFailover:
       let drain: [RecoveryTask] = request?.point == "latest" ? [.drain] : []
-      return [.prerequisites] + drain + [.createDisks] + boot + [.compare]
+      return [.prerequisites] + drain + [.createDisks] + (boots ? boot : [.compare])
     case .failover:
       let stop: [RecoveryTask] = request?.stopsSource == true ? [.stopSource] : []
       return [.prerequisites] + stop + [.drain, .endReplication, .createDisks] + boot
@@ -52,9 +53,7 @@ extension RecoveryRun {
       try removeFormerBranch()
       try makeBranch()
     }
-    if try record.request?.boots == true {
-      try step(.boot) { () throws(OperationError) in try boot() }
-    }
+    try bootAndCompare()
   }
 
   func changePoint() throws(OperationError) {
@@ -65,8 +64,21 @@ extension RecoveryRun {
       try removeFormerBranch()
       try makeBranch()
     }
-    if try record.request?.boots == true {
-      try step(.boot) { () throws(OperationError) in try boot() }
+    try bootAndCompare()
+  }
+
+  /// Powers the machine of a failover up, where that is asked for. What is not as it was asked is told of; the
+  /// failover stands.
+  private func bootAndCompare() throws(OperationError) {
+    guard try record.request?.boots == true else { return }
+    try step(.boot) { () throws(OperationError) in try boot() }
+    try step(.compare) { () throws(OperationError) in
+      do throws(OperationError) { try compare() } catch {
+        guard error.code != .cancelled else { throw error }
+        desk.note(
+          .warning, "\(action.code)-warning", name,
+          "What runs of '\(name)' was not compared with what was asked for: \(error.message)")
+      }
     }
   }
 
