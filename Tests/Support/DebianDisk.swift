@@ -105,8 +105,11 @@ public final class Guest: Sendable {
   ///   - disk: the disk that it runs from.
   ///   - format: what QEMU is to take that for.
   ///   - memoryMiB: its memory.
+  ///   - keepsWrites: whether what it writes reaches the disk.
   /// - Throws: `IOError` if QEMU can't be started.
-  public init(disk: String, format: String = "raw", memoryMiB: Int = 512) throws {
+  public init(
+    disk: String, format: String = "raw", memoryMiB: Int = 512, keepsWrites: Bool = true
+  ) throws {
     // Paths of sockets are short.
     directory = try TemporaryDirectory("guest", in: "/tmp")
     agentSocket = directory.file("agent")
@@ -116,7 +119,8 @@ public final class Guest: Sendable {
       [
         "-machine", "pc,accel=tcg", "-m", "\(memoryMiB)", "-display", "none", "-nodefaults",
         "-serial", "file:\(directory.file("console"))",
-        "-drive", "file=\(disk),if=virtio,format=\(format),cache=writeback",
+        "-drive",
+        "file=\(disk),if=virtio,format=\(format),cache=writeback,snapshot=\(keepsWrites ? "off" : "on")",
         "-device", "virtio-serial",
         "-chardev", "socket,path=\(agentSocket),server=on,wait=off,id=agent",
         "-device", "virtserialport,chardev=agent,name=org.qemu.guest_agent.0",

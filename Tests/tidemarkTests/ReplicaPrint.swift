@@ -1,7 +1,10 @@
+import Bytes
 import FileIO
 import Foundation
 import Support
 import Testing
+
+@testable import Vault
 
 /// What a vault holds of a machine and what its agent has sent, to be compared with what that is later.
 struct ReplicaPrint {
@@ -63,8 +66,23 @@ struct ReplicaPrint {
     #expect(try Self.digests(Array(points.keys), tool) == points)
   }
 
-  /// Bytes of the whole log.
-  var size: UInt64 { sizes.values.reduce(0, +) }
+  /// Expects that nothing was added to the log since but syncs, which hold no content.
+  func expectOnlySyncs() throws {
+    let vault = try Vault(opening: tool.vault)
+    let machine = try #require(Identifier(String(directory.suffix(36))))
+    let identity = LogIdentity(vault: vault.description.id, machine: machine)
+    for name in try FileSystem.system.list(directory) where name.hasSuffix(".seg") {
+      let file = LogFile(try File(directory + "/" + name, .reading))
+      let end = try file.file.status().size
+      var scanner = RecordScanner(file, (sizes[name] ?? 0)..<end, identity: identity)
+      while let step = try scanner.next() {
+        guard case .record(let header, _, _) = step, header.type == .sync else {
+          Issue.record("\(name) has more than syncs: \(step)")
+          return
+        }
+      }
+    }
+  }
 
   private static func number(_ name: String) -> Int {
     name.split(separator: ".").first.flatMap { Int($0) } ?? 0
