@@ -35,7 +35,7 @@ public protocol ComputeProvider: Sendable {
   func observe(in directory: String) throws(ComputeError) -> MachineObservation?
 
   /// Powers a machine down: asks the guest, and if it has not done so in time and `force` is set, takes its
-  /// power. Nothing happens if it is off. Its files stay.
+  /// power. Nothing happens if it is off, or gone. Its files stay.
   ///
   /// - Parameters:
   ///   - directory: that of the machine's plan.
@@ -101,4 +101,6 @@ public enum MachineStop: String, Codable, Hashable, Sendable, CaseIterable {
   case clean
   /// Its power was taken.
   case forced
+  /// It is gone, and nobody had powered it down: what it had not made durable is lost.
+  case died
 }

@@ -11,6 +11,9 @@ public struct DiskServerClient: Hashable, Sendable {
   /// Seconds that a server may take to answer, besides what it was asked to wait for.
   public static let patience = 20.0
 
+  /// Seconds that it may take to make durable what was written: a slow disk may have gigabytes to take.
+  public static let flushPatience = 300.0
+
   /// The way to the server of a run directory; nobody need be there.
   public init(_ directory: RunDirectory) { self.directory = directory }
 
@@ -21,14 +24,14 @@ public struct DiskServerClient: Hashable, Sendable {
   }
 
   /// Makes all writes durable.
-  public func flush() throws(DiskServerError) { try done(.flush, for: 0) }
+  public func flush() throws(DiskServerError) { try done(.flush, for: Self.flushPatience) }
 
   /// Waits at most so long until nobody has the disks open, makes everything durable, and has writes
   /// refused from then on. Doing it twice is no error.
   ///
   /// - Throws: `.inUse` if somebody still has a disk open; nothing is changed then.
   public func freeze(within seconds: Double) throws(DiskServerError) {
-    try done(.freeze(seconds: seconds), for: seconds)
+    try done(.freeze(seconds: seconds), for: seconds + Self.flushPatience)
   }
 
   /// Lets the disks be written to again.

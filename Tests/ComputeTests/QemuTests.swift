@@ -94,6 +94,7 @@ import Testing
     }
     #expect(isNoticed)
     #expect(try qemu.observe(in: plan.directory)?.notes.count == 1)
+    #expect(try qemu.stop(in: plan.directory) == .died)
     try qemu.start(plan)
     #expect(try qemu.observe(in: plan.directory)?.power == .on)
     #expect {

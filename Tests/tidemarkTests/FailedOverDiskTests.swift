@@ -17,13 +17,14 @@ final class FailedOverMachine {
   /// The path of its first disk.
   let disk: String
 
-  /// With a `guest`, its disk boots the small one.
-  init(_ purpose: String, guest: Bool = false) throws {
+  /// With a `guest`, its disk boots the small one; else it begins with `bootSector`.
+  init(_ purpose: String, guest: Bool = false, bootSector: [UInt8] = []) throws {
     tool = try ServeTests.prepare(purpose, size: 8 << 20)
     let source = try File(tool.file("a.img"), .writing)
     var random = SeededGenerator(for: purpose)
     try source.write(random.bytes(3 << 20), at: 1 << 20)
     if guest { try SmallGuest.write(to: tool.file("a.img")) }
+    if !bootSector.isEmpty { try source.write(bootSector, at: 0) }
     try tool.require("replicate", Self.name)
     service = try RunningService(tool)
     try tool.require("failover", "start", Self.name)

@@ -34,6 +34,8 @@ public struct RecoveryRequest: Codable, Hashable, Sendable {
   public var network: String?
   /// Whether its machine is to be started.
   public var boots = false
+  /// Whether the machine was started whose recovery point is changed by this; nil if none is.
+  public var formerlyBoots: Bool?
   /// Whether the source is to be asked to stop.
   public var stopsSource = false
   /// Whether what only warns is known and meant.

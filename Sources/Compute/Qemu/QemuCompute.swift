@@ -171,8 +171,9 @@ public struct QemuCompute: ComputeProvider {
   ) throws(ComputeError) -> MachineStop {
     let files = files(directory)
     guard let process = files.running() else {
+      let end = files.end()
       try files.forgetPower()
-      return .wasOff
+      return end == .off ? .wasOff : .died
     }
     let deadline = ContinuousClock.now + limit
     var next = ContinuousClock.now
@@ -187,8 +188,10 @@ public struct QemuCompute: ComputeProvider {
       }
       let soon = min(deadline, .now + .milliseconds(200))
       if process.hasEnded(until: soon) {
+        // QEMU removes the file in an orderly end.
+        let hasDied = FileSystem.system.exists(files.process)
         try files.forgetPower()
-        return .clean
+        return hasDied ? .died : .clean
       }
     }
     guard force else {

@@ -133,7 +133,7 @@ final class RecoveryDesk: Sendable {
   ///
   /// - Throws: `.refused` with what to do instead.
   func begin(_ order: Order, on subject: Subject) throws(OperationError) -> JobRecord? {
-    try jobs.checkRoom(survives: true)
+    try jobs.checkRoom(isUrgent: true)
     let epoch = subject.machine.flatMap { try? $0.snapshot().epoch }
     let base = try standingByProtection(of: subject)
     let now = clock()

@@ -118,12 +118,13 @@ public struct RecoveryParts: Sendable {
   }
 
   /// What runs the machine of a branch: as was asked for when it was begun, or later, or as its directory
-  /// tells where a lost catalog does not.
+  /// tells where a lost catalog does not. What runs and does not answer is there: nobody may take its disks.
   public func provider(of record: RecoveryRecord) -> any ComputeProvider {
-    if record.request?.boots == true { return provider }
-    guard let branch = record.branch,
-      let seen = try? provider.observe(in: directory(branch)), seen.power != .off
-    else { return NoCompute() }
-    return provider
+    guard record.request?.boots != true else { return provider }
+    guard let branch = record.branch else { return NoCompute() }
+    do throws(ComputeError) {
+      let seen = try provider.observe(in: directory(branch))
+      return seen == nil || seen?.power == .off ? NoCompute() : provider
+    } catch { return provider }
   }
 }

@@ -43,7 +43,7 @@ extension RecoveryRun {
     let how = try inCompute { () throws(ComputeError) in
       try parts.provider.stop(in: directory, within: .zero, force: true)
     }
-    if how != .wasOff { try desk.change(machine) { $0.request?.restarts = true } }
+    if how == .clean || how == .forced { try desk.change(machine) { $0.request?.restarts = true } }
     try parts.servers.end(branch)
   }
 

@@ -183,6 +183,8 @@ final class RecoveryRun: Sendable {
     try fail(error, as: .failed(action, isUndone: isUndone)) { record in
       guard isUndone else { return }
       (record.branch, record.formerBranch) = (record.formerBranch, nil)
+      // What ran it is what runs it, whatever another point was to be run by.
+      if let boots = record.request?.formerlyBoots { record.request?.boots = boots }
     }
   }
 

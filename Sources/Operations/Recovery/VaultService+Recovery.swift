@@ -220,6 +220,7 @@ extension VaultService {
     let branch = Identifier.random()
     var request = request
     let former = record?.request
+    request.formerlyBoots = former?.boots
     request.boots = request.boots || former?.boots == true
     request.network = request.network ?? former?.network
     request.budget = request.budget ?? former?.budget

@@ -12,6 +12,8 @@ public final class Job: Sendable {
   public let id: Int64
   /// Whether it goes on in the next process, from its first part that was not done, if this one ends.
   let survives: Bool
+  /// Whether it waits for nobody's turn.
+  let isUrgent: Bool
   private let catalog: Catalog
   private let state: Mutex<State>
 
@@ -22,8 +24,10 @@ public final class Job: Sendable {
     var reason: String?
   }
 
-  init(_ record: JobRecord, in catalog: Catalog, survives: Bool = false) {
-    id = record.id
+  init(
+    _ record: JobRecord, in catalog: Catalog, survives: Bool = false, isUrgent: Bool = false
+  ) {
+    (id, self.isUrgent) = (record.id, isUrgent || survives)
     (self.catalog, self.survives) = (catalog, survives)
     state = Mutex(State(record: record))
   }

@@ -43,29 +43,31 @@ public final class JobRunner: Sendable {
   ///   - kind: what it does, in a word or two.
   ///   - machine: the name of the machine it is about.
   ///   - tasks: the names of its parts.
+  ///   - isUrgent: whether it waits for none of the others.
   ///   - work: what it does; may block.
   /// - Returns: the job, which is durable.
   /// - Throws: `.refused` if too many wait or the service is ending; `.unwritable`.
   public func start(
-    _ kind: String, machine: String?, tasks: [String] = [], work: @escaping Work
+    _ kind: String, machine: String?, tasks: [String] = [], isUrgent: Bool = false,
+    work: @escaping Work
   ) throws(OperationError) -> JobRecord {
-    try checkRoom()
+    try checkRoom(isUrgent: isUrgent)
     let record = try inCatalog { () throws(CatalogError) in
       try catalog.addJob(kind: kind, machine: machine, tasks: tasks, now: .now())
     }
-    run(Job(record, in: catalog), work)
+    run(Job(record, in: catalog, isUrgent: isUrgent), work)
     return record
   }
 
-  /// Whether another job may begin; one that `survives` this process waits for none of the others.
+  /// Whether another job may begin; one that is urgent waits for none of the others.
   ///
   /// - Throws: `.refused`.
-  func checkRoom(survives: Bool = false) throws(OperationError) {
+  func checkRoom(isUrgent: Bool = false) throws(OperationError) {
     try state.withLock { state throws(OperationError) in
       guard !state.isStopping else {
         throw OperationError(.refused, "The service is ending; start the job when it runs again.")
       }
-      guard survives || state.waiting.count < Self.waitingLimit else {
+      guard isUrgent || state.waiting.count < Self.waitingLimit else {
         throw OperationError(
           .refused, "\(Self.waitingLimit) jobs are waiting already. Try again when some have ended."
         )
@@ -171,7 +173,7 @@ public final class JobRunner: Sendable {
     let next = state.withLock { state -> (job: Job, work: Work)? in
       // Nobody whose site is down waits for a replication to end.
       let isFree = state.running.count < Self.runningLimit
-      guard let index = state.waiting.firstIndex(where: { isFree || $0.job.survives })
+      guard let index = state.waiting.firstIndex(where: { isFree || $0.job.isUrgent })
       else { return nil }
       let next = state.waiting.remove(at: index)
       state.running[next.job.id] = next.job

@@ -64,38 +64,3 @@ import Vault
     #expect(bytes == [UInt8](repeating: 9, count: 5000))
   }
 }
-
-/// Goal: who asks for the power of a machine gets that of the one that is meant, and never for one whose disks
-/// are being taken away. Method: a real vault; only the processes that serve disks are stood in for.
-@Suite struct MachinePowerTests {
-  @Test(
-    "a machine is started and stopped where it is drilled or failed over, and refused elsewhere")
-  func states() throws {
-    let site = try RecoverySite()
-    let early = try site.refusal {
-      _ = try site.service.startMachine("web01", isTest: true, by: nil)
-    }
-    #expect(early.contains("tidemark test-failover start web01"), "\(early)")
-    _ = try site.drill()
-    let wrong = try site.refusal { _ = try site.service.power(of: "web01", isTest: false) }
-    #expect(wrong.contains("--test"), "\(wrong)")
-    let stop = try site.end(
-      try site.service.stopMachine("web01", isTest: true, .init(seconds: 5), by: "tester"))
-    #expect(stop.state == .succeeded && stop.kind == "Stop machine", "\(stop)")
-    #expect(try site.service.power(of: "web01", isTest: true).state == .off)
-    try site.restart()
-    #expect(try site.service.power(of: "web01", isTest: true).state == .off)
-    #expect(
-      try site.end(try site.service.startMachine("web01", isTest: true, by: nil)).state
-        == .succeeded)
-    #expect(try site.service.power(of: "web01", isTest: true).state == .on)
-    _ = try site.end(try site.service.cleanUpTestFailover("web01", notes: nil, by: nil))
-    #expect(site.service.power(of: "web01") == nil)
-    _ = try site.failover()
-    #expect(site.service.power(of: "web01")?.state == .on)
-    #expect(
-      try site.refusal {
-        _ = try site.service.stopMachine("web01", isTest: false, .init(seconds: 0), by: nil)
-      }.contains("1 s"))
-  }
-}

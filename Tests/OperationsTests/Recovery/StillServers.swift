@@ -13,8 +13,8 @@ final class StillServers: RecoveryDiskServers {
     var served: Set<Identifier> = []
     var frozen: Set<Identifier> = []
     var isBroken = false
-    /// Whether serving waits, as if the process was killed there.
-    var isHanging = false
+    /// Done once, at the next serving.
+    var beforeServing: (@Sendable () -> Void)?
   }
 
   let vault: Vault
@@ -24,10 +24,12 @@ final class StillServers: RecoveryDiskServers {
   init(_ vault: Vault, in directory: String) { (self.vault, self.directory) = (vault, directory) }
 
   func serve(_ branch: Identifier) throws(OperationError) -> ServedBranch {
-    let isBroken = state.withLock { state in
+    let (isBroken, work) = state.withLock { state in
       state.calls.append("serve")
-      return state.isBroken
+      defer { state.beforeServing = nil }
+      return (state.isBroken, state.beforeServing)
     }
+    work?()
     guard !isBroken else { throw OperationError(.failed, "No disk is served in this test.") }
     let disks: [PointDisk]
     do { disks = try vault.branch(branch).disks } catch { throw OperationError(error) }
