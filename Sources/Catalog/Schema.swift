@@ -56,6 +56,9 @@ enum Schema {
     migrator.registerMigration("6") { database in
       try database.execute(sql: "ALTER TABLE recovery ADD COLUMN stopped TEXT")
     }
+    migrator.registerMigration("7") { database in
+      try database.execute(sql: "ALTER TABLE network ADD COLUMN forwards TEXT")
+    }
     return migrator
   }
 

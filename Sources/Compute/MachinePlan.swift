@@ -27,7 +27,8 @@ public struct MachinePlan: Codable, Hashable, Sendable {
 
   /// What an adapter is connected with.
   public enum Network: Codable, Hashable, Sendable {
-    /// Only a DHCP server, which gives the wanted address: neither host nor outside can be reached.
+    /// Only a DHCP server, which gives the wanted address: neither host nor outside can be reached, and nobody
+    /// gets in but by forwarded ports.
     case isolated
     /// The host's network behind address translation; nobody gets in but by forwarded ports.
     case user
@@ -56,7 +57,7 @@ public struct MachinePlan: Codable, Hashable, Sendable {
     public var address: IPv4Address?
     /// The adapter's own address; it must be unique in its network.
     public var hardware: HardwareAddress
-    /// Ports that lead to it; only for `.user`.
+    /// Ports that lead to it; for all but a bridge.
     public var forwards: [Forward]
 
     /// Describes an adapter.

@@ -175,7 +175,7 @@ import Vault
     try Self.addRecoverable(to: site)
     let client = site.local()
     _ = try client.makeToken(NewTokenDocument(name: "spare", role: .reader, validSeconds: nil))
-    _ = try client.create(NewNetwork(name: "spare", kind: .isolated))
+    _ = try client.create(NewNetwork(name: "spare", kind: .isolated, forwards: [22]))
     let done = try site.end(of: try client.replicate(Site.machine, .init()))
     #expect(done.state == .succeeded, "\(done)")
     let transport = try site.overHTTPS(site.tokens[.administrator])

@@ -51,7 +51,9 @@ import Testing
     #expect(try service.networks().map(\.network.name) == ["isolated"])
     #expect(try service.drillNetwork()?.subnet == "10.213.0.0/24")
     let second = try service.createNetwork(NewNetwork(name: "drills", kind: .isolated))
-    let user = try service.createNetwork(NewNetwork(name: "out", kind: .user))
+    let user = try service.createNetwork(
+      NewNetwork(name: "out", kind: .user, forwards: [443, 22]))
+    #expect(user.network.forwards == [22, 443] && second.network.forwards == nil)
     #expect(second.network.subnet == "10.213.1.0/24" && user.network.subnet == "10.214.0.0/24")
     #expect(second.warnings.isEmpty && user.warnings.isEmpty)
     try service.deleteNetwork(named: "isolated")
@@ -74,6 +76,10 @@ import Testing
       (NewNetwork(name: "a", kind: .bridge), "no name of an interface"),
       (NewNetwork(name: "a", kind: .bridge, bridge: "sixteen-letters-"), "no name of an interface"),
       (NewNetwork(name: "a", kind: .user, bridge: "br0"), "Only a network that is a bridge"),
+      (NewNetwork(name: "a", kind: .bridge, bridge: "br0", forwards: [22]), "on a bridge"),
+      (NewNetwork(name: "a", kind: .user, forwards: [22, 22]), "each of them once"),
+      (NewNetwork(name: "a", kind: .user, forwards: [0]), "1 to 65535"),
+      (NewNetwork(name: "a", kind: .user, forwards: [65536]), "1 to 65535"),
     ]
     for (network, reason) in refused {
       let told = refusal { () throws(OperationError) in _ = try service.createNetwork(network) }

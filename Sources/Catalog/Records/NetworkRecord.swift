@@ -5,9 +5,9 @@ internal import GRDB
 public struct NetworkRecord: Codable, Hashable, Sendable {
   /// What a network is made of.
   public enum Kind: String, Codable, Hashable, Sendable, CaseIterable {
-    /// Only its own machines are in it: nothing gets in or out.
+    /// Nothing gets out of it.
     case isolated
-    /// Its machines reach out through the host, and are reached by forwarded ports alone.
+    /// Its machines reach out through the host.
     case user
     /// A bridge of the host, and so whatever that is connected to.
     case bridge
@@ -21,14 +21,18 @@ public struct NetworkRecord: Codable, Hashable, Sendable {
   public var bridge: String?
   /// Its addresses, such as `10.213.0.0/24`; nil for a bridge whose are not known.
   public var subnet: String?
+  /// The TCP ports of its machines that ports of the host lead to while they run; nil for none. Of a bridge
+  /// none do.
+  public var forwards: [UInt16]?
   /// When it was made.
   public var created: Timestamp
 
   /// A network of these properties.
   public init(
-    name: String, kind: Kind, bridge: String? = nil, subnet: String? = nil, created: Timestamp
+    name: String, kind: Kind, bridge: String? = nil, subnet: String? = nil,
+    forwards: [UInt16]? = nil, created: Timestamp
   ) {
-    (self.name, self.kind, self.bridge) = (name, kind, bridge)
+    (self.name, self.kind, self.bridge, self.forwards) = (name, kind, bridge, forwards)
     (self.subnet, self.created) = (subnet, created)
   }
 

@@ -4,6 +4,10 @@ internal import MachineSockets
 
 /// The command line of a machine (qemu-system-x86_64(1)).
 ///
+/// It runs as the user of the service. Its filter of system calls (`-sandbox`) keeps it from starting programs
+/// and from becoming anybody else, but not from other files of that user: `-runas` would need both that call
+/// and a directory that the other user can remove its files from.
+///
 /// What is durable: the disks are opened through the page cache (`cache.direct=off`), and the guest sees a
 /// disk with a write cache. When it flushes, QEMU calls fdatasync(2) on the file, which is what makes a
 /// branch durable, and answers after that; `cache.no-flush` is never set. A guest's discard reaches the file
@@ -116,8 +120,11 @@ struct QemuArguments {
   }
 
   private func ways(_ adapter: MachinePlan.Adapter) -> String {
-    if adapter.network == .isolated { return ",restrict=on" }
-    return adapter.forwards.map { ",hostfwd=tcp:127.0.0.1:\($0.host)-:\($0.guest)" }.joined()
+    // What is forwarded is let in all the same.
+    let walls = adapter.network == .isolated ? ",restrict=on" : ""
+    return adapter.forwards.reduce(walls) {
+      $0 + ",hostfwd=tcp:127.0.0.1:\($1.host)-:\($1.guest)"
+    }
   }
 
   private func connections() -> [String] {

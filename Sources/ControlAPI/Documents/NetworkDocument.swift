@@ -12,6 +12,8 @@ public struct NetworkDocument: Codable, Sendable {
   public let bridge: String?
   /// Its addresses, such as `10.213.0.0/24`; none for a bridge whose are not known.
   public let subnet: String?
+  /// The TCP ports of its machines that ports of the host lead to.
+  public let forwards: [Int]
   /// When it was made.
   public let created: String
   /// What it is used by.
@@ -23,6 +25,7 @@ public struct NetworkDocument: Codable, Sendable {
     let network = status.network
     (name, kind, bridge) = (network.name, network.kind.rawValue, network.bridge)
     (subnet, created) = (network.subnet, network.created.iso8601)
+    forwards = (network.forwards ?? []).map(Int.init)
     (users, warnings) = (status.users, status.warnings)
   }
 }
@@ -45,11 +48,14 @@ public struct NewNetworkDocument: Codable, Sendable {
   public var bridge: String?
   /// Its addresses; the first that are free, or unknown of a bridge, if nothing is said.
   public var subnet: String?
+  /// TCP ports of its machines that ports of the host are to lead to; none if nothing is said.
+  public var forwards: [Int]?
 
   /// A network as JSON.
   public init(_ network: NewNetwork) {
     (name, kind) = (network.name, network.kind.rawValue)
     (bridge, subnet) = (network.bridge, network.subnet)
+    forwards = network.forwards.isEmpty ? nil : network.forwards
   }
 
   /// - Throws: `.refused` for a kind that is none.
@@ -58,6 +64,7 @@ public struct NewNetworkDocument: Codable, Sendable {
       throw OperationError(
         .refused, "kind is one of 'isolated', 'user' and 'bridge', not '\(kind)'.")
     }
-    return NewNetwork(name: name, kind: kind, bridge: bridge, subnet: subnet)
+    return NewNetwork(
+      name: name, kind: kind, bridge: bridge, subnet: subnet, forwards: forwards ?? [])
   }
 }

@@ -14,12 +14,19 @@ public struct NewNetwork: Hashable, Sendable {
   /// Its addresses in CIDR notation; the first that are free where Tidemark gives them out, and unknown of a
   /// bridge, if nothing is said.
   public var subnet: String?
+  /// TCP ports of its machines that a port of the host is to lead to while they run; for all but a bridge.
+  public var forwards: [Int]
+
+  /// Ports that can be forwarded at the most.
+  static let forwardLimit = 32
 
   /// A network of these properties.
   public init(
-    name: String, kind: NetworkRecord.Kind, bridge: String? = nil, subnet: String? = nil
+    name: String, kind: NetworkRecord.Kind, bridge: String? = nil, subnet: String? = nil,
+    forwards: [Int] = []
   ) {
     (self.name, self.kind, self.bridge, self.subnet) = (name, kind, bridge, subnet)
+    self.forwards = forwards
   }
 
   /// Where the addresses begin that are given to networks of which nothing is said: 10.213.0.0 and
@@ -46,7 +53,28 @@ public struct NewNetwork: Hashable, Sendable {
     try checkBridge()
     return NetworkRecord(
       name: name, kind: kind, bridge: bridge,
-      subnet: try chosenSubnet(besides: others)?.description, created: .now())
+      subnet: try chosenSubnet(besides: others)?.description, forwards: try chosenForwards(),
+      created: .now())
+  }
+
+  private func chosenForwards() throws(OperationError) -> [UInt16]? {
+    guard !forwards.isEmpty else { return nil }
+    guard kind != .bridge else {
+      throw OperationError(
+        .refused, "Machines on a bridge are reached as others there are: no port is forwarded.")
+    }
+    guard forwards.count <= Self.forwardLimit, Set(forwards).count == forwards.count else {
+      throw OperationError(
+        .refused, "At the most \(Self.forwardLimit) ports are forwarded, each of them once.")
+    }
+    var ports: [UInt16] = []
+    for port in forwards.sorted() {
+      guard let number = UInt16(exactly: port), number > 0 else {
+        throw OperationError(.refused, "A port is a number from 1 to 65535, not \(port).")
+      }
+      ports.append(number)
+    }
+    return ports
   }
 
   /// Words that stand for no network where one is named.

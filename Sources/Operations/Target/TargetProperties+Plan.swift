@@ -43,7 +43,8 @@ extension TargetProperties {
     let hardware = isAlone ? adapter.hardwareAddress.flatMap { HardwareAddress($0) } : nil
     return MachinePlan.Adapter(
       network: network.place, subnet: network.addresses,
-      address: fits ?? (network.name == own?.name) ? address : nil, hardware: hardware ?? new)
+      address: fits ?? (network.name == own?.name) ? address : nil, hardware: hardware ?? new,
+      forwards: (network.forwards ?? []).map { MachinePlan.Forward(guest: $0) })
   }
 }
 

@@ -24,20 +24,23 @@ struct NetworkCreateCommand: ParsableCommand {
     commandName: "create", abstract: "Make a network.",
     discussion: discussion(
       """
-      Nothing gets in or out of an isolated network. Machines in a user network reach out through this \
-      host, and are reached by forwarded ports alone. A bridge is one of this host's, which has to be there \
-      when a machine is started: Tidemark neither makes it nor gives out its addresses.
+      Nothing gets out of an isolated network. Machines in a user network reach out through this host. Both \
+      are reached by forwarded ports alone: while a machine runs, for each of these a port of 127.0.0.1 on \
+      this host that is free leads to it, which 'tidemark machine connect --ports' tells. A bridge is one of \
+      this host's, which has to be there when a machine is started: Tidemark neither makes it nor gives out \
+      its addresses.
       """,
       examples: [
         "tidemark network create drills --isolated",
         "tidemark network create like-home --isolated --subnet 192.168.10.0/24",
-        "tidemark network create out --user", "tidemark network create lan --bridge br0",
+        "tidemark network create out --user --forward 22,3389",
+        "tidemark network create lan --bridge br0",
       ], ends: [.noVault, .locked, .refused, .unwritable]))
 
   @Argument(help: "Its name.")
   var name: String
 
-  @Flag(help: "Nothing gets in or out.")
+  @Flag(help: "Nothing gets out.")
   var isolated = false
 
   @Flag(help: "Its machines reach out through this host.")
@@ -54,10 +57,23 @@ struct NetworkCreateCommand: ParsableCommand {
       valueName: "cidr"))
   var subnet: String?
 
+  @Option(
+    help: ArgumentHelp(
+      "TCP ports of its machines that this host is to lead to. Default: none.",
+      valueName: "port,port"))
+  var forward: String?
+
   @OptionGroup var vault: VaultOption
   @OptionGroup var output: OutputOption
 
+  private var forwards: [Int?] {
+    (forward ?? "").split(separator: ",").map { Int($0) }
+  }
+
   func validate() throws {
+    guard forwards.allSatisfy({ $0 != nil }), forward?.isEmpty != true else {
+      throw ValidationError("--forward takes numbers of ports with commas between them.")
+    }
     guard [isolated, user, bridge != nil].filter({ $0 }).count == 1 else {
       throw ValidationError("Choose one of --isolated, --user and --bridge.")
     }
@@ -67,7 +83,9 @@ struct NetworkCreateCommand: ParsableCommand {
     let kind: NetworkRecord.Kind = isolated ? .isolated : user ? .user : .bridge
     let network = try ServiceAccess.with(try vault.opened()) {
       try $0.client.create(
-        NewNetwork(name: name, kind: kind, bridge: bridge, subnet: subnet))
+        NewNetwork(
+          name: name, kind: kind, bridge: bridge, subnet: subnet,
+          forwards: forwards.compactMap { $0 }))
     }
     output.print(network, text: NetworkReport.text(network))
     if !output.json { NetworkReport.warn(of: [network]) }

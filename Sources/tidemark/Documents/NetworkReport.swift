@@ -5,6 +5,11 @@ enum NetworkReport {
   static func text(_ network: NetworkDocument) -> String {
     Words.facts([
       ("Network", network.name), ("Kind", kind(network)), ("Subnet", network.subnet ?? "not known"),
+      (
+        "Forwarded ports",
+        network.forwards.isEmpty
+          ? "none" : network.forwards.map(String.init).joined(separator: ", ")
+      ),
       ("Used by", users(network)), ("Created", network.created),
     ])
   }
