@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <grp.h>
 #include <linux/fiemap.h>
 #include <linux/fs.h>
 #include <signal.h>
@@ -12,6 +13,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/pidfd.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -206,4 +208,12 @@ int tidemark_process_open(int process) { return pidfd_open(process, 0); }
 
 int tidemark_process_signal(int handle, int signal) {
   return pidfd_send_signal(handle, signal, NULL, 0);
+}
+
+int tidemark_gain_no_rights(void) { return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); }
+
+int tidemark_become(unsigned user, unsigned group) {
+  if (setgroups(0, NULL) != 0) return -1;
+  if (setresgid(group, group, group) != 0) return -1;
+  return setresuid(user, user, user);
 }

@@ -4,8 +4,8 @@ internal import FoundationEssentials
 
 /// Has a process of its own read the facts of a guest, and gives it the bytes it asks for.
 ///
-/// What such a process makes of a hostile disk is its own affair: it has no other access to the disks, little
-/// memory and time, and if it dies there simply are no facts. Line by line it asks `read DISK OFFSET COUNT` and
+/// What such a process makes of a hostile disk is its own affair: it can open nothing else, for it gives up root
+/// and may have no more descriptors than it has, has little memory and time, and if it dies there simply are no facts. Line by line it asks `read DISK OFFSET COUNT` and
 /// gets `ok` and the bytes, or `failed`; it ends with `facts` and a line of JSON.
 public struct GuestFactsProcess: Sendable {
   /// Bytes of one read, and of the facts, at the most.
@@ -100,6 +100,8 @@ public enum GuestFactsServer {
     }
     guard described.count == words.count else { return }
     ProcessLimits.set(memory: memory, seconds: seconds)
+    // Nobody reads a disk with more.
+    guard (try? ProcessLimits.dropRights()) != nil else { return }
     let conversation = RemoteDisk.Conversation()
     let disks = described.enumerated().map {
       RemoteDisk(conversation, $0.offset, $0.element.size)

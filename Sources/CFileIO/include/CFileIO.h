@@ -82,4 +82,12 @@ int tidemark_process_open(int process);
 /// pidfd_send_signal(2): sends a signal to the process of such a descriptor.
 int tidemark_process_signal(int handle, int signal);
 
+/// Lets this process and what it starts never gain rights again (prctl(2), PR_SET_NO_NEW_PRIVS); 0, or -1 and
+/// errno.
+int tidemark_gain_no_rights(void);
+
+/// Makes this process, if it is root's, one of a user and a group without any others (setgroups(2),
+/// setresgid(2), setresuid(2)), which can't be taken back; 0, or -1 and errno.
+int tidemark_become(unsigned user, unsigned group);
+
 #endif
