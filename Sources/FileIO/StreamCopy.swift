@@ -1,6 +1,7 @@
 internal import Glibc
 
-/// Copies what comes at standard input to a socket, and what comes from that to standard output.
+/// Copies what comes at standard input to a socket, and what comes from that to standard output. Neither end that
+/// takes nothing keeps it from being cancelled.
 ///
 /// On a terminal every key goes to the other end, but for one that ends it; the terminal is as before when it
 /// ends. Otherwise it ends behind standard input's end, once nothing has come from the other end for a second,
@@ -26,6 +27,8 @@ public struct StreamCopy: ~Copyable {
   private let escape: UInt8
   private let isTerminal = isatty(STDIN_FILENO) == 1
   private var waiting: [UInt8] = []
+  /// What came and standard output has not taken yet.
+  private var shown: [UInt8] = []
   private var inputEnd: ContinuousClock.Instant?
   private var heard = ContinuousClock.now
 
@@ -44,22 +47,30 @@ public struct StreamCopy: ~Copyable {
   public mutating func run(isCancelled: () -> Bool) throws(IOError) -> End {
     let raw = isTerminal ? RawTerminal() : nil
     defer { raw?.restore() }
+    var isHungUp = false
     while !isCancelled() {
+      if isHungUp, shown.isEmpty { return .hungUp }
       var looks = [
         pollfd(fd: canRead ? STDIN_FILENO : -1, events: Int16(POLLIN), revents: 0),
-        pollfd(
-          fd: stream.descriptor, events: Int16(POLLIN | (waiting.isEmpty ? 0 : POLLOUT)),
-          revents: 0),
+        pollfd(fd: isHungUp ? -1 : stream.descriptor, events: wanted, revents: 0),
+        pollfd(fd: shown.isEmpty ? -1 : STDOUT_FILENO, events: Int16(POLLOUT), revents: 0),
       ]
-      guard poll(&looks, 2, 100) >= 0 || errno == EINTR else {
+      guard poll(&looks, 3, 100) >= 0 || errno == EINTR else {
         throw IOError("wait for", path, code: errno)
       }
-      if looks[1].revents & Int16(POLLIN | POLLHUP | POLLERR) != 0, try !take() { return .hungUp }
+      if looks[2].revents != 0 { try show() }
+      let isReady = looks[1].revents & Int16(POLLIN | POLLHUP | POLLERR) != 0
+      if isReady, shown.count < Self.limit, try !take() { isHungUp = true }
       if looks[0].revents != 0, try !read() { return .escaped }
-      if looks[1].revents & Int16(POLLOUT) != 0, try !give() { return .hungUp }
+      if looks[1].revents & Int16(POLLOUT) != 0, try !give() { isHungUp = true }
       if hasSaidAll { return .inputEnded }
     }
     return .cancelled
+  }
+
+  /// What the other end is asked for: more to show, unless enough waits for that, and room for what was typed.
+  private var wanted: Int16 {
+    Int16((shown.count < Self.limit ? POLLIN : 0) | (waiting.isEmpty ? 0 : POLLOUT))
   }
 
   private var canRead: Bool { inputEnd == nil && waiting.count < Self.limit }
@@ -67,7 +78,7 @@ public struct StreamCopy: ~Copyable {
   private var hasSaidAll: Bool {
     guard let inputEnd else { return false }
     let now = ContinuousClock.now
-    return waiting.isEmpty && now - max(heard, inputEnd) >= .seconds(1)
+    return waiting.isEmpty && shown.isEmpty && now - max(heard, inputEnd) >= .seconds(1)
       || now - inputEnd >= .seconds(10)
   }
 
@@ -78,8 +89,24 @@ public struct StreamCopy: ~Copyable {
     if count < 0, errno == EINTR || errno == EAGAIN { return true }
     guard count > 0 else { return false }
     heard = .now
-    try StandardStream.output.write(piece[..<count])
+    shown += piece[..<count]
     return true
+  }
+
+  /// Gives standard output what it takes without being waited for: a pipe that has room has it for that much
+  /// (pipe(7), PIPE_BUF).
+  private mutating func show() throws(IOError) {
+    let count = shown.withUnsafeBytes {
+      Glibc.write(STDOUT_FILENO, $0.baseAddress, min($0.count, 4096))
+    }
+    if count < 0 {
+      let code = errno
+      guard code == EAGAIN || code == EINTR else {
+        throw IOError("write to", "standard output", code: code)
+      }
+      return
+    }
+    shown.removeFirst(count)
   }
 
   /// What came at standard input; false if it was the key that ends this.

@@ -77,6 +77,6 @@ extension RecoveryReport.Check {
       }
     self.init(
       finding.subject, verdict,
-      [finding.found, finding.advice].compactMap { $0 }.joined(separator: " "))
+      GuestText.readable([finding.found, finding.advice].compactMap { $0 }.joined(separator: " ")))
   }
 }

@@ -49,13 +49,16 @@ struct MachineConnectCommand: ParsableCommand {
   func run() throws {
     let (name, isTest) = (machine.name, machine.test)
     // Nothing is held while the console is open.
-    let (power, console) = try ServiceAccess.with(try vault.opened()) { access in
-      (
-        try access.client.power(of: name, isTest: isTest),
-        log ? try access.client.console(of: name, isTest: isTest, limit: Self.logLimit) : nil
-      )
+    if log {
+      let console = try ServiceAccess.with(try vault.opened()) { access in
+        try access.client.console(of: name, isTest: isTest, limit: Self.logLimit)
+      }
+      return Console.out(
+        StandardStream.output.isTerminal ? GuestText.readable(console.text) : console.text)
     }
-    if let console { return Console.out(console.text) }
+    let power = try ServiceAccess.with(try vault.opened()) { access in
+      try access.client.power(of: name, isTest: isTest)
+    }
     if output.json { return output.print(power, text: "") }
     guard let serial = power.serialSocket, let display = power.displaySocket else {
       throw OperationError(.refused, Self.refusal(power, name))
@@ -66,6 +69,9 @@ struct MachineConnectCommand: ParsableCommand {
   }
 
   private static func refusal(_ power: PowerDocument, _ name: String) -> String {
+    guard power.power != "silent" else {
+      return "'\(name)' runs and does not answer. \(power.notes.joined(separator: " "))"
+    }
     guard power.provider == "none" else {
       let test = power.isTest ? " --test" : ""
       return
@@ -83,7 +89,9 @@ struct MachineConnectCommand: ParsableCommand {
     let end: StreamCopy.End
     do throws(IOError) {
       var copy = try StreamCopy(with: socket, escape: Self.escape)
-      Console.note("Connected to the console of '\(machine.name)'. Ctrl-] ends this.")
+      Console.note(
+        "Connected to the console of '\(machine.name)', or waiting for who has it open. Ctrl-] ends this."
+      )
       end = try copy.run { Interruption.isRequested }
     } catch { throw OperationError(.failed, error.description) }
     switch end {
