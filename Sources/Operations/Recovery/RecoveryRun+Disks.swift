@@ -134,10 +134,20 @@ extension RecoveryRun {
   /// Ends what runs on a branch, and then whatever serves it.
   func stop(_ branch: Identifier?) throws(OperationError) {
     guard let branch else { return }
+    try checkOwner(of: branch)
     do throws(ComputeError) { try parts.provider.end(in: parts.directory(branch)) } catch {
       throw OperationError(.failed, error.message)
     }
     try parts.servers.end(branch)
+  }
+
+  /// Whether what runs on a branch is this vault's.
+  ///
+  /// - Throws: `.refused` if it is that of one with the same identifiers.
+  func checkOwner(of branch: Identifier) throws(OperationError) {
+    do throws(OperationError) { _ = try parts.servers.served(branch) } catch {
+      guard error.code != .refused else { throw error }
+    }
   }
 
   private var noBranch: OperationError {

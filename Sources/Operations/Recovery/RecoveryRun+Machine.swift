@@ -39,6 +39,7 @@ extension RecoveryRun {
   /// Takes the power of what runs on a branch, and ends what serves it, so that both can be started again.
   func halt(_ branch: Identifier?) throws(OperationError) {
     guard let branch else { return }
+    try checkOwner(of: branch)
     let directory = parts.directory(branch)
     let how = try inCompute { () throws(ComputeError) in
       try parts.provider.stop(in: directory, within: .zero, force: true)
@@ -136,15 +137,8 @@ extension RecoveryRun {
   private func keepConsole(in directory: String) throws(OperationError) {
     let bytes = try? parts.provider.console(in: directory, limit: Self.consoleLimit)
     guard let bytes, !bytes.isEmpty else { return }
-    let text = Self.readable(bytes)
+    let text = GuestText.readable(String(decoding: bytes, as: UTF8.self))
     try report { $0.console = text }
-  }
-
-  /// Without what a terminal would take for orders.
-  private static func readable(_ bytes: [UInt8]) -> String {
-    let text = String(decoding: bytes, as: UTF8.self).unicodeScalars
-    let kept = text.filter { $0 == "\n" || $0 == "\t" || !(0..<32 ~= $0.value || $0.value == 127) }
-    return String(String.UnicodeScalarView(kept))
   }
 
   private func lastWords() -> String {

@@ -30,6 +30,7 @@ public struct VaultDiskServers: RecoveryDiskServers {
   private func serve(
     _ branch: Identifier, isFrozen: Bool
   ) throws(OperationError) -> ServedBranch {
+    try checkOwner(of: branch)
     try inServers { () throws(DiskServerError) in
       var options = DiskServers.Options()
       (options.group, options.isFrozen) = (vault.readingGroup, isFrozen)
@@ -43,6 +44,7 @@ public struct VaultDiskServers: RecoveryDiskServers {
 
   /// How a branch is served.
   public func served(_ branch: Identifier) throws(OperationError) -> ServedBranch? {
+    try checkOwner(of: branch)
     let running = try inServers { () throws(DiskServerError) in try servers.find(branch) }
     guard let running else { return nil }
     let disks = try inVault { () throws(VaultError) in try vault.branch(branch) }.disks
@@ -55,6 +57,7 @@ public struct VaultDiskServers: RecoveryDiskServers {
 
   /// Waits until nobody has the disks open, and has writes refused.
   public func freeze(_ branch: Identifier, within seconds: Double) throws(OperationError) {
+    try checkOwner(of: branch)
     try inServers { () throws(DiskServerError) in
       try servers.find(branch)?.client.freeze(within: seconds)
     }
@@ -62,13 +65,40 @@ public struct VaultDiskServers: RecoveryDiskServers {
 
   /// Lets the disks be written to again.
   public func thaw(_ branch: Identifier) throws(OperationError) {
+    try checkOwner(of: branch)
     try inServers { () throws(DiskServerError) in try servers.find(branch)?.client.thaw() }
   }
 
   /// Serves a branch no more.
   public func end(_ branch: Identifier) throws(OperationError) {
+    try checkOwner(of: branch)
     try inServers { () throws(DiskServerError) in
       try servers.end(branch, within: Self.patience, force: true)
+    }
+  }
+
+  /// Refuses to take the server of another vault for one of this: a copy of a vault has the identifiers of the
+  /// one it was copied from, and so the same run directories.
+  ///
+  /// - Throws: `.refused`.
+  func checkOwner(of branch: Identifier) throws(OperationError) {
+    let directory = try inServers { () throws(DiskServerError) in
+      try servers.directory(of: branch)
+    }
+    for process in directory.processes {
+      let words = RunningProcess.arguments(of: process)
+      guard let option = words.firstIndex(of: "--vault"), option + 1 < words.count else { continue }
+      let other = words[option + 1]
+      // One that is not there any more was moved here.
+      guard let its = try? FileSystem.resolved(other),
+        let own = try? FileSystem.resolved(vault.path),
+        its != own
+      else { continue }
+      throw OperationError(
+        .refused,
+        "The disks of branch \(branch) are served from the vault '\(other)', and '\(vault.path)' is a copy of "
+          + "that one, with the same identifier. Use a copy's drills and failovers on another host."
+      )
     }
   }
 
