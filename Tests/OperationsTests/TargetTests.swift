@@ -125,6 +125,10 @@ import Vault
       ),
       ("no hardware address", { $0.adapters = [adapter(mac: "01:00:5e:00:00:01")] }),
       ("no hardware address", { $0.adapters = [adapter(mac: "52:54:00:12:34")] }),
+      (
+        "that of adapter 1 of 'web01' already",
+        { $0.adapters = [0, 1].map { adapter($0, mac: "52:54:00:12:34:56") } }
+      ),
     ]
     for (reason, change) in cases {
       let told = refusal(bench, "web01", change)

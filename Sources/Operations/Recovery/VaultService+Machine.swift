@@ -25,9 +25,11 @@ extension VaultService {
   func recoveryNetworks() -> [(network: String, user: String)] {
     let records = (try? catalog.recoveries()) ?? []
     return records.compactMap { record in
-      guard record.request?.boots == true, record.branch != nil else { return nil }
+      guard record.branch != nil else { return nil }
       let isDrill = record.state == RecoveryState.testActive.rawValue
-      let usual = isDrill ? (try? drillNetwork())??.name : nil
+      // The one that was asked for is joined whenever a machine is started; the usual one only if one runs.
+      let usual =
+        isDrill && record.request?.boots == true ? (try? drillNetwork())??.name : nil
       guard let network = record.request?.network ?? usual else { return nil }
       let what = isDrill ? "the drill of" : "the failed-over machine"
       return (network, "\(what) '\(record.name)'")

@@ -61,6 +61,7 @@ extension VaultService {
   ) throws(OperationError) {
     let networks = try knownNetworks()
     for adapter in target.adapters {
+      try checkHardware(of: adapter, in: target, besides: others)
       guard let name = adapter.network else {
         guard adapter.address == nil else {
           throw OperationError(
@@ -82,6 +83,25 @@ extension VaultService {
           .refused,
           "\(address) is that of adapter \(holder) of '\(owner)' in the network '\(name)' already.")
       }
+    }
+  }
+
+  /// - Throws: `.refused` for a hardware address that another adapter of the machine has, or of the network.
+  private func checkHardware(
+    of adapter: TargetRecord.Adapter, in target: TargetRecord, besides others: [TargetRecord]
+  ) throws(OperationError) {
+    guard let hardware = adapter.hardwareAddress else { return }
+    for other in others + [target] {
+      let holder = other.adapters.first { own in
+        guard own.hardwareAddress == hardware else { return false }
+        return other.machine == target.machine
+          ? own.number != adapter.number
+          : own.network != nil && own.network == adapter.network
+      }
+      guard let holder else { continue }
+      let owner = try name(of: other.machine) ?? other.machine.description
+      throw OperationError(
+        .refused, "\(hardware) is that of adapter \(holder.number) of '\(owner)' already.")
     }
   }
 
