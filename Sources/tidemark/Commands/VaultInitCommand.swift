@@ -26,7 +26,11 @@ struct VaultInitCommand: ParsableCommand {
   @Option(help: "How it compresses: zstd, zlib or none.")
   var codec = Choice(Codec.zstd)
 
-  @Option(help: "A group that may read it, by name or number.")
+  @Option(
+    help: ArgumentHelp(
+      "A group that may read it, administer it by its service's socket, and write to the disks of drills and "
+        + "failed-over machines; by name or number.")
+  )
   var group: String?
 
   @OptionGroup var output: OutputOption
