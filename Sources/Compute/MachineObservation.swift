@@ -66,6 +66,8 @@ public struct MachineObservation: Codable, Hashable, Sendable {
   public var disks: [Disk] = []
   /// The adapters in order; none if it is off.
   public var adapters: [Adapter] = []
+  /// Whether it is off because its power was taken.
+  public var wasForced = false
   /// What a person should know: why it died, errors of disks.
   public var notes: [String] = []
 

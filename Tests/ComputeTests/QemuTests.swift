@@ -103,6 +103,7 @@ import Testing
     #expect(try qemu.observe(in: plan.directory)?.power == .on)
     #expect(try qemu.stop(in: plan.directory, within: .milliseconds(300), force: true) == .forced)
     #expect(try qemu.observe(in: plan.directory)?.power == .off)
+    #expect(try qemu.observe(in: plan.directory)?.wasForced == true)
   }
 
   @Test(
@@ -122,6 +123,17 @@ import Testing
     #expect(!FileSystem.system.exists(plan.directory) && ProcessHandle(process)?.isRunning != true)
     try qemu.end(in: plan.directory)
     #expect(try qemu.observe(in: plan.directory) == nil)
+    // As if who started it had been killed before it had written its number.
+    let number = plan.directory + "/qemu.pid"
+    func processes() -> Int {
+      RunningProcess.all(of: FileSystem.userIdentifier) { $0.contains(number) }.count
+    }
+    try qemu.start(plan)
+    try FileSystem.system.remove(number)
+    try qemu.start(plan)
+    #expect(processes() == 1)
+    try qemu.end(in: plan.directory)
+    #expect(processes() == 0)
   }
 
   @Test("a machine begins to boot with UEFI, which keeps its variables", .enabled(if: hasQemu))

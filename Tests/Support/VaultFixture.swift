@@ -37,7 +37,7 @@ public final class VaultFixture {
 
   /// The vault's lock. A program that another test is just starting holds a copy of every descriptor
   /// for a moment, and so of the lock.
-  private func lock() throws -> VaultLock {
+  public func lock() throws -> VaultLock {
     var lock: VaultLock?
     let isFree = Program.poll(seconds: 10) {
       lock = try? vault.lock()

@@ -65,10 +65,48 @@ struct MachinePowerCommandTests {
     ).wait(seconds: 120)
   }
 
+  /// On a terminal every key goes to the machine, which alone echoes it, but for the one that ends it.
+  private static func expectTerminal(_ machine: FailedOverMachine) throws {
+    let (keys, screen) = (machine.tool.file("keys"), machine.tool.file("screen"))
+    try Program.require("mkfifo", keys)
+    let terminal = try Program(
+      "sh",
+      [
+        "-c",
+        "exec script -qefc \"'\(Product.tidemark)' machine connect \(name)\" \(screen) <\(keys)",
+      ],
+      environment: machine.tool.variables)
+    let typing = try #require(FileHandle(forWritingAtPath: keys))
+    func shows(_ text: String) -> Bool {
+      Program.poll(seconds: 60) {
+        let bytes = try? FileSystem.system.readFile(screen, limit: 1 << 16)
+        return String(decoding: bytes ?? [], as: UTF8.self).contains(text)
+      }
+    }
+    #expect(shows("Connected to the console"))
+    try typing.write(contentsOf: Data("on a terminal".utf8))
+    #expect(shows("on a terminal"))
+    try typing.write(contentsOf: Data([0x1D]))
+    let end = terminal.wait(seconds: 60)
+    #expect(end.succeeded, "\(end.report)")
+  }
+
+  /// The port that was chosen for the network leads to the machine while it runs.
+  private static func expectPorts(_ machine: FailedOverMachine) throws {
+    let ports = try #require(try machine.power()["ports"] as? [[String: Any]])
+    #expect(ports.map { $0["guest"] as? Int } == [7777], "\(ports)")
+    let port = try #require(ports.first?["host"] as? Int)
+    let told = try machine.tool.require("machine", "connect", name, "--ports")
+    #expect(told.contains("127.0.0.1:\(port) leads to port 7777 of adapter 0"), "\(told)")
+    try Program.require("bash", "-c", "exec 3<>/dev/tcp/127.0.0.1/\(port)")
+  }
+
   @Test("a machine is run on failed-over disks, typed to, stopped and started again")
   func life() throws {
     let machine = try FailedOverMachine("power-commands", bootSector: EchoGuest.sector)
     let tool = machine.tool
+    try tool.require("network", "create", "inside", "--isolated", "--forward", "7777")
+    try tool.require("machine", "set", Self.name, "--network", "inside")
     try tool.require("machine", "start", Self.name, "--boot")
     #expect(try Self.power(machine) == "on")
     try Self.wait(for: 1, machine)
@@ -78,14 +116,11 @@ struct MachinePowerCommandTests {
 
     let typed = try Self.connect(machine, "printf 'is it there' | CONNECT")
     #expect(typed.succeeded && typed.output.contains("is it there"), "\(typed.report)")
-    // On a terminal the key ends it, though input goes on.
-    let left = try Self.connect(
-      machine,
-      "{ printf 'on a terminal\\035'; sleep 100; } | { script -qec 'CONNECT' /dev/null; kill 0; }")
-    #expect(left.output.contains("on a terminal"), "\(left.report)")
+    try Self.expectTerminal(machine)
+    try Self.expectPorts(machine)
 
     let job = try tool.json("machine", "stop", Self.name, "--timeout", "60s")
-    #expect(job["state"] as? String == "Succeeded", "\(job)")
+    #expect(job["state"] as? String == "Succeeded" && job["stop"] as? String == "clean", "\(job)")
     #expect(try Self.power(machine) == "off")
     #expect(try !machine.write("no", at: 0), "its disks are still")
     let copy = try machine.export("a.raw", "--format", "raw")

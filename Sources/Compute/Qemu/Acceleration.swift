@@ -19,7 +19,8 @@ struct Acceleration: Hashable, Sendable {
 }
 
 /// Finds out whether KVM works here: that there is a /dev/kvm says little, as it can start machines that never
-/// get anywhere. A boot sector has to answer in time. Asked once for each program.
+/// get anywhere. A boot sector has to answer in time. Asked once for each program,
+/// and again where it did not.
 final class AccelerationProbe: Sendable {
   /// What was found, and in words.
   struct Result: Sendable {
@@ -33,14 +34,22 @@ final class AccelerationProbe: Sendable {
   /// What the program ends with when the boot sector has written 16 to the port.
   private static let answer: Int32 = 16 << 1 | 1
 
-  private let known = Mutex<[String: Result]>([:])
+  /// How long it is believed that KVM does not work.
+  private static let memory = Duration.seconds(60)
+
+  private let known = Mutex<[String: (result: Result, time: ContinuousClock.Instant)]>([:])
   static let shared = AccelerationProbe()
 
-  /// Blocks for some seconds the first time, at the most.
+  /// Blocks for some seconds at the most, where it is asked.
   func result(_ program: String) -> Result {
-    if let result = known.withLock({ $0[program] }) { return result }
+    let now = ContinuousClock.now
+    let found = known.withLock { $0[program] }
+    // A host that was busy, or whose module was not loaded, is asked again.
+    if let found, found.result.acceleration.isDirect || now - found.time < Self.memory {
+      return found.result
+    }
     let result = Self.find(program)
-    known.withLock { $0[program] = result }
+    known.withLock { $0[program] = (result, now) }
     return result
   }
 

@@ -52,7 +52,7 @@ public struct QemuCompute: ComputeProvider {
   /// Starts a process whose machine is halted, waits until its monitor answers, and has it go on.
   public func start(_ plan: MachinePlan) throws(ComputeError) {
     let files = files(plan.directory)
-    if let process = files.running() {
+    if let process = files.found() {
       try resume(files, process)
       return try files.notePower()
     }
@@ -151,6 +151,7 @@ public struct QemuCompute: ComputeProvider {
     // It may have been started just now.
     if files.running() != nil { return try observe(in: directory) }
     var observation = MachineObservation(end == .off ? .off : .died)
+    observation.wasForced = FileSystem.system.exists(files.cutOff)
     observation.name = plan.name
     switch end {
     // Its guest powered it down, if nobody else did.
@@ -171,25 +172,34 @@ public struct QemuCompute: ComputeProvider {
   ) throws(ComputeError) -> MachineStop {
     let files = files(directory)
     guard let process = files.running() else {
-      let end = files.end()
+      guard files.end() != .off else {
+        try files.forgetPower()
+        return .wasOff
+      }
+      try files.noteCutOff()
       try files.forgetPower()
-      return end == .off ? .wasOff : .died
+      return .died
     }
     let deadline = ContinuousClock.now + limit
     var next = ContinuousClock.now
-    while ContinuousClock.now < deadline {
+    var isAsked = false
+    // Nobody hears the button of a halted machine.
+    let halted = Self.haltedState(files)
+    if let halted, !force { throw Self.halted(halted) }
+    while halted == nil, ContinuousClock.now < deadline {
       if isCancelled() {
         throw ComputeError(
           .cancelled, "The machine was asked to power down, and is not waited for.")
       }
       if ContinuousClock.now >= next {
-        _ = try? Self.ask("system_powerdown", files)
+        if (try? Self.ask("system_powerdown", files)) != nil { isAsked = true }
         next = .now + .seconds(10)
       }
       let soon = min(deadline, .now + .milliseconds(200))
       if process.hasEnded(until: soon) {
         // QEMU removes the file in an orderly end.
         let hasDied = FileSystem.system.exists(files.process)
+        if hasDied { try files.noteCutOff() }
         try files.forgetPower()
         return hasDied ? .died : .clean
       }
@@ -197,21 +207,43 @@ public struct QemuCompute: ComputeProvider {
     guard force else {
       throw ComputeError(
         .timeout,
-        "The guest was asked to power down and did not within \(limit.components.seconds) s; it still runs. "
-          + "Look at its console, or stop it by force.")
+        isAsked
+          ? "The guest was asked to power down and did not within \(limit.components.seconds) s; it still "
+            + "runs. Look at its console, or stop it by force."
+          : "QEMU did not answer within \(limit.components.seconds) s, so its guest was not asked to power "
+            + "down; it still runs. Try again, or stop it by force.")
     }
     _ = try? Self.ask("quit", files)
     if !process.hasEnded(until: .now + Self.patience) { try kill(process, files) }
     // It did not die: it was stopped.
+    try files.noteCutOff()
     try files.forgetPower()
     try inFiles { () throws(IOError) in try files.removeIfThere(files.process) }
     return .forced
   }
 
-  private static func ask(_ command: String, _ files: QemuFiles) throws(ConversationError) {
+  @discardableResult
+  private static func ask(
+    _ command: String, _ files: QemuFiles
+  ) throws(ConversationError) -> JSONValue {
     var monitor = try JSONConversation(files.monitor, until: .now + ComputeLimits.answer)
     try monitor.greet()
-    _ = try monitor.ask(command)
+    return try monitor.ask(command)
+  }
+
+  /// What QEMU calls the state of a machine that is halted; nil if it runs, or does not answer.
+  private static func haltedState(_ files: QemuFiles) -> String? {
+    guard let status = try? ask("query-status", files), status["running"]?.boolean == false,
+      let word = status["status"]?.text, !["prelaunch", "shutdown"].contains(word)
+    else { return nil }
+    return String(word.prefix(100))
+  }
+
+  private static func halted(_ word: String) -> ComputeError {
+    ComputeError(
+      .timeout,
+      "The machine is halted (QEMU calls it '\(word)'), so its guest can't power itself down. If its disks "
+        + "are out of room, make some and start it; or stop it by force.")
   }
 
   private func kill(
@@ -228,13 +260,13 @@ public struct QemuCompute: ComputeProvider {
 
   /// Kills the process and removes its files.
   ///
-  /// A process that was just started and has not written its number yet can't be seen. It can't stay either:
-  /// it makes its sockets and that file in the directory, and ends where it can't.
+  /// A process that is just being started may not be seen yet. It can't stay either: it makes its sockets in the
+  /// directory, and ends where it can't.
   public func end(in directory: String) throws(ComputeError) {
     let files = files(directory)
     var attempts = 3
     while true {
-      if let process = files.running() { try kill(process, files) }
+      if let process = files.found() { try kill(process, files) }
       do throws(ComputeError) { return try files.removeAll() } catch {
         attempts -= 1
         guard attempts > 0 else { throw error }

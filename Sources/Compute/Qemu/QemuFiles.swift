@@ -16,6 +16,7 @@ internal import FoundationEssentials
 /// | `plan.json` | what was asked for; there from before the first start until `end` |
 /// | `powered-on` | the boot of the host that it was started in; there while it is to run |
 /// | `console.log`, `console.log.1` | what came from the serial console last, and before |
+/// | `cut-off` | there from when its power was taken, or it had died and was stopped, until it is started again |
 /// | `uefi-variables.fd` | what the firmware keeps; QEMU syncs it when the guest's firmware does |
 ///
 /// Plan and `powered-on` are durable before the process is started, and the second is removed once the machine was
@@ -51,6 +52,7 @@ struct QemuFiles: Sendable {
   var display: String { directory + "/display" }
   var console: String { kept + "/console.log" }
   var olderConsole: String { console + ".1" }
+  var cutOff: String { kept + "/cut-off" }
   var log: String { directory + "/qemu.log" }
   var variables: String { kept + "/uefi-variables.fd" }
   func address(_ adapter: Int) -> String { "\(directory)/address-\(adapter)" }
@@ -66,8 +68,12 @@ struct QemuFiles: Sendable {
         try system.makePrivateDirectory(kept)
       }
       try system.makePrivateDirectory(directory)
+      // Not one that somebody else has put there beforehand.
+      _ = try FileSystem.ownerOfOwnDirectory(directory)
       let addresses = try system.list(directory).filter { $0.hasPrefix("address-") }
-      for path in [process, monitor, serial, display] + addresses.map({ directory + "/" + $0 }) {
+      for path in [process, monitor, serial, display, cutOff]
+        + addresses.map({ directory + "/" + $0 })
+      {
         try removeIfThere(path)
       }
     }
@@ -109,6 +115,13 @@ struct QemuFiles: Sendable {
     }
   }
 
+  /// Keeps that its guest did not power it down, until it is started again.
+  func noteCutOff() throws(ComputeError) {
+    try inFiles { () throws(IOError) in
+      try system.replaceFile(cutOff, with: [], permissions: 0o600)
+    }
+  }
+
   /// What became of a machine that has no process.
   func end() -> QemuEnd {
     guard let boot = try? system.readFile(poweredOn, limit: 128) else { return .off }
@@ -128,13 +141,28 @@ struct QemuFiles: Sendable {
   /// QEMU's own file names it. Whether it is that one, and not a later one with the same number, its arguments
   /// tell: nothing else is started with this directory's file as the place of its number.
   func running() -> ProcessHandle? {
-    guard let bytes = try? system.readFile(process, limit: 32),
+    // Not what somebody else has put there.
+    guard (try? FileSystem.ownerOfOwnDirectory(directory)) != nil,
+      let bytes = try? system.readFile(process, limit: 32),
       let number = Int32(String(decoding: bytes, as: UTF8.self).prefix { $0.isNumber }),
       let handle = ProcessHandle(number)
     else { return nil }
     let arguments = handle.arguments()
     guard let flag = arguments.firstIndex(of: "-pidfile"), flag + 1 < arguments.count,
       arguments[flag + 1] == process, handle.isRunning
+    else { return nil }
+    return handle
+  }
+
+  /// The process that runs here, or was started here by somebody who ended before it had written its number.
+  func found() -> ProcessHandle? {
+    if let process = running() { return process }
+    func isMeant(_ words: [String]) -> Bool {
+      zip(words, words.dropFirst()).contains { $0 == "-pidfile" && $1 == process }
+    }
+    let numbers = RunningProcess.all(of: FileSystem.userIdentifier, where: isMeant)
+    guard let number = numbers.first, let handle = ProcessHandle(number),
+      isMeant(handle.arguments()), handle.isRunning
     else { return nil }
     return handle
   }

@@ -51,6 +51,8 @@ public struct JobDocument: Codable, Sendable {
   public let replication: ReplicationDocument?
   /// What a drill or a failover found so far.
   public let recovery: RecoveryReport?
+  /// How a machine that was to be stopped went down: `wasOff`, `clean`, `forced`, `died`.
+  public let stop: String?
   /// Who asked for it: the name of a token, or of a user of the service's host.
   public let `operator`: String?
   /// When it was asked for.
@@ -78,6 +80,7 @@ public struct JobDocument: Codable, Sendable {
       try? JSONDecoder().decode(ReplicationDocument.self, from: Data(result.utf8))
     }
     recovery = RecoveryReport(json: job.result)
+    stop = MachineStopReport(json: job.result)?.stop
     `operator` = job.operator
     created = job.created.iso8601
     (started, ended) = (job.started?.iso8601, job.ended?.iso8601)

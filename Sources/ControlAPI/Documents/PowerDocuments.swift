@@ -49,7 +49,7 @@ public struct PowerDocument: Codable, Sendable {
   public let provider: String
   /// Whether it is a drill's.
   public let isTest: Bool
-  /// `on`, `paused`, `off` or `died`; where no machine is run, whether its disks can be written to.
+  /// `on`, `paused`, `off`, `died` or `silent`; where no machine is run, whether its disks can be written to.
   public let power: String
   /// The directory with its disks, while they are served.
   public let directory: String?

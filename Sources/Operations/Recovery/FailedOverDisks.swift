@@ -11,7 +11,8 @@ public import Vault
 public struct FailedOverDisks: Sendable {
   /// All disks at that moment.
   public let cut: BranchCut
-  /// Whether they were in use then, so that they are as after a loss of power.
+  /// Whether they were in use then, or are left of a machine that died or was cut off from power, so that they
+  /// are as after a loss of power. Of users that are no machine of Tidemark's, how they ended is not known.
   public let isCrashConsistent: Bool
   private let name: String
 
@@ -23,28 +24,52 @@ public struct FailedOverDisks: Sendable {
   ///   - isLive: whether disks that are in use are taken, too.
   /// - Throws: `.unknown`; `.refused` if it is not failed over, or its disks are in use, with what to do.
   public init(_ name: String, in vault: Vault, isLive: Bool) throws(OperationError) {
-    let snapshot = try inVault { () throws(VaultError) in
-      try vault.machine(named: name).snapshot()
-    }
-    guard let pin = snapshot.pins.last(where: { $0.purpose == .failover }) else {
-      throw OperationError(
-        .refused,
-        "'\(name)' is not failed over, so there are no failed-over disks of it. "
-          + "'tidemark export \(name) --point latest …' exports a recovery point.")
-    }
+    let branch = try Self.branch(of: name, in: vault)
     let servers = VaultDiskServers(vault)
-    let before = try servers.use(of: pin.branch)
+    let (before, written) = (try servers.use(of: branch), try servers.writtenBytes(of: branch))
     if !isLive, let before { throw Self.refusal(before, name) }
-    try servers.flush(pin.branch)
+    try servers.flush(branch)
     cut = try inVault { () throws(VaultError) in
-      try vault.syncBranch(pin.branch)
-      return try vault.readBranch(pin.branch)
+      try vault.syncBranch(branch)
+      return try vault.readBranch(branch)
     }
     // Somebody may have begun to write in between.
-    let after = try servers.use(of: pin.branch)
+    let after = try servers.use(of: branch)
     if !isLive, let after { throw Self.refusal(after, name) }
-    isCrashConsistent = before != nil || after != nil
+    // Or had begun and ended.
+    let isStill = try servers.writtenBytes(of: branch) == written
+    let wasCutOff = try servers.wasCutOff(branch)
+    isCrashConsistent = before != nil || after != nil || !isStill || wasCutOff
     self.name = name
+  }
+
+  /// The branch that the machine's log names.
+  ///
+  /// - Throws: `.damaged` if it names none, and there are disks: they are all that is left of what was written to
+  ///   them, and can be read once it names them again.
+  private static func branch(
+    of name: String, in vault: Vault
+  ) throws(OperationError) -> Identifier {
+    let (machine, pins, ids) = try inVault { () throws(VaultError) in
+      let machine = try vault.machine(named: name)
+      return (machine.id, try machine.snapshot().pins, try vault.branchIdentifiers())
+    }
+    if let pin = pins.last(where: { $0.purpose == .failover }) { return pin.branch }
+    let left = ids.compactMap { try? vault.branch($0) }.filter {
+      $0.machine == machine && $0.purpose == .failover
+    }
+    guard left.isEmpty else {
+      let list = left.map { "branch \($0.id) of \($0.created.wholeSeconds)" }
+      throw OperationError(
+        .damaged,
+        "There are failed-over disks of '\(name)' (\(list.joined(separator: ", "))), and its log does not "
+          + "name them any more. 'tidemark vault rebuild' has it name them again; then repeat this."
+      )
+    }
+    throw OperationError(
+      .refused,
+      "'\(name)' is not failed over, so there are no failed-over disks of it. "
+        + "'tidemark export \(name) --point latest …' exports a recovery point.")
   }
 
   private static func refusal(_ use: DiskUse, _ name: String) -> OperationError {
@@ -88,6 +113,19 @@ enum DiskUse: Hashable {
 }
 
 extension VaultDiskServers {
+  /// Whether a machine that ran on a branch last ended without having been powered down by its guest.
+  func wasCutOff(_ branch: Identifier) throws(OperationError) -> Bool {
+    do throws(ComputeError) {
+      let seen = try provider.observe(in: directory(of: branch))
+      return seen?.power == .died || seen?.wasForced == true
+    } catch { return true }
+  }
+
+  /// Bytes that were written to a branch, where it is served.
+  func writtenBytes(of branch: Identifier) throws(OperationError) -> UInt64? {
+    try status(of: branch)?.usedBytes
+  }
+
   /// How somebody may be writing to a branch at this moment; nil if nobody can.
   func use(of branch: Identifier) throws(OperationError) -> DiskUse? {
     // Whatever the provider is now: a machine that runs was started by this one.
@@ -106,7 +144,8 @@ extension VaultDiskServers {
   }
 
   private func status(of branch: Identifier) throws(OperationError) -> DiskServerStatus? {
-    try inServers { () throws(DiskServerError) in
+    try checkOwner(of: branch)
+    return try inServers { () throws(DiskServerError) in
       guard let running = try servers.find(branch) else { return nil }
       do throws(DiskServerError) { return try running.client.status() } catch {
         guard error.code == .notRunning else { throw error }

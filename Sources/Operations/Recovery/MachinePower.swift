@@ -1,6 +1,7 @@
 public import Bytes
 internal import Compute
 internal import FileIO
+internal import FoundationEssentials
 
 /// Whether the machine of a drill or a failover runs, and how it is reached.
 public struct MachinePower: Sendable {
@@ -14,6 +15,8 @@ public struct MachinePower: Sendable {
     case off
     /// It ran, and is gone without having been powered down.
     case died
+    /// It runs, and does not answer.
+    case silent
   }
 
   /// A port of this host that leads to one of the machine.
@@ -59,6 +62,13 @@ public struct MachinePower: Sendable {
   /// What a person should know.
   public let notes: [String]
 
+  /// A machine that runs and does not answer, for a reason.
+  init(silent reason: String, provider: ComputeKind, served: ServedBranch?, isTest: Bool) {
+    (self.provider, self.isTest, state, notes) = (provider.rawValue, isTest, .silent, [reason])
+    (directory, openCount) = (served?.directory, served?.openCount)
+    (process, started, addresses, connections) = (nil, nil, [], nil)
+  }
+
   init(
     _ seen: MachineObservation?, _ connections: MachineConnections?, provider: ComputeKind,
     served: ServedBranch?, isTest: Bool
@@ -87,6 +97,26 @@ public struct MachinePower: Sendable {
         consoleLog: found.consoleLog,
         ports: found.ports.map { Port(host: $0.host, guest: $0.guest, adapter: $0.adapter) })
     }
+  }
+}
+
+/// How a machine went down, as the result of the job that stopped it.
+public struct MachineStopReport: Codable, Sendable {
+  /// `wasOff`, `clean`, `forced` or `died`.
+  public let stop: String
+
+  init(stop: String) { self.stop = stop }
+
+  /// What is kept of a job; nil if that is something else.
+  public init?(json: String?) {
+    guard let json, let report = try? JSONDecoder().decode(Self.self, from: Data(json.utf8)) else {
+      return nil
+    }
+    self = report
+  }
+
+  var json: String? {
+    (try? JSONEncoder().encode(self)).map { String(decoding: $0, as: UTF8.self) }
   }
 }
 

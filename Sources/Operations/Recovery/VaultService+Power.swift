@@ -53,7 +53,7 @@ extension VaultService {
 
   /// Whether the machine of a drill or a failover runs, and how it is reached.
   ///
-  /// - Throws: `.unknown`; `.refused` if there is none; `.failed` if it runs and does not answer.
+  /// - Throws: `.unknown`; `.refused` if there is none; `.failed` if it can't be found out.
   public func power(of name: String, isTest: Bool) throws(OperationError) -> MachinePower {
     try power(of: try recovered(name, isTest: isTest))
   }
@@ -70,10 +70,16 @@ extension VaultService {
     let (provider, directory) = (machine.provider, machine.directory)
     let served = try machine.parts.servers.served(machine.branch)
     return try inCompute { () throws(ComputeError) in
-      let seen = try provider.observe(in: directory)
-      let connections = seen == nil ? nil : try provider.connections(in: directory)
-      return MachinePower(
-        seen, connections, provider: provider.kind, served: served, isTest: machine.isTest)
+      do throws(ComputeError) {
+        let seen = try provider.observe(in: directory)
+        let connections = seen == nil ? nil : try provider.connections(in: directory)
+        return MachinePower(
+          seen, connections, provider: provider.kind, served: served, isTest: machine.isTest)
+      } catch {
+        guard error.code == .unresponsive else { throw error }
+        return MachinePower(
+          silent: error.message, provider: provider.kind, served: served, isTest: machine.isTest)
+      }
     }
   }
 

@@ -69,6 +69,10 @@ extension VaultService {
     guard now.subject.id == asked.subject.id, now.record.leaves(asked.branch) else {
       throw Self.takenAway(asked.name)
     }
+    do throws(OperationError) { _ = try now.parts.servers.served(now.branch) } catch {
+      // Of a vault with the same identifiers; what else is wrong is told by who needs it.
+      guard error.code != .refused else { throw error }
+    }
     return now
   }
 
@@ -176,7 +180,7 @@ extension VaultService {
     var halted = ""
     if machine.provider.kind != .none {
       let how = try halt(machine, request, job)
-      try job.publish("{\"stop\":\"\(how.rawValue)\"}")
+      if let json = MachineStopReport(stop: how.rawValue).json { try job.publish(json) }
       halted = "'\(machine.name)' \(how.words). "
       note(
         how == .died ? .warning : .info, "machine-stopped", machine: machine.name,

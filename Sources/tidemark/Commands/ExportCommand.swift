@@ -88,7 +88,8 @@ struct ExportCommand: ParsableCommand {
       replaces: force)
     if found.isCrashConsistent {
       Console.note(
-        "The disks of '\(name)' are in use: the file will hold them as after a loss of power.")
+        "The disks of '\(name)' are in use, or were when their machine ended: the file will hold them as after "
+          + "a loss of power.")
     }
     let cut = found.cut
     try carry(

@@ -55,7 +55,7 @@ struct ExportReport {
     case .point(let id): "at \(id)"
     case .failover(_, _, false): "as it was failed over and written to"
     case .failover(_, _, true):
-      "as it was failed over and written to (crash-consistent: it was in use)"
+      "as it was failed over and written to (crash-consistent: it was in use, or its machine was cut off)"
     }
   }
 

@@ -52,8 +52,15 @@ enum JobReport {
     return [task ?? "", outcome(job)].filter { !$0.isEmpty }.joined(separator: ": ")
   }
 
+  /// How a machine went down, in words.
+  private static let stopWords = [
+    "wasOff": "was off", "clean": "powered itself down", "forced": "its power was taken",
+    "died": "had ended without powering itself down",
+  ]
+
   private static func outcome(_ job: JobDocument) -> String {
     if let error = job.error { return error.message }
+    if let stop = job.stop { return stopWords[stop] ?? stop }
     if let point = job.replication?.cycles.last?.point.id { return point }
     guard let progress = job.progress, progress.totalBytes > 0 else { return "" }
     let percent = Int(Double(progress.doneBytes) / Double(progress.totalBytes) * 100)

@@ -63,4 +63,20 @@ import Vault
     let bytes = try File(fixture.directory.file("out"), .reading).read(at: 1 << 20, count: 5000)
     #expect(bytes == [UInt8](repeating: 9, count: 5000))
   }
+
+  @Test(
+    "of disks that a log does not name any more an export says that they are there, and what to do")
+  func unnamed() throws {
+    let fixture = try VaultFixture("unnamed", disks: [1 << 20])
+    fixture.write([1, 2, 3], at: 0)
+    try fixture.mark()
+    let branch = try fixture.branch(purpose: .failover).id
+    let machine = try fixture.vault.machine(named: VaultFixture.machine)
+    let log = try MachineWriter(machine: machine, in: fixture.vault, lock: fixture.lock())
+    try log.release(branch)
+    try log.close()
+    let refusal = #expect(throws: OperationError.self) { try export(fixture) }
+    #expect(refusal?.code == .damaged && refusal?.message.contains("\(branch)") == true)
+    #expect(refusal?.message.contains("tidemark vault rebuild") == true)
+  }
 }
