@@ -233,4 +233,23 @@ struct FailedOverDiskTests {
     let console = try tool.run("machine", "connect", name)
     #expect(console.status == 14 && console.errors.contains("'none'"), "\(console.report)")
   }
+
+  @Test("a copy of a vault beside it is kept from the disks that the vault serves")
+  func copiedVault() throws {
+    let machine = try FailedOverMachine("copied-vault")
+    machine.stopService()
+    let (tool, copy) = (machine.tool, machine.tool.file("copy"))
+    try Program.require("cp", "-a", tool.vault, copy)
+    for words in [
+      ["machine", "stop", FailedOverMachine.name, "--timeout", "5s", "--force"],
+      ["export", FailedOverMachine.name, "--failed-over", "--format", "raw", tool.file("a.raw")],
+    ] {
+      let result = try Program(
+        Product.tidemark, words,
+        environment: tool.variables.merging(["TIDEMARK_VAULT": copy]) { $1 }
+      ).wait(seconds: 60)
+      #expect(result.status == 14 && result.errors.contains("is a copy"), "\(result.report)")
+    }
+    #expect(try machine.write("still", at: 0))
+  }
 }
