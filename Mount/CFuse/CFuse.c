@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/fuse.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdint.h>
 #include <string.h>
@@ -129,6 +130,18 @@ int tidemark_refuse(int connection, uint64_t request, int error) {
   return write(connection, &answer, sizeof answer) == sizeof answer ? 0 : -1;
 }
 
+int tidemark_forget_attributes(int connection, uint64_t inode) {
+  // Nothing of the inode's data, which could be locked until this process has answered a read.
+  struct {
+    struct fuse_out_header head;
+    struct fuse_notify_inval_inode_out body;
+  } message = {
+      .head = {.len = sizeof message, .error = FUSE_NOTIFY_INVAL_INODE, .unique = 0},
+      .body = {.ino = inode, .off = -1, .len = 0},
+  };
+  return write(connection, &message, sizeof message) == sizeof message ? 0 : -1;
+}
+
 int tidemark_clone_connection(int connection) {
   int clone = open("/dev/fuse", O_RDWR | O_CLOEXEC);
   if (clone < 0) return -1;
@@ -165,6 +178,15 @@ int tidemark_is_unused(const char *path) {
   if (directory < 0) return 0;
   close(directory);
   return umount2(path, MNT_EXPIRE | UMOUNT_NOFOLLOW) != 0 && errno == EAGAIN;
+}
+
+int tidemark_enter(const char *namespace) {
+  int file = open(namespace, O_RDONLY | O_CLOEXEC);
+  if (file < 0) return -1;
+  // A thread that shares its directories with others may not.
+  int failed = unshare(CLONE_FS) != 0 || setns(file, CLONE_NEWNS) != 0;
+  close(file);
+  return failed ? -1 : 0;
 }
 
 int tidemark_lock_memory(void) { return mlockall(MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT); }

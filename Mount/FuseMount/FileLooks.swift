@@ -59,7 +59,7 @@ struct FileLooks: Sendable {
 
   /// For how many seconds the attributes of an entry may be believed.
   static func lasting(_ entry: TreeEntry) -> Double {
-    entry.attributesLast ? forever : moment
+    entry.attributesChange ? 0 : entry.attributesLast ? forever : moment
   }
 
   static func type(of kind: TreeAttributes.Kind) -> mode_t {

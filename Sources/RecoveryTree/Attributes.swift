@@ -43,6 +43,8 @@ public struct TreeEntry: Hashable, Sendable {
   public let nameLasts: Bool
   /// True if the attributes never change; else they may be believed for a second.
   public let attributesLast: Bool
+  /// True if they may change at any moment, and are to be asked for each time.
+  public var attributesChange = false
 }
 
 /// How large the tree is, for statvfs(3).

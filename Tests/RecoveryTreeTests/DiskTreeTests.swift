@@ -176,6 +176,44 @@ struct DiskTreeTests {
     #expect(try open(false, 6).keepsCache)
   }
 
+  @Test(
+    "who reads a file through the cache before it is written through another is told of each write")
+  func contest() throws {
+    let (whole, part) = (try inode("disk0.raw"), try inode("disk0.part1.raw"))
+    func look() throws -> TreeEntry { try tree.attributes(of: part) }
+    let reader = try tree.open(part, writes: false, request: 1)
+    #expect(!reader.bypassesCache && reader.outdated.isEmpty)
+    let first = try look()
+    #expect(!first.attributesChange)
+    let writer = try tree.open(whole, writes: true, request: 2)
+    #expect(!writer.bypassesCache, "nobody reads this very file")
+    #expect(writer.outdated == [part])
+    #expect(try look().attributesChange)
+    #expect(try !tree.attributes(of: whole).attributesChange)
+    var last = try look().attributes.modified
+    for _ in 0..<3 {
+      _ = try [UInt8(1)].withUnsafeBytes { try tree.write(writer.handle, $0, at: 1 << 20) }
+      let now = try look().attributes.modified
+      #expect(now > last)
+      last = now
+    }
+    try tree.zero(writer.handle, 4096, at: 1 << 20)
+    #expect(try look().attributes.modified > last)
+    // A successor tells of writes, too, and so does one that is asked to open it again.
+    let next = try DiskTree([0: disk], memory: memory.bytes)
+    #expect(try next.attributes(of: part).attributesChange)
+    #expect(try next.open(whole, writes: true, request: 2).outdated == [part])
+    next.close(writer.handle)
+    #expect(try !next.attributes(of: part).attributesChange)
+    let beside = try next.open(part, writes: true, request: 3)
+    #expect(beside.bypassesCache && beside.outdated == [part], "its reader uses the cache")
+    let late = try next.open(part, writes: false, request: 4)
+    #expect(late.bypassesCache)
+    for handle in [reader.handle, beside.handle, late.handle] { next.close(handle) }
+    let fresh = try next.open(part, writes: false, request: 5)
+    #expect(!fresh.bypassesCache && !fresh.keepsCache)
+  }
+
   @Test("zeros behind the end are refused unless they are of no matter")
   func zeros() throws {
     let whole = try tree.open(try inode("disk0.raw"), writes: true, request: 1)

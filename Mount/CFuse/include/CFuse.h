@@ -64,6 +64,10 @@ int tidemark_resend(int connection);
 /// Answers a request that libfuse has not seen with an error. Returns -1 on failure.
 int tidemark_refuse(int connection, uint64_t request, int error);
 
+/// Has the kernel ask for the attributes of an inode again before it relies on them; does not wait for anything.
+/// Returns -1 on failure, as for one that it does not know.
+int tidemark_forget_attributes(int connection, uint64_t inode);
+
 /// Opens a clone of a connection (FUSE_DEV_IOC_CLONE): what was read from it and not answered when it is
 /// closed fails. Returns -1 on failure.
 int tidemark_clone_connection(int connection);
@@ -76,9 +80,13 @@ int tidemark_memory(size_t size);
 /// For threads started later too. Returns -1 on failure.
 int tidemark_mark_as_disk(void);
 
-/// Whether nobody uses the mount at a path, in this mount namespace (the first half of MNT_EXPIRE of umount(2));
+/// Whether nobody uses the mount at a path, in the calling thread's mount namespace (the first half of MNT_EXPIRE of umount(2));
 /// 0 also if that can't be told. For one thread at a time.
 int tidemark_is_unused(const char *path);
+
+/// Takes the calling thread to another mount namespace, the file of a process in /proc (setns(2)), from which it
+/// does not come back. Returns -1 on failure.
+int tidemark_enter(const char *namespace);
 
 /// Keeps what this process uses of its memory from being paged out, now and later (mlockall(2) with
 /// MCL_ONFAULT). Returns -1 on failure.

@@ -68,6 +68,9 @@ final class DiskBridge: Sendable {
       let opened = try tree.open(
         InodeNumber(rawValue: inode), writes: flags & O_ACCMODE != O_RDONLY,
         isDirect: flags & OpenFlags.direct != 0, request: CurrentRequest.number)
+      for file in opened.outdated {
+        _ = tidemark_forget_attributes(DiskServer.Inherited.connection, file.rawValue)
+      }
       var answer = OpenFlags.noFlush
       if opened.keepsCache { answer.insert(.keepCache) }
       // Who goes around the cache anyway can have several writes in flight, which the kernel holds back

@@ -55,9 +55,9 @@ private func tune(_ connection: UnsafeMutablePointer<fuse_conn_info>?) {
   // Requests in flight that nobody waits for one by one: reading ahead, asynchronous direct I/O.
   connection.pointee.max_background = 128
   connection.pointee.congestion_threshold = 96
-  // A write is answered only once the disk has taken it, so the kernel keeps none back; and nobody but
-  // the kernel's own writers changes a file, so it need not compare sizes and times before a read. Truncating
-  // at an open is asked for by itself, and refused.
-  connection.pointee.want &= ~UInt32(
-    FUSE_CAP_AUTO_INVAL_DATA | FUSE_CAP_WRITEBACK_CACHE | FUSE_CAP_ATOMIC_O_TRUNC)
+  // A write is answered only once the disk has taken it, so the kernel keeps none back. Truncating at an open is
+  // asked for by itself, and refused. What is cached is dropped when a file's time has changed, which is how
+  // readers learn of what is written through other files.
+  connection.pointee.want &= ~UInt32(FUSE_CAP_WRITEBACK_CACHE | FUSE_CAP_ATOMIC_O_TRUNC)
+  connection.pointee.want |= connection.pointee.capable & UInt32(FUSE_CAP_AUTO_INVAL_DATA)
 }

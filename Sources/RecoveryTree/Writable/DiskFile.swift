@@ -66,5 +66,7 @@ struct DiskHandle: Hashable, Sendable {
   var file: DiskFile? { DiskFile(InodeNumber(rawValue: (rawValue << 11) >> 31)) }
   var use: Use { Use(rawValue: (rawValue >> 16) & 0xF) }
   var writes: Bool { use.contains(.writes) }
+  /// It is only read, and the kernel keeps what was.
+  var readsCache: Bool { use.isEmpty }
   var place: Int { Int(rawValue & 0xFFFF) }
 }

@@ -26,6 +26,7 @@ extension DiskTree {
     let (disk, range) = try writable(handle, offset, bytes.count)
     guard !bytes.isEmpty else { return 0 }
     guard !range.isEmpty else { throw .behindEnd }
+    defer { disk.noteChange() }
     do {
       try disk.content.write(
         UnsafeRawBufferPointer(rebasing: bytes[..<range.count]), at: range.lowerBound)
@@ -43,6 +44,7 @@ extension DiskTree {
     let reached = range.upperBound - range.lowerBound
     guard ignoringEnd || reached == count else { throw .behindEnd }
     guard !range.isEmpty else { return }
+    defer { disk.noteChange() }
     do { try disk.content.zero(range) } catch { throw .writing(error) }
   }
 
@@ -110,5 +112,15 @@ extension DiskTree {
       disk.hasChanged.store(true, ordering: .releasing)
     }
     return (disk, range)
+  }
+}
+
+extension DiskTree.Disk {
+  /// Notes that it was written to, or may have been, for those who keep what they have read of it. Behind the write:
+  /// what is read in between may be new, but what is noted can't be old.
+  @inline(__always)
+  fileprivate func noteChange() {
+    guard hasCachedReaders.load(ordering: .acquiring) else { return }
+    changes.add(1, ordering: .acquiringAndReleasing)
   }
 }

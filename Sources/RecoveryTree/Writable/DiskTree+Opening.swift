@@ -10,6 +10,9 @@ public struct OpenedDisk: Hashable, Sendable {
   public let keepsCache: Bool
   /// Whether the kernel must not cache the file, because it is written through another file too.
   public let bypassesCache: Bool
+  /// Files whose attributes the kernel has to ask for again, before it hears of the opening: what it keeps of
+  /// them is out of date from the first write on.
+  public let outdated: [InodeNumber]
 }
 
 extension DiskTree {
@@ -21,9 +24,12 @@ extension DiskTree {
   /// its openers share one cache, and programs such as QEMU and losetup(8) open a disk several times over;
   /// those that want it for themselves lock it (fcntl(2)), which works as on any file.
   ///
-  /// Readers are always let in, and always read around the cache, which would not notice what is written
-  /// through another file, or around it. Of one file's writers all use the cache or none, so that none of them
-  /// finds in it what another has written around it: who comes does as those who are there.
+  /// Readers are always let in. Beside a writer of any of their bytes they read around the cache, which would not
+  /// notice what is written through another file, or around it. Else they use it, and if a writer comes later, the
+  /// kernel is told to ask for the file's time before each read (FUSE_AUTO_INVAL_DATA), which changes with each
+  /// write: then it drops what it keeps. Of one file's writers all use the cache or none, so that none of them
+  /// finds in it what another has written around it: who comes does as those who are there, and goes around it
+  /// beside readers who use it.
   /// The same `request`, the number of the kernel's, gets the same handle again after a hand-over.
   ///
   /// - Throws: EBUSY beside an overlapping writer, EROFS while the disks are frozen, ENFILE if too many
@@ -39,14 +45,15 @@ extension DiskTree {
       if let known = state.table.handle(of: request), known.file == file {
         return OpenedDisk(
           handle: known.rawValue, keepsCache: false,
-          bypassesCache: known.use.contains(.uncached))
+          bypassesCache: known.use.contains(.uncached),
+          outdated: writes ? state.cachedReaders(of: file.disk, in: window) : [])
       }
       if writes, state.table.flags.contains(.frozen) { throw .frozen }
       let writers = state.table.handles.filter(\.writes)
       let other = writers.first { $0.file.map(overlapping.contains) == true }?.file
       if writes, let other { throw .overlapped(file, by: other) }
-      let first = writers.first { $0.file == file }
-      let bypasses = !writes || first.map { $0.use.contains(.uncached) } ?? isDirect
+      let bypasses = state.bypasses(file, window, writes: writes, isDirect: isDirect)
+      let outdated = writes ? state.cachedReaders(of: file.disk, in: window) : []
       var use: DiskHandle.Use = []
       if writes { use.insert(.writes) }
       if bypasses { use.insert(.uncached) }
@@ -55,8 +62,20 @@ extension DiskTree {
       }
       if writes { state.spoil(bypasses ? overlapping + [file] : overlapping) }
       let isStale = !bypasses && state.stale.remove(file) != nil
+      noteReaders(state)
       return OpenedDisk(
-        handle: handle.rawValue, keepsCache: !isStale, bypassesCache: bypasses)
+        handle: handle.rawValue, keepsCache: !isStale, bypassesCache: bypasses,
+        outdated: outdated)
+    }
+  }
+
+  /// Notes for each disk whether anybody reads it by way of the cache who is no writer. They come only while
+  /// nobody writes, and so before any write that they have to see.
+  func noteReaders(_ state: State) {
+    let handles = state.table.handles
+    for disk in disks.values {
+      let isRead = handles.contains { $0.readsCache && $0.file?.disk == disk.number }
+      disk.hasCachedReaders.store(isRead, ordering: .releasing)
     }
   }
 
@@ -66,6 +85,7 @@ extension DiskTree {
     state.withLock { state in
       state.table.close(handle)
       state.inherited.remove(handle)
+      noteReaders(state)
     }
   }
 
@@ -90,6 +110,27 @@ extension DiskTree {
     let others = partitions.filter { $0.key != file.partition && $0.value.overlaps(window) }
       .map { DiskFile(disk: disk.number, partition: $0.key) }
     return file.partition > 0 ? [DiskFile(disk: disk.number)] + others : others
+  }
+}
+
+extension DiskTree.State {
+  /// Whether who opens a file is to go around the cache.
+  fileprivate func bypasses(
+    _ file: DiskFile, _ window: Range<UInt64>, writes: Bool, isDirect: Bool
+  ) -> Bool {
+    let users = table.handles(of: file.disk, overlapping: window)
+    guard writes else { return isDirect || users.contains(where: \.writes) }
+    let own = users.filter { $0.file == file }
+    if let first = own.first(where: \.writes) { return first.use.contains(.uncached) }
+    return isDirect || own.contains(where: \.readsCache)
+  }
+
+  /// The files of those who read these bytes of a disk by way of the cache, and are no writers.
+  fileprivate func cachedReaders(
+    of disk: DiskNumber, in window: Range<UInt64>
+  ) -> [InodeNumber] {
+    let users = table.handles(of: disk, overlapping: window)
+    return Set(users.filter(\.readsCache).compactMap(\.file)).map(\.inode)
   }
 }
 

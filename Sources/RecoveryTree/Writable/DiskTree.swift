@@ -18,6 +18,11 @@ public final class DiskTree: Sendable {
     let partitions = Mutex<[Int: Range<UInt64>]>([:])
     /// Written to since the partitions were read.
     let hasChanged = Atomic(true)
+    /// Whether anybody reads by way of the kernel's cache who is no writer.
+    let hasCachedReaders = Atomic(false)
+    /// How often it was written to beside such readers; part of the time of its files, which tells the kernel to
+    /// drop what it keeps of them.
+    let changes = Atomic<Int64>(0)
 
     init(_ number: DiskNumber, _ content: any WritableDisk) {
       (self.number, self.content) = (number, content)
@@ -41,6 +46,13 @@ public final class DiskTree: Sendable {
     /// Open files of a predecessor's time: if its end fell between the kernel's word and its own, nobody has
     /// them open any more, and the kernel does not say so again.
     var inherited: Set<DiskHandle>
+
+    /// Whether a file is read by way of the cache, and written to around that or through another file.
+    func isContested(_ disk: DiskNumber, _ file: DiskFile, _ window: Range<UInt64>) -> Bool {
+      let users = table.handles(of: disk, overlapping: window)
+      return users.contains(where: \.writes)
+        && users.contains { $0.readsCache && $0.file == file }
+    }
 
     /// Files are written around what the kernel has cached of them.
     mutating func spoil(_ files: [DiskFile]) { stale.formUnion(files) }
@@ -77,7 +89,10 @@ public final class DiskTree: Sendable {
     }
     let all = files()
     // What the kernel has cached by a predecessor's time is not known.
-    state.withLock { $0.spoil(all) }
+    state.withLock { state in
+      state.spoil(all)
+      noteReaders(state)
+    }
   }
 }
 
@@ -121,18 +136,24 @@ extension DiskTree {
   }
 
   private func entry(of file: DiskFile) throws(TreeError) -> TreeEntry {
-    let (_, window) = try place(of: file)
-    return entry(file.inode, .file, size: window.upperBound - window.lowerBound)
+    let (disk, window) = try place(of: file)
+    // In this order: if there is no writer any more, all that he has changed is counted.
+    let isContested = state.withLock { $0.isContested(file.disk, file, window) }
+    var found = entry(
+      file.inode, .file, size: window.upperBound - window.lowerBound,
+      changes: disk.changes.load(ordering: .acquiring))
+    found.attributesChange = isContested
+    return found
   }
 
   /// The disk may be partitioned anew, so only its own file is for ever what it is.
   private func entry(
-    _ inode: InodeNumber, _ kind: TreeAttributes.Kind, size: UInt64
+    _ inode: InodeNumber, _ kind: TreeAttributes.Kind, size: UInt64, changes: Int64 = 0
   ) -> TreeEntry {
     let lasts = kind == .directory || DiskFile(inode)?.partition == 0
     return TreeEntry(
       attributes: TreeAttributes(
-        inode: inode, kind: kind, size: size, modified: began.rawValue),
+        inode: inode, kind: kind, size: size, modified: began.rawValue + changes),
       nameLasts: lasts, attributesLast: lasts)
   }
 

@@ -1,3 +1,4 @@
+internal import Bytes
 internal import Synchronization
 
 /// Who has which disk open, and whether the disks are frozen, in memory that outlives the process that
@@ -80,6 +81,13 @@ struct OpenTable: @unchecked Sendable {
     let (start, size) = (self[handle.place, .offset], self[handle.place, .size])
     let (end, isTooFar) = start.addingReportingOverflow(size)
     return isTooFar ? nil : start..<end
+  }
+
+  /// Those of a disk that share bytes with a window of it.
+  func handles(of disk: DiskNumber, overlapping window: Range<UInt64>) -> [DiskHandle] {
+    handles.filter { handle in
+      handle.file?.disk == disk && self.window(of: handle)?.overlaps(window) == true
+    }
   }
 
   /// The handle that a request was given already, by this process or the one before it.
