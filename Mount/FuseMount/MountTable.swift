@@ -1,5 +1,7 @@
+internal import CFuse
 internal import FileIO
 internal import Glibc
+internal import Synchronization
 
 /// One line of /proc/self/mountinfo (proc(5)).
 struct MountEntry: Hashable {
@@ -50,21 +52,40 @@ enum MountTable {
     entries(of: readAll("/proc/self/mountinfo")).last { $0.path == path }
   }
 
-  /// Whether a file system is mounted in another process's mount namespace, or more than once in this one.
-  static func isElsewhere(_ device: String) -> Bool {
-    let own = link("/proc/self/ns/mnt")
-    if entries(of: readAll("/proc/self/mountinfo")).count(where: { $0.device == device }) != 1 {
-      return true
-    }
-    var seen: Set<String> = [own]
+  /// Whether nobody uses a file system, wherever it is mounted, also in other processes' mount namespaces: many
+  /// services have one of their own, with all mounts of the host in it. False if that can't be told; only root is
+  /// told. For one thread at a time.
+  static func isUnused(_ device: String) -> Bool {
+    let own = places(of: device, in: "/proc/self")
+    guard !own.isEmpty, own.allSatisfy({ tidemark_is_unused($0) != 0 }) else { return false }
+    var seen: Set<String> = [link("/proc/self/ns/mnt")]
     for name in (try? FileSystem.system.list("/proc")) ?? [] where Int32(name) != nil {
       // One that has ended meanwhile has none.
       let namespace = link("/proc/\(name)/ns/mnt")
       guard !namespace.isEmpty, seen.insert(namespace).inserted else { continue }
-      let text = readAll("/proc/\(name)/mountinfo")
-      if entries(of: text).contains(where: { $0.device == device }) { return true }
+      let others = places(of: device, in: "/proc/\(name)")
+      guard others.isEmpty || areUnused(others, in: "/proc/\(name)/ns/mnt") else { return false }
     }
-    return false
+    return true
+  }
+
+  private static func places(of device: String, in process: String) -> [String] {
+    entries(of: readAll(process + "/mountinfo")).filter { $0.device == device }.map(\.path)
+  }
+
+  /// A thread that has entered another namespace can't come back, so it is one of its own.
+  private static func areUnused(_ paths: [String], in namespace: String) -> Bool {
+    let answer = Answer()
+    NativeThread {
+      let isUnused =
+        tidemark_enter(namespace) == 0 && paths.allSatisfy { tidemark_is_unused($0) != 0 }
+      answer.isUnused.store(isUnused, ordering: .releasing)
+    }.join()
+    return answer.isUnused.load(ordering: .acquiring)
+  }
+
+  private final class Answer: Sendable {
+    let isUnused = Atomic(false)
   }
 
   private static func link(_ path: String) -> String {

@@ -103,6 +103,30 @@ struct DiskServerRaceTests {
     #expect(try served.client.status().starts == 1)
   }
 
+  @Test(
+    "what a killed server left open in its table is given up once nobody uses the disks, wherever they are mounted"
+  )
+  func leftOpen() throws {
+    let served = try ServedBranch(file: file, in: directory)
+    // The row of an open file whose end nobody was told of, in the memory that servers hand on.
+    let row: [UInt64] = [1 << 53 | 1 << 36 | 1 << 16, 77, 0, 8 << 20]
+    try File("/proc/\(served.client.status().server)/fd/5", .writing)
+      .write(row.flatMap { word in withUnsafeBytes(of: word) { Array($0) } }, at: 64)
+    let user = try Program(
+      "unshare",
+      ["-m", "--propagation", "slave", "sh", "-c", "exec 3<\(served.disk); echo; sleep 100"])
+    #expect(Program.poll(seconds: 30) { user.outputSoFar.output == "\n" })
+    try served.kill()
+    #expect(Program.poll(seconds: 30) { (try? served.client.status().starts) == 2 })
+    do throws(DiskServerError) {
+      try served.client.freeze(within: 2.5)
+      Issue.record("a disk was frozen that another namespace's process uses")
+    } catch { #expect(error.code == .inUse) }
+    user.killGroup()
+    _ = user.wait(seconds: 30)
+    try served.client.freeze(within: 30)
+  }
+
   @Test("a server whose socket is removed listens again")
   func socket() throws {
     let served = try ServedBranch(file: file, in: directory)

@@ -1,4 +1,3 @@
-internal import CFuse
 internal import DiskServers
 internal import FileIO
 internal import Glibc
@@ -34,10 +33,8 @@ extension DiskSession {
   private func settleInherited() {
     let handles = tree.inherited
     guard !handles.isEmpty, getuid() == 0, !estate.isEnding else { return }
-    let path = disks.directory.mountPoint
-    // Others may have the mount under another name, whose use does not count here.
-    guard tidemark_is_unused(path) != 0, let device = MountTable.top(at: path)?.device,
-      !MountTable.isElsewhere(device)
+    guard let device = MountTable.top(at: disks.directory.mountPoint)?.device,
+      MountTable.isUnused(device)
     else { return }
     for handle in handles { tree.close(handle) }
   }
