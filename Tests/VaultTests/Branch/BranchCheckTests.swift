@@ -120,7 +120,7 @@ struct BranchCheckTests {
     var random = SeededGenerator(for: "flips in a checked branch")
     let files = try site.branchFiles
     var (found, hurting) = (0, 0)
-    let count = Count.of("TIDEMARK_FLIPS", normally: 200) / 2
+    let count = Count.of("TIDEMARK_FLIPS", normally: 200) / 4
     for _ in 0..<count {
       let file = files[random.number(0..<files.count)]
       let size = Int(try site.disk.fileSystem.status(file).size)
@@ -154,7 +154,7 @@ struct BranchCheckTests {
     let path = directory + "/" + segment
     let size = Int(try site.disk.fileSystem.status(path).size)
     var hurting = 0
-    for _ in 0..<40 {
+    for _ in 0..<25 {
       let (offset, bit) = (random.number(0..<size), random.number(0..<8))
       try site.disk.flipBit(bit, of: offset, in: path)
       let vault = try site.site.vault
