@@ -18,6 +18,7 @@ final class Workers: Sendable {
   /// What requests are read from.
   private let connection: Int32
   private let screen: Screen?
+  private let times: RequestTimes
   private let count: Int
   /// Set while one thread looks for requests without sleeping; never more than one does.
   private let isLooking: Atomic<Bool>
@@ -39,9 +40,13 @@ final class Workers: Sendable {
   typealias Screen = @Sendable (UnsafeRawBufferPointer) -> Bool
 
   /// Prepares so many threads, the one that calls `run` included, for the requests of a connection.
-  init(session: FuseSession, connection: Int32, count: Int, screen: Screen? = nil) {
+  init(
+    session: FuseSession, connection: Int32, count: Int, screen: Screen? = nil,
+    times: RequestTimes? = nil
+  ) {
     (self.session, self.connection, self.count) = (session, connection, count)
     self.screen = screen
+    self.times = times ?? RequestTimes(count)
     // On a single processor, looking would keep the reader from asking.
     isLooking = Atomic(sysconf(Int32(_SC_NPROCESSORS_ONLN)) < 2)
   }
@@ -49,8 +54,10 @@ final class Workers: Sendable {
   /// Serves on this thread and the others until the mount is gone or `end` is called; then 0, or the
   /// negative errno that kept requests from being read. Calls `leaving` on every thread that leaves.
   func run(leaving: @escaping @Sendable () -> Void) -> Int32 {
-    let others = (1..<max(2, count)).map { _ in NativeThread { [self] in work(leaving) } }
-    work(leaving)
+    let others = (1..<max(2, count)).map { worker in
+      NativeThread { [self] in work(as: worker, leaving) }
+    }
+    work(as: 0, leaving)
     for other in others { other.join() }
     return state.withLock { $0.failure }
   }
@@ -70,11 +77,11 @@ final class Workers: Sendable {
     }
   }
 
-  private func work(_ leaving: () -> Void) {
+  private func work(as worker: Int, _ leaving: () -> Void) {
     var mask = sigset_t()
     tidemark_prepare_wakeup(&mask)
     state.withLock { $0.threads.append(pthread_self()) }
-    let result = takeRequests()
+    let result = takeRequests(as: worker)
     state.withLock { state in
       state.threads.removeAll { $0 == pthread_self() }
       state.failure = min(state.failure, result)
@@ -84,7 +91,7 @@ final class Workers: Sendable {
   }
 
   /// Requests are read here and not by libfuse, whose memory would be new to this process at first.
-  private func takeRequests() -> Int32 {
+  private func takeRequests(as worker: Int) -> Int32 {
     guard let kept = RequestMemory(Self.requestLimit) else { return -ENOMEM }
     defer { kept.free() }
     let memory = kept.base
@@ -96,11 +103,13 @@ final class Workers: Sendable {
         guard errno == ENODEV else { return -errno }
         break
       }
+      times.begin(worker)
       if screen?(UnsafeRawBufferPointer(start: memory, count: count)) != true {
         var request = fuse_buf()
         (request.mem, request.size) = (memory, count)
         fuse_session_process_buf(session.pointer, &request)
       }
+      times.end(worker)
       look()
     }
     // Without a reason of ours it was libfuse that gave up: the kernel's FUSE is not one it knows.
@@ -111,14 +120,8 @@ final class Workers: Sendable {
   private func look() {
     guard !isLooking.exchange(true, ordering: .relaxed) else { return }
     var state = pollfd(fd: connection, events: Int16(POLLIN), revents: 0)
-    let start = now()
-    while poll(&state, 1, 0) == 0, now() - start < Self.patience {}
+    let start = RequestTimes.now
+    while poll(&state, 1, 0) == 0, RequestTimes.now - start < Self.patience {}
     isLooking.store(false, ordering: .relaxed)
-  }
-
-  private func now() -> Int64 {
-    var time = timespec()
-    clock_gettime(CLOCK_MONOTONIC, &time)
-    return Int64(time.tv_sec) * 1_000_000_000 + Int64(time.tv_nsec)
   }
 }

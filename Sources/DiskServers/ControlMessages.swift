@@ -61,6 +61,8 @@ public struct DiskServerStatus: Codable, Hashable, Sendable {
   public var warnings: [String]
   /// The error met last, such as damage.
   public var fault: String?
+  /// Seconds that the oldest of the requests that are worked on has been; nil if none is.
+  public var oldestSeconds: Double?
 
   /// Whether anybody has a disk open.
   public var isInUse: Bool { files.contains { $0.readers + $0.writers > 0 } }
@@ -69,12 +71,12 @@ public struct DiskServerStatus: Codable, Hashable, Sendable {
   public init(
     server: Int32, holder: Int32?, version: String, starts: Int, files: [File], isFrozen: Bool,
     usedBytes: UInt64? = nil, budgetBytes: UInt64? = nil, warnings: [String] = [],
-    fault: String? = nil
+    fault: String? = nil, oldestSeconds: Double? = nil
   ) {
     (self.server, self.holder, self.version) = (server, holder, version)
     (self.starts, self.files, self.isFrozen) = (starts, files, isFrozen)
     (self.usedBytes, self.budgetBytes) = (usedBytes, budgetBytes)
-    (self.warnings, self.fault) = (warnings, fault)
+    (self.warnings, self.fault, self.oldestSeconds) = (warnings, fault, oldestSeconds)
   }
 }
 

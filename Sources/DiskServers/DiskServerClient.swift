@@ -17,9 +17,15 @@ public struct DiskServerClient: Hashable, Sendable {
   /// The way to the server of a run directory; nobody need be there.
   public init(_ directory: RunDirectory) { self.directory = directory }
 
-  /// How the server is.
-  public func status() throws(DiskServerError) -> DiskServerStatus {
-    guard case .status(let status) = try ask(.status, for: 0) else { throw unexpected }
+  /// How the server is; it may take so many seconds to say so.
+  ///
+  /// - Throws: `.timeout` for one that hangs.
+  public func status(
+    within seconds: Double = Self.patience
+  ) throws(DiskServerError) -> DiskServerStatus {
+    guard case .status(let status) = try ask(.status, for: seconds - Self.patience) else {
+      throw unexpected
+    }
     return status
   }
 

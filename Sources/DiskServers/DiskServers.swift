@@ -95,6 +95,7 @@ public struct DiskServers: Sendable {
         reason
           ?? "The disk server of branch '\(branch)' ended without a word, status \(status ?? -1).")
     }
+    directory.keep(reason: nil)
     return Running(branch: branch, client: DiskServerClient(directory))
   }
 
@@ -155,7 +156,8 @@ extension DiskServers {
 
   /// Ends the server of a branch, if one runs, once nobody has the disks open; waits at most so long. With
   /// `force` it is ended in any case: who has a disk open loses it, and if the server does not answer in
-  /// time, its processes are killed. All that was written is durable then, unless they were killed.
+  /// time, its processes are killed. All that was answered is in the branch then, and durable unless they
+  /// were killed: then it is once the branch is opened again, which a loss of power before that may undo.
   ///
   /// - Throws: `.inUse` if somebody has a disk open, and the server goes on.
   public func end(

@@ -52,6 +52,29 @@ public struct RunDirectory: Hashable, Sendable {
     base(environment: { name in getenv(name).map { String(cString: $0) } })
   }
 
+  /// Why the last server of the directory gave its disks up; beside the directory, which goes with it.
+  private var reasonFile: String { path + ".reason" }
+  private static let reasonLimit = 4096
+
+  /// Why the last server gave its disks up by itself; nil if it did not, or one was started since.
+  public var reason: String? {
+    guard (try? FileSystem.ownerOfOwnDirectory(FileSystem.parent(of: path))) != nil,
+      let file = try? File(reasonFile, .reading),
+      let bytes = try? file.read(at: 0, count: Self.reasonLimit), !bytes.isEmpty
+    else { return nil }
+    return String(decoding: bytes, as: UTF8.self)
+  }
+
+  /// Keeps why disks were given up, for as long as the host runs; nil once they are served again. What can't
+  /// be kept is told nowhere but in the log.
+  public func keep(reason: String?) {
+    try? FileSystem.system.remove(reasonFile)
+    guard let reason else { return }
+    try? FileSystem.system.makeDirectory(FileSystem.parent(of: path), permissions: 0o711)
+    _ = try? File(reasonFile, .creating(permissions: 0o600))
+      .write(Array(reason.utf8.prefix(Self.reasonLimit)), at: 0)
+  }
+
   /// Where the disks are mounted.
   public var mountPoint: String { path + "/disks" }
   /// The socket that the server listens at.
@@ -122,6 +145,11 @@ public struct RunDirectory: Hashable, Sendable {
   /// clean up.
   public var processes: [Int32] {
     owner.map { RunningProcess.all(of: $0, where: isServing) } ?? []
+  }
+
+  /// The process that answers the kernel at present; nil while there is none.
+  public var server: Int32? {
+    processes.first { RunningProcess.arguments(of: $0).suffix(2) != ["--role", "holder"] }
   }
 
   /// Kills them (SIGKILL) and waits until they are gone, at most a second: of server and holder, who is left

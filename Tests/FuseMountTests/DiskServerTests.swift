@@ -1,8 +1,10 @@
 internal import Bytes
 internal import DiskServers
+internal import Dispatch
 internal import FileIO
 internal import Glibc
 internal import Support
+internal import Synchronization
 internal import Testing
 internal import Vault
 
@@ -70,7 +72,9 @@ struct DiskServerTests {
   func kills() throws {
     var generator = SeededGenerator(for: "moments of kills")
     let count = environment("TIDEMARK_DISK_KILLS").flatMap { Int($0) } ?? 10
-    let served = try ServedBranch(file: file, in: directory)
+    let fixture = try VaultFixture("kills", disks: [32 << 20])
+    try fixture.mark()
+    let served = try ServedBranch(try fixture.branch(), of: fixture)
     let seconds = max(4, count / 2)
     let job = try Program(
       "fio",
@@ -92,24 +96,110 @@ struct DiskServerTests {
     #expect(try served.client.status().starts == kills.server + 1)
   }
 
-  @Test("a request in flight is answered after a kill, within a second")
+  /// Writes its numbers to one block after the other, and knows which were answered.
+  private final class Counter: Sendable {
+    struct State {
+      var answered: [Int: UInt64] = [:]
+      /// The block and the number that are not answered.
+      var open: (block: Int, number: UInt64)?
+      var isEnding = false
+    }
+    static let blocks = 256
+    let state = Mutex(State())
+    private let group = DispatchGroup()
+
+    init(_ path: String) throws {
+      let disk = try OpenDisk(path)
+      DispatchQueue(label: "tidemark.test.counter").async(group: group) { [self] in
+        for number in UInt64(1)... {
+          let block = Int(number) % Self.blocks
+          let isEnding = state.withLock { state in
+            state.open = (block, number)
+            return state.isEnding
+          }
+          if isEnding { return }
+          do throws(IOError) {
+            try disk.write(Self.page(number), at: UInt64(block) << 12)
+          } catch { return }
+          state.withLock { $0.answered[block] = number }
+        }
+      }
+    }
+
+    static func page(_ number: UInt64) -> [UInt8] {
+      let bytes = withUnsafeBytes(of: number.littleEndian) { Array($0) }
+      return [UInt8]((0..<512).map { _ in bytes }.joined())
+    }
+
+    func end(within seconds: Double) -> State {
+      state.withLock { $0.isEnding = true }
+      _ = group.wait(timeout: .now() + seconds)
+      return state.withLock { $0 }
+    }
+  }
+
+  @Test(
+    "every write that was answered is in the branch, however its servers ended",
+    arguments: [true, false])
+  func answered(isForced: Bool) throws {
+    var generator = SeededGenerator(for: "moments of kills")
+    let fixture = try VaultFixture("answered", disks: [1 << 20])
+    try fixture.mark()
+    let served = try ServedBranch(try fixture.branch(), of: fixture)
+    let counter = try Counter(served.disk)
+    for _ in 0..<4 {
+      usleep(UInt32.random(in: 20_000...200_000, using: &generator))
+      try served.kill(holder: Bool.random(using: &generator))
+    }
+    let before = counter.state.withLock { $0.open?.number ?? 0 }
+    #expect(
+      Program.poll(seconds: 30) { counter.state.withLock { $0.open?.number ?? 0 } > before + 256 },
+      "nobody serves it any more")
+    if isForced {
+      try served.servers.end(served.branch, within: 0, force: true)
+    } else {
+      // Nobody is left to hand over to.
+      let processes = served.client.directory.processes
+      for process in processes { Glibc.kill(process, SIGSTOP) }
+      for process in processes { Glibc.kill(process, SIGKILL) }
+    }
+    let state = counter.end(within: 30)
+    #expect(Program.poll(seconds: 30) { served.client.directory.processes.isEmpty })
+    let branch = try fixture.vault.openBranch(served.branch)
+    let disk = try #require(branch.disks.first)
+    #expect(state.answered.count == Counter.blocks)
+    for (block, number) in state.answered {
+      var page = [UInt8](repeating: 0, count: 4096)
+      try page.withUnsafeMutableBytes { try disk.read(into: $0, at: UInt64(block) << 12) }
+      let isOpen = state.open.map { $0.block == block && page == Counter.page($0.number) }
+      #expect(page == Counter.page(number) || isOpen == true, "block \(block), write \(number)")
+    }
+    try branch.close()
+  }
+
+  @Test("a write that a server has in its hands is answered by the next one, whoever is killed")
   func gap() throws {
-    let served = try ServedBranch(file: file, in: directory)
-    let disk = try File(served.disk, .writing)
-    let clock = ContinuousClock()
-    var longest = Duration.zero
-    for round in 0..<5 {
-      let process = try served.client.status().server
-      let page = [UInt8](repeating: UInt8(round + 1), count: 4096)
-      Glibc.kill(process, SIGKILL)
-      let start = clock.now
-      try disk.write(page, at: UInt64(round) << 20)
-      try disk.sync()
-      longest = max(longest, clock.now - start)
+    let holding = directory.file("holding")
+    let served = try ServedBranch(file: file, in: directory, ["--holding", holding])
+    for round in 1...4 {
+      let page = [UInt8](repeating: UInt8(round), count: 4096)
+      _ = try File(holding, .creating(permissions: 0o600))
+      let held = try HeldWrite(page, to: served.disk, at: UInt64(round) << 20)
+      #expect(HeldWrite.isHeld(by: served, start: round))
+      if round > 2 {
+        let holder = try served.kill(holder: true)
+        #expect(
+          Program.poll(seconds: 30) {
+            (try? served.client.status().holder).map { $0 != holder } == true
+          })
+      }
+      try served.kill()
+      #expect(HeldWrite.isHeld(by: served, start: round + 1), "the next one was not handed it")
+      #expect(try bytes(at: UInt64(round) << 20) != page)
+      try FileSystem.system.remove(holding)
+      #expect(held.result(within: 30) == 0)
       #expect(try bytes(at: UInt64(round) << 20) == page)
     }
-    print("the longest gap was \(longest)")
-    #expect(longest < .seconds(2))
   }
 
   private func bytes(at offset: UInt64) throws -> [UInt8] {
@@ -119,22 +209,27 @@ struct DiskServerTests {
   @Test(
     "where the kernel can't hand requests out again, they fail at once and later ones are answered")
   func withoutResending() throws {
-    let served = try ServedBranch(file: file, in: directory, ["--no-resend"])
+    let holding = directory.file("holding")
+    let served = try ServedBranch(
+      file: file, in: directory, ["--no-resend", "--holding", holding])
     let disk = try File(served.disk, .writing)
-    let writer = try Program(
-      "sh", ["-c", "dd if=/dev/zero of=\(served.disk) bs=1M oflag=direct conv=notrunc"])
-    usleep(30_000)
+    _ = try File(holding, .creating(permissions: 0o600))
+    let held = try HeldWrite([5], to: served.disk, at: 0)
+    #expect(HeldWrite.isHeld(by: served, start: 1))
     try served.kill()
-    _ = writer.wait(seconds: 20)
-    #expect(!writer.isRunning)
+    // It is held yet, so it was not carried out.
+    #expect(held.result(within: 30) == ECONNABORTED)
+    try FileSystem.system.remove(holding)
     // Until it is gone, a server that dies takes requests yet.
     #expect(Program.poll(seconds: 5) { (try? served.client.status().starts) == 2 })
+    #expect(try bytes(at: 0) == [UInt8](repeating: 0, count: 4096))
     try disk.write([7, 7], at: 0)
     try served.kill(holder: true)
     #expect(Program.poll(seconds: 5) { (try? served.client.status().holder) != nil })
     try served.kill()
     #expect(Program.poll(seconds: 5) { (try? served.client.status().starts) == 3 })
     try disk.write([8, 8], at: 0)
+    #expect(try bytes(at: 0).prefix(2) == [8, 8])
   }
 
   @Test(

@@ -8,13 +8,14 @@ internal import Support
 // Serves plain files as the disks of a branch, for tests of what a disk server is beside its disks:
 //
 //   MountServer disk-server --run-directory DIR --file FILE … [--group ID] [--frozen] [--no-resend]
-//     [--failing FILE]
+//     [--failing FILE] [--holding FILE] [--version FILE]
 //   MountServer disk-server --run-directory DIR --clean-up
 
 /// The options of the command line.
 struct DiskArguments {
   var files: [String] = []
   var failing: String?
+  var holding: String?
   var runDirectory = ""
   var options = DiskServer.Options()
   var role = DiskServer.Role.starter
@@ -44,6 +45,10 @@ struct DiskArguments {
     switch word {
     case "--file": files.append(value)
     case "--failing": failing = value
+    case "--holding": holding = value
+    case "--version":
+      let text = (try? File(value, .reading).read(at: 0, count: 1)) ?? []
+      options.version = String(decoding: text, as: UTF8.self)
     case "--run-directory": runDirectory = value
     case "--group": options.group = UInt32(value)
     case "--role": role = DiskServer.Role(rawValue: value) ?? .starter
@@ -61,7 +66,7 @@ func serveDisks(_ arguments: [String]) -> Never {
       try DiskServer.cleanUp(directory)
       exit(0)
     }
-    let (files, failing) = (parsed.files, parsed.failing)
+    let (files, failing, holding) = (parsed.files, parsed.failing, parsed.holding)
     let server = DiskServer(
       in: directory, parsed.options, arguments: parsed.words, backing: files.first ?? "/"
     ) {
@@ -70,6 +75,7 @@ func serveDisks(_ arguments: [String]) -> Never {
         guard FileSystem.system.exists(file) else { throw DisksGone("'\(file)' is gone.") }
         disks[DiskNumber(number)] = try FileDisk(file)
       }
+      if let holding { disks = disks.mapValues { HoldingDisk($0, holding) } }
       guard let failing, let first = disks[0] else { return ServedDisks(disks) }
       return FailingDisk(first, failing).served
     }

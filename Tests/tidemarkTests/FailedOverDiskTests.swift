@@ -191,6 +191,34 @@ struct FailedOverDiskTests {
     #expect(lost.status == 12 && lost.output.contains("can't be read"), "\(lost.report)")
   }
 
+  @Test("disks whose server hangs or has ended are told of in health, and started again")
+  func hanging() throws {
+    let machine = try FailedOverMachine("hanging")
+    let (tool, name) = (machine.tool, FailedOverMachine.name)
+    func errors() throws -> [String] {
+      let shown = try tool.json("health")["errors"] as? [[String: Any]]
+      return (shown ?? []).compactMap { $0["code"] as? String }
+    }
+    let servers = RunningProcess.all(of: FileSystem.userIdentifier) {
+      $0.contains(machine.run) && $0.contains("server")
+    }
+    let server = try #require(servers.first)
+    kill(server, SIGSTOP)
+    #expect(try machine.power()["diskServer"] as? String == "silent")
+    #expect(try tool.require("machine", "show", name).contains("does not answer"))
+    #expect(try tool.require("machine", "list").contains(name))
+    #expect(try Program.poll(seconds: 30) { try errors().contains("disk-server-hangs") })
+    kill(server, SIGCONT)
+    #expect(try machine.power()["diskServer"] as? String == "answers")
+    #expect(try machine.write("still", at: 0))
+    #expect(try Program.poll(seconds: 30) { try !errors().contains("disk-server-hangs") })
+    machine.killServers()
+    #expect(try Program.poll(seconds: 30) { try errors().contains("disks-not-served") })
+    try tool.require("machine", "start", name)
+    #expect(try machine.write("again", at: 0))
+    #expect(try Program.poll(seconds: 30) { try !errors().contains("disks-not-served") })
+  }
+
   @Test("a machine that is stopped refuses writes until it is started, over restarts of everything")
   func stopAndStart() throws {
     let machine = try FailedOverMachine("stop-and-start")

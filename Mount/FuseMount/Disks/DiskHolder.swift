@@ -137,6 +137,7 @@ final class DiskHolder {
     close(DiskServer.Inherited.connection)
     try? DiskServer.cleanUp(disks.directory)
     if let readiness { return readiness.fail(reason) }
+    disks.directory.keep(reason: reason)
     logToSystem("The disks of '\(disks.directory.path)' are served no more. \(reason)")
   }
 }

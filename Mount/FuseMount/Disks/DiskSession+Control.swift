@@ -31,7 +31,7 @@ extension DiskSession {
         DiskServerStatus.File(name: $0.name, readers: $0.readers, writers: $0.writers)
       },
       isFrozen: tree.isFrozen, usedBytes: usage.used, budgetBytes: usage.budget,
-      warnings: warnings + usage.warnings, fault: faults.last)
+      warnings: warnings + usage.warnings, fault: faults.last, oldestSeconds: times.oldest)
   }
 
   private func flush() throws(DiskServerError) {

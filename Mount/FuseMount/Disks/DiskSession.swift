@@ -19,6 +19,7 @@ final class DiskSession: Sendable {
   private let connection: Int32
   let stopper: Stopper
   let mending: Mending
+  let times: RequestTimes
 
   /// Opens the disks; a failure is told to the holder.
   init(_ disks: DiskServer) throws {
@@ -37,6 +38,7 @@ final class DiskSession: Sendable {
       if starts == 1, disks.options.isFrozen { _ = try tree.freeze() }
       faults = FaultReport { logToSystem($0) }
       stopper = try Stopper()
+      times = RequestTimes(disks.options.workers)
       mending = Mending(estate, stopper, health: served.health)
       let looks = FileLooks.writable(group: disks.options.group)
       session = try FuseSession(diskOperations(), DiskBridge(tree, looks, faults, mending))
@@ -108,7 +110,8 @@ final class DiskSession: Sendable {
       try answer(request)
     }
     let workers = Workers(
-      session: session, connection: connection, count: disks.options.workers, screen: screen)
+      session: session, connection: connection, count: disks.options.workers, screen: screen,
+      times: times)
     let ender = NativeThread { [stopper] in
       stopper.await()
       // First, for it may take a while, and whoever uses the disks is served meanwhile.

@@ -63,6 +63,8 @@ public struct TaskRecord: Codable, Hashable, Sendable {
   public var ended: Timestamp?
   /// Why it failed.
   public var error: String?
+  /// What else there is to say of it.
+  public var note: String?
 
   /// A task that has not begun.
   public init(name: String) { (self.name, state) = (name, .notStarted) }

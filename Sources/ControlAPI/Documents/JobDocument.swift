@@ -17,6 +17,8 @@ public struct JobDocument: Codable, Sendable {
     public let ended: String?
     /// Why it failed.
     public let error: String?
+    /// What else there is to say of it.
+    public let note: String?
   }
 
   /// How much of a job's work is done, as JSON.
@@ -68,7 +70,7 @@ public struct JobDocument: Codable, Sendable {
     tasks = job.tasks.map { task in
       Task(
         name: task.name, state: task.state, started: task.started?.iso8601,
-        ended: task.ended?.iso8601, error: task.error)
+        ended: task.ended?.iso8601, error: task.error, note: task.note)
     }
     progress = job.progress.map { progress in
       Progress(

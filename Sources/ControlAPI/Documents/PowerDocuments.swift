@@ -53,6 +53,8 @@ public struct PowerDocument: Codable, Sendable {
   public let power: String
   /// The directory with its disks, while they are served.
   public let directory: String?
+  /// How the server of its disks is: `answers`; `silent` if it does not; `stuck` if one request does not end.
+  public let diskServer: String?
   /// How many have one of its disks open.
   public let openCount: Int?
   /// The process that runs it.
@@ -74,7 +76,7 @@ public struct PowerDocument: Codable, Sendable {
 
   init(_ power: MachinePower) {
     (provider, isTest, self.power) = (power.provider, power.isTest, power.state.rawValue)
-    (directory, openCount) = (power.directory, power.openCount)
+    (directory, diskServer, openCount) = (power.directory, power.diskServer, power.openCount)
     (process, started) = (power.process.map(Int.init), power.started?.iso8601)
     (addresses, notes) = (power.addresses, power.notes)
     let found = power.connections

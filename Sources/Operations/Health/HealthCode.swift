@@ -28,6 +28,10 @@ public enum HealthCode: String, Sendable, CaseIterable {
   case drillExpired = "drill-expired"
   /// What may be written to the disks of a drill or a failover is nearly used up, or is.
   case diskBudget = "disk-budget"
+  /// The disks of a drill or a failover are not served.
+  case disksNotServed = "disks-not-served"
+  /// The server of the disks of a drill or a failover does not answer.
+  case diskServerHangs = "disk-server-hangs"
   /// A recovered machine that should run does not.
   case machineHalted = "machine-halted"
   /// The vault can't read all of the disks of a drill or a failover.
@@ -60,12 +64,18 @@ public enum HealthCode: String, Sendable, CaseIterable {
     switch self {
     case .agentSilent, .agentRevoked, .cycleFailed, .applicationPointFailed, .noCrashPoint,
       .noApplicationPoint, .rpoExceeded, .copySlow, .copyStalled, .resynchronisationRequired,
-      .drillOverdue, .drillExpired, .diskBudget, .machineHalted, .disksDamaged:
+      .drillOverdue, .drillExpired, .diskBudget, .disksNotServed, .diskServerHangs,
+      .machineHalted, .disksDamaged:
       .machine
     case .vaultFull, .processor, .memory, .space, .serverSilent, .serverCache, .serverPending:
       .server
     }
   }
+
+  /// What looks find of the disks and the machine of a drill or a failover.
+  static let ofRecoveredDisks: Set<HealthCode> = [
+    .diskBudget, .disksNotServed, .diskServerHangs, .machineHalted,
+  ]
 
   /// What to do about it.
   var advice: String {
@@ -93,6 +103,12 @@ public enum HealthCode: String, Sendable, CaseIterable {
       "Only a drill proves that it can be recovered: 'tidemark test-failover start NAME'."
     case .drillExpired: "Clean it up with 'tidemark test-failover cleanup NAME --notes TEXT'."
     case .diskBudget: "Begin it anew with a larger --budget, or end it."
+    case .disksNotServed:
+      "Mend what the message names, or see what the system's log says of 'tidemark'; then 'tidemark machine "
+        + "start NAME' (with --test for a drill) serves them again. Nothing that was written is lost."
+    case .diskServerHangs:
+      "See whether the disk that the vault lies on answers. If it does, kill that process (kill -9): another "
+        + "takes its place, whoever uses the disks only waits for it, and nothing that was written is lost."
     case .machineHalted:
       "Mend what the message names. A machine that was halted by its disk goes on when it is started again: "
         + "'tidemark machine start NAME'."

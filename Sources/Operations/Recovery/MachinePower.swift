@@ -49,7 +49,9 @@ public struct MachinePower: Sendable {
   public let state: State
   /// The directory with its disks, while they are served.
   public let directory: String?
-  /// How many have one of its disks open.
+  /// How the server of its disks is: `answers`, `silent` or `stuck`; nil while they are not served.
+  public let diskServer: String?
+  /// How many have one of its disks open; nil if nobody tells.
   public let openCount: Int?
   /// The process that runs it.
   public let process: Int32?
@@ -64,8 +66,10 @@ public struct MachinePower: Sendable {
 
   /// A machine that runs and does not answer, for a reason.
   init(silent reason: String, provider: ComputeKind, served: ServedBranch?, isTest: Bool) {
-    (self.provider, self.isTest, state, notes) = (provider.rawValue, isTest, .silent, [reason])
-    (directory, openCount) = (served?.directory, served?.openCount)
+    (self.provider, self.isTest, state) = (provider.rawValue, isTest, .silent)
+    notes = [reason] + [served?.trouble].compactMap { $0 }
+    (directory, openCount) = (served?.directory, served?.knownOpenCount)
+    diskServer = served?.server.word
     (process, started, addresses, connections) = (nil, nil, [], nil)
   }
 
@@ -75,9 +79,11 @@ public struct MachinePower: Sendable {
   ) {
     self.provider = provider.rawValue
     self.isTest = isTest
-    (directory, openCount) = (served?.directory, served?.openCount)
+    directory = served?.directory
+    openCount = served?.knownOpenCount
+    diskServer = served?.server.word
     (process, started) = (seen?.process, seen?.started)
-    notes = seen?.notes ?? []
+    notes = (seen?.notes ?? []) + [served?.trouble].compactMap { $0 }
     addresses = (seen?.adapters ?? []).compactMap { adapter in
       switch adapter.address {
       case .used(let address), .leased(let address): address.description
@@ -117,6 +123,24 @@ public struct MachineStopReport: Codable, Sendable {
 
   var json: String? {
     (try? JSONEncoder().encode(self)).map { String(decoding: $0, as: UTF8.self) }
+  }
+}
+
+extension ServedBranch {
+  /// One that does not answer tells no number.
+  fileprivate var knownOpenCount: Int? {
+    if case .silent = server { return nil }
+    return openCount
+  }
+}
+
+extension ServedBranch.Server {
+  fileprivate var word: String {
+    switch self {
+    case .answers: "answers"
+    case .silent: "silent"
+    case .stuck: "stuck"
+    }
   }
 }
 

@@ -1,6 +1,7 @@
 internal import Bytes
 internal import Catalog
 internal import Compute
+internal import Dispatch
 internal import FileIO
 internal import Synchronization
 
@@ -11,22 +12,62 @@ extension RecoveryDesk {
 
   /// Looks once: cleans up what has expired.
   func look(at now: Timestamp) {
-    guard parts.withLock({ $0 }) != nil, let records = try? catalog.recoveries() else { return }
+    guard let parts = parts.withLock({ $0 }), let records = try? catalog.recoveries() else {
+      return
+    }
+    let servers = Self.servers(of: records, parts)
     for record in records {
-      lookAtDisks(of: record, now)
+      lookAtDisks(of: record, servers[record.machine] ?? .unknown, parts, now)
       guard record.state == RecoveryState.testActive.rawValue else { continue }
       expire(record, now)
     }
   }
 
-  /// Says that a budget is nearly used up, and that a machine does not run any more. Looking at it also keeps
-  /// its console log within its limit.
-  private func lookAtDisks(of record: RecoveryRecord, _ now: Timestamp) {
-    guard let parts = parts.withLock({ $0 }), let branch = record.branch, record.running == nil
-    else { return }
+  /// What was found of a machine's disks.
+  private enum Seen: Sendable { case served(ServedBranch), notServed, unknown }
+
+  /// Looks at the disk servers of all at the same time, so that those that hang take no longer than one.
+  private static func servers(
+    of records: [RecoveryRecord], _ parts: RecoveryParts
+  ) -> [Identifier: Seen] {
+    let (group, found) = (DispatchGroup(), Found())
+    let queue = DispatchQueue(label: "tidemark.disk-looks", attributes: .concurrent)
+    for record in records where record.running == nil {
+      guard let branch = record.branch else { continue }
+      queue.async(group: group) {
+        let seen: Seen
+        do throws(OperationError) {
+          seen = try parts.servers.served(branch).map { .served($0) } ?? .notServed
+        } catch { seen = .unknown }
+        found.machines.withLock { $0[record.machine] = seen }
+      }
+    }
+    group.wait()
+    return found.machines.withLock { $0 }
+  }
+
+  private final class Found: Sendable {
+    let machines = Mutex<[Identifier: Seen]>([:])
+  }
+
+  /// Says that disks are not served as they should be, that a budget is nearly used up, and that a machine does
+  /// not run any more. Looking at it also keeps its console log within its limit.
+  private func lookAtDisks(
+    of record: RecoveryRecord, _ disks: Seen, _ parts: RecoveryParts, _ now: Timestamp
+  ) {
+    guard let branch = record.branch, record.running == nil else { return }
     var findings: [HealthFinding] = []
-    if let served = (try? parts.servers.served(branch)) ?? nil, let budget = served.budgetBytes {
-      findings += [Self.finding(written: served.writtenBytes, of: budget)].compactMap { $0 }
+    switch disks {
+    case .served(let served):
+      if let trouble = served.trouble {
+        findings.append(HealthFinding(.diskServerHangs, .critical, trouble))
+      }
+      if let budget = served.budgetBytes {
+        findings += [Self.finding(written: served.writtenBytes, of: budget)].compactMap { $0 }
+      }
+    case .notServed where record.hasDisks && !isPowered(record.name):
+      findings.append(notServed(record, parts.servers.reason(of: branch)))
+    case .notServed, .unknown: break
     }
     let seen = (try? parts.provider(of: record).observe(in: parts.directory(branch))) ?? nil
     if let seen, [.paused, .died].contains(seen.power),
@@ -34,7 +75,28 @@ extension RecoveryDesk {
     {
       findings.append(HealthFinding(.machineHalted, .critical, objection))
     }
-    health.update(record.name, [.diskBudget, .machineHalted], to: findings, at: now)
+    health.update(record.name, HealthCode.ofRecoveredDisks, to: findings, at: now)
+  }
+
+  /// Whether a job starts or stops a machine at this moment, which may serve its disks anew.
+  private func isPowered(_ name: String) -> Bool {
+    VaultService.PowerAction.allCases.contains { action in
+      let known = (try? catalog.unendedJobs(of: action.rawValue)) ?? []
+      return known.contains { $0.machine == name }
+    }
+  }
+
+  /// What is said of disks that nobody serves; what was said already if nothing is known of it now.
+  private func notServed(_ record: RecoveryRecord, _ reason: String?) -> HealthFinding {
+    let known = health.current.first { error in
+      error.subject == record.name && error.code == HealthCode.disksNotServed.rawValue
+    }
+    if reason == nil, let known {
+      return HealthFinding(.disksNotServed, .critical, known.message)
+    }
+    return HealthFinding(
+      .disksNotServed, .critical,
+      "Its disks are not served" + (reason.map { ": \($0)" } ?? ": their server has ended."))
   }
 
   /// What is said of a budget of which so much was used; nil below 80 %.

@@ -232,9 +232,7 @@ extension RecoveryDesk {
   ///
   /// - Returns: whether they can be used.
   private func serveAgain(_ record: RecoveryRecord, with parts: RecoveryParts) -> Bool {
-    guard let branch = record.branch, let state = RecoveryState(rawValue: record.state),
-      state == .testActive || state.hasFailedOverDisks || record.keepsDisks
-    else { return false }
+    guard let branch = record.branch, record.hasDisks else { return false }
     do throws(OperationError) {
       guard record.stopped != branch else {
         _ = try parts.servers.serveFrozen(branch)
@@ -243,9 +241,10 @@ extension RecoveryDesk {
       _ = try parts.servers.serve(branch)
       return true
     } catch {
-      note(
-        .critical, "disks-not-served", record.name,
-        "The disks of '\(record.name)' can't be served: \(error.message)")
+      health.raise(
+        HealthFinding(
+          .disksNotServed, .critical, "Its disks can't be served: \(error.message)"),
+        of: record.name, at: clock())
       return false
     }
   }
@@ -278,5 +277,13 @@ extension RecoveryDesk {
     jobs.resume(job) { [self] job throws(OperationError) in
       try RecoveryRun(self, job, action, of: record).perform()
     }
+  }
+}
+
+extension RecoveryRecord {
+  /// Whether there are disks of a drill or a failover, which are to be served.
+  var hasDisks: Bool {
+    guard branch != nil, let state = RecoveryState(rawValue: state) else { return false }
+    return state == .testActive || state.hasFailedOverDisks || keepsDisks
   }
 }

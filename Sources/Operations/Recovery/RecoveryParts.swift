@@ -26,8 +26,14 @@ public protocol RecoveryDiskServers: Sendable {
   /// Serves a branch from now on; one that is served already stays so. Returns once its disks can be opened.
   func serve(_ branch: Identifier) throws(OperationError) -> ServedBranch
 
-  /// How a branch is served; nil if it is not.
+  /// How a branch is served; nil if it is not. Whoever serves it is given two seconds to tell.
   func served(_ branch: Identifier) throws(OperationError) -> ServedBranch?
+
+  /// The directory with the disks of a branch; nil if it is not served. Asks no server, which may hang.
+  func place(of branch: Identifier) throws(OperationError) -> String?
+
+  /// Why the server of a branch gave its disks up by itself; nil if that is not known.
+  func reason(of branch: Identifier) -> String?
 
   /// Serves a branch whose disks refuse writes until `thaw`; one that is served already stays as it is.
   func serveFrozen(_ branch: Identifier) throws(OperationError) -> ServedBranch
@@ -46,8 +52,28 @@ public protocol RecoveryDiskServers: Sendable {
   func end(_ branch: Identifier) throws(OperationError)
 }
 
+extension RecoveryDiskServers {
+  /// The directory with the disks of a branch; nil if it is not served. Asks no server, which may hang.
+  public func place(of branch: Identifier) throws(OperationError) -> String? {
+    try served(branch)?.directory
+  }
+
+  /// Why the server of a branch gave its disks up by itself; nil if that is not known.
+  public func reason(of branch: Identifier) -> String? { nil }
+}
+
 /// A branch that is served as disks.
 public struct ServedBranch: Hashable, Sendable {
+  /// How its disk server is.
+  public enum Server: Hashable, Sendable {
+    /// It answers.
+    case answers
+    /// It does not answer, be it that it hangs, or that what it waits for does; its process, if that is known.
+    case silent(Int32?)
+    /// It answers, and has worked on one request for so many seconds.
+    case stuck(Int32?, seconds: Int)
+  }
+
   /// The directory with its disks.
   public var directory: String
   /// The paths of its disks, by number.
@@ -64,6 +90,36 @@ public struct ServedBranch: Hashable, Sendable {
   public var openCount: Int
   /// Whether writes are refused.
   public var isFrozen: Bool
+  /// How its disk server is.
+  public var server = Server.answers
+
+  /// What is wrong with its disk server, as a sentence; nil for nothing.
+  var trouble: String? {
+    func words(_ process: Int32?) -> String { process.map { " (process \($0))" } ?? "" }
+    switch server {
+    case .answers: return nil
+    case .silent(let process):
+      return
+        "The server of its disks\(words(process)) does not answer: it hangs, or waits for the disk that "
+        + "the vault lies on."
+    case .stuck(let process, let seconds):
+      return
+        "The server of its disks\(words(process)) has worked on one request for \(seconds) s: whoever "
+        + "made it waits."
+    }
+  }
+
+  /// What is to be said before it is served no more; nil for nothing.
+  var endWarning: String? {
+    if case .silent = server {
+      return
+        "\(trouble ?? "") It is killed if it does not end; nothing is lost that it had answered."
+    }
+    guard openCount > 0 else { return nil }
+    return
+      "Somebody has its disks open (\(openCount) times): who still has in 10 s loses them, and what was "
+      + "not written to them yet."
+  }
 
   /// A branch that is served in a directory.
   public init(

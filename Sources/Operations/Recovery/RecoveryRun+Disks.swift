@@ -138,6 +138,9 @@ extension RecoveryRun {
     do throws(ComputeError) { try parts.provider.end(in: parts.directory(branch)) } catch {
       throw OperationError(.failed, error.message)
     }
+    if let served = try? parts.servers.served(branch), let warning = served.endWarning {
+      try job.note(warning)
+    }
     try parts.servers.end(branch)
   }
 

@@ -103,7 +103,8 @@ final class RecoveryRun: Sendable {
       try endDrill(nil)
     }
     if action != .testFailover {
-      desk.health.clear(name, .drillExpired, .diskBudget, .machineHalted, at: now)
+      desk.health.update(
+        name, HealthCode.ofRecoveredDisks.union([.drillExpired]), to: [], at: now)
     }
     // Those are other disks, or none.
     if action != .commit, action != .completeMigration {

@@ -10,6 +10,10 @@ public struct VaultDiskServers: RecoveryDiskServers {
   let servers: DiskServers
   /// Seconds that whoever has a disk open may take to let go of it.
   private static let patience = 10.0
+  /// Seconds that a server may take to say how it is: whoever takes longer is told of as hanging.
+  private static let answerSeconds = 2.0
+  /// Seconds after which one request is told of as never ending.
+  private static let requestSeconds = 30.0
 
   /// The servers of that vault.
   public init(_ vault: Vault) {
@@ -48,11 +52,39 @@ public struct VaultDiskServers: RecoveryDiskServers {
     let running = try inServers { () throws(DiskServerError) in try servers.find(branch) }
     guard let running else { return nil }
     let disks = try inVault { () throws(VaultError) in try vault.branch(branch) }.disks
-    let status = try? running.client.status()
-    return ServedBranch(
+    let (status, server) = Self.look(at: running.client)
+    var served = ServedBranch(
       directory: running.client.directory.mountPoint, numbers: disks.map(\.number),
       writtenBytes: status?.usedBytes ?? 0, budgetBytes: status?.budgetBytes,
       openCount: status?.users ?? 0, isFrozen: status?.isFrozen ?? false)
+    served.server = server
+    return served
+  }
+
+  private static func look(
+    at client: DiskServerClient
+  ) -> (status: DiskServerStatus?, server: ServedBranch.Server) {
+    do throws(DiskServerError) {
+      let status = try client.status(within: answerSeconds)
+      guard let seconds = status.oldestSeconds, seconds >= requestSeconds else {
+        return (status, .answers)
+      }
+      return (status, .stuck(status.server, seconds: Int(seconds)))
+    } catch {
+      return (nil, error.code == .timeout ? .silent(client.directory.server) : .answers)
+    }
+  }
+
+  /// The directory with the disks of a branch, if processes are there that serve it.
+  public func place(of branch: Identifier) throws(OperationError) -> String? {
+    try inServers { () throws(DiskServerError) in
+      try servers.find(branch)?.client.directory.mountPoint
+    }
+  }
+
+  /// What the last server of a branch left for a reason.
+  public func reason(of branch: Identifier) -> String? {
+    (try? servers.directory(of: branch))?.reason
   }
 
   /// Waits until nobody has the disks open, and has writes refused.
@@ -69,7 +101,8 @@ public struct VaultDiskServers: RecoveryDiskServers {
     try inServers { () throws(DiskServerError) in try servers.find(branch)?.client.thaw() }
   }
 
-  /// Serves a branch no more.
+  /// Serves a branch no more. Who has a disk open has ten seconds to let go of it, and loses it then; a server
+  /// that does not end either is killed, which loses nothing that was answered.
   public func end(_ branch: Identifier) throws(OperationError) {
     try checkOwner(of: branch)
     try inServers { () throws(DiskServerError) in

@@ -103,6 +103,12 @@ extension VaultService {
       throw OperationError(.refused, "The compute provider is 'none', which runs no machine.")
     }
     if provider.kind != .none { try checkStart(of: machine, with: provider) }
+    if try parts.servers.place(of: branch) == nil {
+      // Whatever runs yet runs on disks that are gone.
+      _ = try inCompute { () throws(ComputeError) in
+        try provider.stop(in: machine.directory, within: .seconds(1), force: true)
+      }
+    }
     let wasStopped = machine.record.stopped == branch
     let served = try wasStopped ? parts.servers.serveFrozen(branch) : parts.servers.serve(branch)
     do throws(OperationError) {
@@ -254,6 +260,9 @@ extension VaultService {
         }
         break
       }
+    }
+    if let warning = (try? servers.served(branch))?.endWarning {
+      note(.warning, "disks-taken", machine: machine.name, "'\(machine.name)': \(warning)")
     }
     try servers.end(branch)
     _ = try servers.serveFrozen(branch)

@@ -75,13 +75,14 @@ extension VaultService {
       )
     }
     let parts = recovery.parts.withLock { $0 }
-    let served = record?.branch.flatMap { try? parts?.servers.served($0) } ?? nil
+    // A list of machines waits for none of their disk servers.
+    let place = record?.branch.flatMap { try? parts?.servers.place(of: $0) } ?? nil
     return RecoveryStatus(
       standing: standing, record: record, lastDrill: drills.first, lastSuccess: success,
       drill: try record?.drill.flatMap { id throws(OperationError) in
         try inCatalog { () throws(CatalogError) in try catalog.drill(id) }
       },
-      directory: served?.directory)
+      directory: place)
   }
 
   /// Begins a test failover.

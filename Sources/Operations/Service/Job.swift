@@ -78,6 +78,14 @@ public final class Job: Sendable {
     try set(name, state)
   }
 
+  /// Says more of the part that is in progress, if one is.
+  func note(_ text: String) throws(OperationError) {
+    try change { record in
+      guard let index = record.tasks.firstIndex(where: { $0.state == .inProgress }) else { return }
+      record.tasks[index].note = text
+    }
+  }
+
   /// Notes how far a part of work is that is done elsewhere.
   func tell(_ task: String, _ state: JobState) { try? set(task, state) }
 

@@ -8,9 +8,9 @@ enum JobReport {
     return Words.table(["JOB", "KIND", "MACHINE", "STATE", "BEGAN", "DETAIL"], jobs.map(row))
   }
 
-  /// How far a part of a job is, and why it failed.
+  /// How far a part of a job is, why it failed, and what else there is to say of it.
   static func words(of task: JobDocument.Task) -> String {
-    task.state.rawValue + (task.error.map { ": \($0)" } ?? "")
+    ([task.state.rawValue] + [task.error, task.note].compactMap { $0 }).joined(separator: ": ")
   }
 
   static func line(_ job: JobDocument) -> String {
@@ -38,7 +38,8 @@ enum JobReport {
     guard !job.tasks.isEmpty else { return text }
     let tasks = job.tasks.map { [$0.name, $0.state.rawValue, $0.started ?? "", $0.ended ?? ""] }
     let table = Words.table(["TASK", "STATE", "BEGAN", "ENDED"], tasks)
-    return ([text, table] + (job.recovery.map(DrillReport.sections) ?? [])).joined(
+    let notes = job.tasks.compactMap { task in task.note.map { "\(task.name): \($0)" } }
+    return ([text, table] + notes + (job.recovery.map(DrillReport.sections) ?? [])).joined(
       separator: "\n\n")
   }
 

@@ -21,6 +21,7 @@ enum PowerReport {
   /// Whether it runs, in some words.
   static func words(_ power: PowerDocument) -> String {
     guard power.provider == "none" else { return power.power }
+    if power.diskServer == "silent" { return "not known: the server of its disks does not answer" }
     let users = power.openCount.map { ", open \($0) times" } ?? ""
     if power.power == "on" { return "on: its disks can be written to\(users)" }
     return power.directory == nil ? "off: its disks are not served" : "off: its disks refuse writes"
