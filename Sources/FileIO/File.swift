@@ -142,6 +142,7 @@ public struct File: ~Copyable, Sendable {
   ///
   /// Devices and file systems that know no holes answer `offset` itself.
   public func nextData(from offset: UInt64) throws(IOError) -> UInt64? {
+    if double != nil { return try offset < status().size ? offset : nil }
     let found = lseek(descriptor, off_t(offset), 3)
     if found >= 0 { return UInt64(found) }
     if errno == ENXIO { return nil }
@@ -151,6 +152,7 @@ public struct File: ~Copyable, Sendable {
 
   /// The next hole at or after `offset`; the end of the file counts as one (SEEK_HOLE).
   public func nextHole(from offset: UInt64) throws(IOError) -> UInt64 {
+    if double != nil { return try status().size }
     let found = lseek(descriptor, off_t(offset), 4)
     if found >= 0 { return UInt64(found) }
     if errno == EINVAL || errno == ENOTTY || errno == ENXIO { return try status().size }
@@ -174,6 +176,7 @@ public struct File: ~Copyable, Sendable {
 
   /// Frees the room of a range, which then reads as zeros (fallocate(2) PUNCH_HOLE | KEEP_SIZE).
   package func punchHole(at offset: UInt64, count: UInt64) throws(IOError) {
+    guard double == nil else { throw IOError("free room in", path, code: EOPNOTSUPP) }
     guard tidemark_punch_hole(descriptor, Int64(offset), Int64(count)) == 0 else {
       throw IOError("free room in", path, code: errno)
     }

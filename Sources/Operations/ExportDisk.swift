@@ -5,7 +5,9 @@ public import Vault
 /// Copies a disk out of a vault, as it was at a recovery point, or as it is since a failover.
 public struct ExportDisk: Sendable {
   /// The disk, at its point or cut.
-  public let disk: DiskReader
+  public let disk: any DiskContent
+  /// Which disk of the machine.
+  public let number: DiskNumber
   /// The file to make.
   public let output: String
   private let export: DiskExport
@@ -34,7 +36,7 @@ public struct ExportDisk: Sendable {
       identity: "\(vault.description.id) \(machine) \(point.sequence.rawValue) \(disk.number)",
       identifier: point.imageIdentifier(of: disk.number, machine: machine), created: point.time)
     export.replacesExisting = replaces
-    (self.disk, self.output, self.export) = (disk, output, export)
+    (self.disk, self.number, self.output, self.export) = (disk, disk.number, output, export)
   }
 
   /// Describes an export of a failed-over disk. Nothing is written yet. One that was cut off is gone on with
@@ -50,17 +52,19 @@ public struct ExportDisk: Sendable {
   ) throws(OperationError) {
     let (cut, disk) = (found.cut, try found.disk(number))
     try Self.check(disk, format, target)
+    // Of plain files nobody can tell whether something was written to them since.
+    let state = cut.description.isFlat ? "\(Identifier.random())" : "\(cut.sequence.rawValue)"
     var export = DiskExport(
       format: format,
-      identity: "\(vault.description.id) branch \(cut.description.id) \(cut.sequence.rawValue) "
+      identity: "\(vault.description.id) branch \(cut.description.id) \(state) "
         + "\(disk.number)",
       identifier: cut.imageIdentifier(of: disk.number), created: cut.description.created)
     export.replacesExisting = replaces
-    (self.disk, self.output, self.export) = (disk, output, export)
+    (self.disk, self.number, self.output, self.export) = (disk, disk.number, output, export)
   }
 
   private static func check(
-    _ disk: DiskReader, _ format: ExportFormat, _ target: UploadTarget?
+    _ disk: any DiskContent, _ format: ExportFormat, _ target: UploadTarget?
   ) throws(OperationError) {
     guard let target else { return }
     try inImages { () throws(ImageError) in

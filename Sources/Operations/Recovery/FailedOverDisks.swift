@@ -7,7 +7,8 @@ public import Vault
 /// The disks of a machine that is failed over, as they are at one moment: with everything that was written to
 /// them, before and after the failover is committed.
 ///
-/// Reads the vault itself, so no service need run. Whatever is written meanwhile does not change it.
+/// Reads the vault itself, so no service need run. Whatever is written meanwhile does not change it; plain files
+/// of disks that were flattened are cloned for that while they are in use, or refused where that can't be done.
 public struct FailedOverDisks: Sendable {
   /// All disks at that moment.
   public let cut: BranchCut
@@ -31,7 +32,7 @@ public struct FailedOverDisks: Sendable {
     try servers.flush(branch)
     cut = try inVault { () throws(VaultError) in
       try vault.syncBranch(branch)
-      return try vault.readBranch(branch)
+      return try vault.readBranch(branch, isLive: before != nil)
     }
     // Somebody may have begun to write in between.
     let after = try servers.use(of: branch)
@@ -90,7 +91,7 @@ public struct FailedOverDisks: Sendable {
   /// One of the disks: the one of that number, or the only one there is.
   ///
   /// - Throws: `.unknown`, or `.refused` if there are several and none was named.
-  public func disk(_ number: DiskNumber?) throws(OperationError) -> DiskReader {
+  public func disk(_ number: DiskNumber?) throws(OperationError) -> BranchCutDisk {
     guard number != nil || cut.disks.count == 1 else {
       let numbers = cut.disks.map { String($0.number) }.joined(separator: ", ")
       throw OperationError(

@@ -37,10 +37,10 @@ public final class Branch: Sendable {
   /// Its disks, by number.
   public let disks: [BranchDisk]
 
-  private let log: BranchLog
+  let log: BranchLog
   let keeper: BranchKeeper
-  private let queue: BranchQueue
-  private let flusher: BranchFlush
+  let queue: BranchQueue
+  let flusher: BranchFlush
 
   init(_ log: BranchLog, _ keeper: BranchKeeper, position: LogPosition) {
     description = log.description
@@ -72,15 +72,22 @@ public final class Branch: Sendable {
   /// A branch that is removed by `Vault.removeBranch` never is: that refuses while one is open.
   public var isRemoved: Bool { keeper.isRemoved }
 
-  /// What it has stored so far.
+  /// What it has stored so far. Once it was flattened that is what its files take, without a budget.
   public var usage: BranchUsage {
-    BranchUsage(
+    let numbers = log.answered.load(ordering: .relaxed) - description.start.rawValue
+    if let flat = log.views.flat {
+      return BranchUsage(
+        storedBytes: flat.allocated, records: numbers + flat.unsyncedWrites, budget: nil,
+        trouble: nil)
+    }
+    return BranchUsage(
       storedBytes: log.storedBytes.load(ordering: .relaxed),
-      records: log.answered.load(ordering: .relaxed) - description.start.rawValue,
-      budget: description.budget, trouble: keeper.trouble?.message)
+      records: numbers, budget: description.budget, trouble: keeper.trouble?.message)
   }
 
   /// All disks as they are at this moment, between two writes. They stay so while more is written.
+  ///
+  /// - Throws: `.invalid` once it was flattened: plain files do not stay as they are.
   public func cut() throws(VaultError) -> BranchCut {
     var frozen: FrozenLayers?
     var last = SequenceNumber.zero
@@ -89,7 +96,10 @@ public final class Branch: Sendable {
         last = writer.lastSequence
         frozen = log.views.freeze(at: last)
       })
-    guard let frozen else { throw VaultError(.io, "Branch '\(description.name)' gave no cut.") }
+    guard let frozen else {
+      throw VaultError(
+        .invalid, "The disks of branch '\(description.name)' are plain files, which have no cuts.")
+    }
     return BranchCut(description, last, layers: frozen.layers())
   }
 
@@ -107,7 +117,8 @@ public final class Branch: Sendable {
     var ends: [(segment: BranchSegment, end: UInt64)] = []
     try queue.perform(
       .other { [log, description] writer throws(VaultError) in
-        ends = try writer.addSync(flags: SyncPayload.closing)
+        try log.syncFlat()
+        if log.views.flat == nil { ends = try writer.addSync(flags: SyncPayload.closing) }
         log.end(VaultError(.invalid, "Branch '\(description.name)' was closed."))
       })
     try queue.sync(ends, log)
@@ -120,6 +131,7 @@ public final class Branch: Sendable {
 extension BranchQueue {
   /// Makes everything durable that was answered before the call.
   func flush(_ log: BranchLog, _ flusher: BranchFlush) throws(VaultError) {
+    guard log.views.flat == nil else { return try log.syncFlat() }
     let target = log.answered.load(ordering: .acquiring)
     try flusher.flush(upTo: target) { () throws(VaultError) in
       try log.checkIsOpen()
@@ -127,7 +139,8 @@ extension BranchQueue {
       var reached: UInt64 = 0
       try perform(
         .other { writer throws(VaultError) in
-          ends = try writer.addSync()
+          // All that is in the log was made durable before it was given up.
+          if log.views.flat == nil { ends = try writer.addSync() }
           reached = writer.lastSequence.rawValue
         })
       try sync(ends, log)

@@ -26,6 +26,8 @@ public struct BranchDescription: Hashable, Sendable {
   public let budget: UInt64?
   /// Its disks and their sizes, by number.
   public let disks: [PointDisk]
+  /// Whether its disks are plain files, and no longer records above the machine's log.
+  public internal(set) var isFlat = false
 
   func encode() -> [UInt8] {
     var writer = ByteWriter(capacity: 160)

@@ -22,23 +22,33 @@ public final class BranchDisk: WritableDisk {
 
   /// Fills `buffer` with the bytes from `offset`.
   public func read(into buffer: UnsafeMutableRawBufferPointer, at offset: UInt64) throws {
-    try view.reader.readPages(into: buffer, at: offset)
+    try view.readPages(into: buffer, at: offset)
   }
 
   /// The first byte at or after `offset` of a page that was written and not zeroed; nil if none follows.
   public func nextData(from offset: UInt64) throws -> UInt64? {
-    try view.reader.nextData(from: offset)
+    switch view.source {
+    case .log(let reader): try reader.nextData(from: offset)
+    case .file(let disk): try disk.nextData(from: offset)
+    }
   }
 
   /// The first byte at or after `offset` of a page that reads as zeros and takes no room.
   public func nextHole(from offset: UInt64) throws -> UInt64 {
-    try view.reader.nextHole(from: offset)
+    switch view.source {
+    case .log(let reader): try reader.nextHole(from: offset)
+    case .file(let disk): try disk.nextHole(from: offset)
+    }
   }
 
-  /// Replaces the bytes from `offset`; answered once the record is in the file.
+  /// Replaces the bytes from `offset`; answered once the record, or the plain file, has them.
   public func write(_ bytes: UnsafeRawBufferPointer, at offset: UInt64) throws {
     try check(offset, UInt64(bytes.count))
     guard !bytes.isEmpty else { return }
+    if let file = view.flat {
+      return try log.write { () throws(VaultError) in try file.write(bytes, at: offset) }
+    }
+    log.allowance.admit(offset..<offset + UInt64(bytes.count))
     try queue.perform(.write(view, bytes, at: offset))
   }
 
@@ -46,6 +56,10 @@ public final class BranchDisk: WritableDisk {
   public func zero(_ range: Range<UInt64>) throws {
     try check(range.lowerBound, range.upperBound - range.lowerBound)
     guard !range.isEmpty else { return }
+    if let file = view.flat {
+      return try log.write { () throws(VaultError) in try file.zero(range) }
+    }
+    log.allowance.admit(range)
     try queue.perform(.zero(view, range))
   }
 

@@ -40,6 +40,8 @@ final class BranchKeeper: @unchecked Sendable {
   private let demand = Mutex<Demand?>(nil)
   private let end: Mutex<(length: UInt64, checksum: UInt32)>
   private let fault = Mutex<VaultError?>(nil)
+  /// Whether merges are put off, because somebody waits for the queue.
+  private let isHurried = Atomic(false)
   /// That of the branch: held for as long as anything may be written.
   private let lock: Mutex<FileLock?>
   /// Set once the branch is open, before anything is asked for.
@@ -112,6 +114,38 @@ final class BranchKeeper: @unchecked Sendable {
     if let failure { throw failure }
   }
 
+  /// Ends a merge that is under way, and begins none until `goOnMerging`.
+  func stopMerging() { isHurried.store(true, ordering: .relaxed) }
+
+  func goOnMerging() { isHurried.store(false, ordering: .relaxed) }
+
+  /// Enters in the MANIFEST that the branch is its plain files from number `last` on; durable, as is the copy of
+  /// the MANIFEST's beginning, by which a lost one is made anew. Nobody may write meanwhile.
+  func flatten(at last: SequenceNumber) throws(VaultError) {
+    var failure: VaultError?
+    queue.sync {
+      do throws(VaultError) {
+        guard let log else { return }
+        try log.checkIsSynced()
+        try append([.flattened(last)])
+        (full, sealed, runs) = ([], [], [])
+        ready.withLock { $0 = nil }
+        try log.place.tellFlattened(manifest.manifest.state)
+      } catch { failure = error }
+    }
+    if let failure { throw failure }
+  }
+
+  /// Removes the log of a branch that was flattened; false if somebody still reads it, or it was not.
+  func removeFlattenedLog() throws(VaultError) -> Bool {
+    let result = queue.sync { () -> Result<Bool, VaultError> in
+      Result { () throws(VaultError) in
+        try log?.place.removeFlattenedLog(manifest.manifest.state) ?? false
+      }
+    }
+    return try result.get()
+  }
+
   /// Waits until nothing is under way.
   func rest() { queue.sync {} }
 
@@ -126,6 +160,7 @@ final class BranchKeeper: @unchecked Sendable {
   /// What fails here is kept as `trouble` and tried again at the next occasion, or is met by the writes that
   /// need it: a segment that is not sealed is read all the same.
   private func run() {
+    guard manifest.manifest.state.flattened == nil else { return }
     do throws(VaultError) {
       try keepUp()
       try merge()
@@ -216,7 +251,7 @@ final class BranchKeeper: @unchecked Sendable {
 
   private func merge() throws(VaultError) {
     guard let log else { return }
-    while let chosen = nextMerge(log.limits) {
+    while !isHurried.load(ordering: .relaxed), let chosen = nextMerge(log.limits) {
       let merged: RunSet?
       var failure: VaultError?
       do throws(VaultError) {
@@ -224,7 +259,7 @@ final class BranchKeeper: @unchecked Sendable {
           chosen, at: log.place, manifest.manifest.state, perFile: log.limits.runEntries
         ) {
           failure = keepUpMeanwhile()
-          return failure != nil
+          return failure != nil || isHurried.load(ordering: .relaxed)
         }
       } catch {
         if error.code == .damaged { bar(chosen) }

@@ -13,6 +13,8 @@ final class BranchLog: Sendable {
   let answered: Atomic<UInt64>
   /// Bytes of records.
   let storedBytes: Atomic<UInt64>
+  /// Holds writers back towards the end of a copy to plain files.
+  let allowance = WriteAllowance()
   private let failure = Mutex<VaultError?>(nil)
   private let unsynced = Mutex<VaultError?>(nil)
 
@@ -35,7 +37,22 @@ final class BranchLog: Sendable {
     if let failure = failure.withLock({ $0 }) { throw failure }
   }
 
+  /// Writes to a plain file, unless nothing is written any more.
+  func write(_ body: () throws(VaultError) -> Void) throws(VaultError) {
+    try checkIsOpen()
+    try body()
+  }
+
   var hasEnded: Bool { failure.withLock { $0 != nil } }
+
+  /// Makes durable what was written to plain files before the call; nothing happens where there are none.
+  func syncFlat() throws(VaultError) {
+    guard let flat = views.flat else { return }
+    do throws(VaultError) { try flat.sync() } catch {
+      endUnsynced(error)
+      try checkIsSynced()
+    }
+  }
 
   /// After a failed fdatasync nobody knows what is on the disk.
   func endUnsynced(_ cause: VaultError) {

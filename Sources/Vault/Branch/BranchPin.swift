@@ -15,7 +15,7 @@ public enum BranchPurpose: UInt8, Sendable, CaseIterable {
 ///
 /// It lies in the machine's MANIFEST from before the branch is made until after it is gone, and holds
 /// whatever becomes of the recovery point: points can be removed, a pinned cut can't. Whoever folds or
-/// retires parts of the log has to keep, for every pin, each record that a reader of that cut sees.
+/// retires parts of the log has to keep, for every pin that is not flat, each record that a reader of that cut sees.
 public struct BranchPin: Hashable, Sendable {
   /// The branch.
   public let branch: Identifier
@@ -27,6 +27,8 @@ public struct BranchPin: Hashable, Sendable {
   public internal(set) var isCommitted: Bool
   /// Whether the log has lost the end that holds the cut, so that the branch can't be read any more.
   public internal(set) var isLost = false
+  /// Whether the branch is plain files and needs nothing of the log any more: the pin holds no record.
+  public internal(set) var isFlat = false
 
   /// A pin of the cut that `branch` is to stand on, not committed.
   public init(branch: Identifier, cut: SequenceNumber, purpose: BranchPurpose) {
@@ -42,7 +44,7 @@ public struct BranchPin: Hashable, Sendable {
     writer.identifier(branch)
     writer.integer(cut.rawValue)
     writer.integer(UInt32(purpose.rawValue))
-    writer.integer(UInt32((isCommitted ? 1 : 0) | (isLost ? 2 : 0)))
+    writer.integer(UInt32((isCommitted ? 1 : 0) | (isLost ? 2 : 0) | (isFlat ? 4 : 0)))
   }
 
   init(from reader: inout ByteReader) throws(ByteReader.ShortInput) {
@@ -52,6 +54,6 @@ public struct BranchPin: Hashable, Sendable {
     guard let purpose = purpose.flatMap(BranchPurpose.init) else { throw ByteReader.ShortInput() }
     self.purpose = purpose
     let flags = try reader.integer(UInt32.self)
-    (isCommitted, isLost) = (flags & 1 != 0, flags & 2 != 0)
+    (isCommitted, isLost, isFlat) = (flags & 1 != 0, flags & 2 != 0, flags & 4 != 0)
   }
 }

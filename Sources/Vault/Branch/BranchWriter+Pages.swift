@@ -67,7 +67,7 @@ extension BranchWriter {
     let held = Int(min(Self.page, disk.size - start))
     page.initializeMemory(as: UInt8.self, repeating: 0)
     if UInt64(range.count) < UInt64(held) {
-      try disk.reader.readPages(
+      try disk.readPages(
         into: UnsafeMutableRawBufferPointer(rebasing: page[..<held]), at: start)
     }
     let first = Int(range.lowerBound - start)

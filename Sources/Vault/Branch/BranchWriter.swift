@@ -61,6 +61,11 @@ final class BranchWriter: @unchecked Sendable {
 
   private func serve(_ request: BranchRequest) throws(VaultError) {
     switch request.work {
+    // Whoever came before the branch was flattened and is served behind it.
+    case .write(let disk, let bytes, let offset) where disk.flat != nil:
+      try log.write { () throws(VaultError) in try disk.flat?.write(bytes, at: offset) }
+    case .zero(let disk, let range) where disk.flat != nil:
+      try log.write { () throws(VaultError) in try disk.flat?.zero(range) }
     case .write(let disk, let bytes, let offset):
       try admit(offset..<offset + UInt64(bytes.count))
       try write(disk, bytes, at: offset)

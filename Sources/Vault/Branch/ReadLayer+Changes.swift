@@ -2,18 +2,22 @@ internal import Bytes
 
 /// What a log says something of.
 extension ReadLayer {
-  /// The bytes of a disk that were written or zeroed in this log, in order and apart from each other; whole
-  /// pages, up to `size`.
-  func changedRanges(_ disk: DiskNumber, size: UInt64) throws(VaultError) -> [Range<UInt64>] {
+  /// The bytes of a disk that were written or zeroed in this log behind a number, in order and apart from each
+  /// other; whole pages, up to `size`.
+  func changedRanges(
+    _ disk: DiskNumber, size: UInt64, after sequence: UInt64 = 0
+  ) throws(VaultError) -> [Range<UInt64>] {
     var ranges: [Range<UInt64>] = []
     for run in runs {
       switch run {
-      case .memory(let run): Self.add(run.entries, disk, to: &ranges)
-      case .open(let index): Self.add(MemoryRun(index.entries).entries, disk, to: &ranges)
+      case .memory(let run): Self.add(run.entries, disk, after: sequence, to: &ranges)
+      case .open(let index):
+        Self.add(MemoryRun(index.entries).entries, disk, after: sequence, to: &ranges)
       case .file(let run):
-        for part in run.partitions where part.description.holds(disk) {
+        for part in run.partitions
+        where part.description.holds(disk) && part.description.newest > sequence {
           for page in 0..<part.description.entryPages {
-            Self.add(try part.entries(ofPage: page), disk, to: &ranges)
+            Self.add(try part.entries(ofPage: page), disk, after: sequence, to: &ranges)
           }
         }
       }
@@ -23,10 +27,11 @@ extension ReadLayer {
 
   /// Adds the pages of entries in order, those of a block together.
   private static func add(
-    _ entries: [RunEntry], _ disk: DiskNumber, to ranges: inout [Range<UInt64>]
+    _ entries: [RunEntry], _ disk: DiskNumber, after sequence: UInt64,
+    to ranges: inout [Range<UInt64>]
   ) {
     var block: (key: BlockKey, pages: UInt16)?
-    for entry in entries where entry.key.disk == disk {
+    for entry in entries where entry.key.disk == disk && entry.sequence > sequence {
       guard entry.key.level == 0 else {
         let blocks = entry.key.blocks
         ranges.append(

@@ -135,9 +135,10 @@ extension Vault {
     let path = directory + "/" + Manifest.fileName
     let identity = try identity(ofManifest: path)
     let manifest = try Manifest.read(path, identity: identity, on: system)
-    guard let description = manifest.state.branch, description.id == id,
+    guard var description = manifest.state.branch, description.id == id,
       description.machine == identity.machine
     else { throw VaultError(.damaged, "'\(path)' is not the MANIFEST of branch \(id).") }
+    description.isFlat = manifest.state.flattened != nil
     let place = LogPlace(
       identity: identity, files: LogFiles(directory: directory, system: system), cache: cache,
       permissions: permissions)

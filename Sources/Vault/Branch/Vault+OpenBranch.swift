@@ -19,8 +19,13 @@ extension Vault {
   ) throws(VaultError) -> Branch {
     let (description, _, place) = try branchFiles(id)
     let lock = try lockBranch(place.directory, id)
+    // It may have been flattened before the lock was given.
+    if try branchFiles(id).description.isFlat {
+      return try openFlat(id, lock, limits: limits, clock: clock, pace: pace)
+    }
     let base = try base(of: description)
     let manifest = try ManifestWriter(place.manifestPath, identity: place.identity, on: system)
+    if !place.wantsFlat { try place.removeFlat(description.disks) }
     let recovery = try BranchRecovery(description, at: place, manifest: manifest)
     let state = manifest.manifest.state
     var runs: [FileRun] = []
@@ -35,15 +40,52 @@ extension Vault {
     return Branch(log, keeper, position: recovery.position)
   }
 
+  /// Opens a branch that was flattened, and does what a crash may have left to be done behind that.
+  private func openFlat(
+    _ id: Identifier, _ lock: FileLock, limits: LogLimits,
+    clock: @escaping @Sendable () -> Timestamp, pace: KeeperPace
+  ) throws(VaultError) -> Branch {
+    let (description, _, place) = try branchFiles(id)
+    let manifest = try ManifestWriter(place.manifestPath, identity: place.identity, on: system)
+    let state = manifest.manifest.state
+    let flat = try place.openFlat(description.disks, .writing)
+    try place.tellFlattened(state)
+    try place.removeFlattenedLog(state)
+    var position = description.position
+    position.sequence = max(position.sequence, state.flattened ?? .zero)
+    let log = BranchLog(
+      description, state.configuration, at: place, limits: limits, clock: clock,
+      views: BranchViews(flat, at: place), last: position.sequence, storedBytes: 0)
+    let keeper = BranchKeeper(manifest, runs: [], ready: nil, pace: pace, lock: lock)
+    return Branch(log, keeper, position: position)
+  }
+
   /// Looks at a branch as it is now, whether a disk server has it open or not: everything that was answered
   /// before, and of what is written meanwhile a part from the beginning. Takes no lock and writes nothing.
   ///
-  /// - Throws: as `openBranch` does, but for `.inUse`.
-  public func readBranch(_ id: Identifier) throws(VaultError) -> BranchCut {
+  /// Of a branch that was flattened the plain files are read, which show what is written meanwhile, too: unless
+  /// its only disk is taken as it is at this moment, by a file that shares its bytes, where the file system can
+  /// make such (it lies beside the disk, without a name).
+  ///
+  /// - Parameters:
+  ///   - id: the branch.
+  ///   - isLive: whether somebody may be writing to it.
+  /// - Returns: its disks.
+  /// - Throws: as `openBranch` does, but for `.inUse`; `.invalid` for a flattened branch that may be written to
+  ///   meanwhile and can't be taken as it is at one moment.
+  public func readBranch(
+    _ id: Identifier, isLive: Bool = false
+  ) throws(VaultError) -> BranchCut {
     for _ in 0..<100 {
       let (description, manifest, place) = try branchFiles(id)
       let lease = ReaderLease(
         directory: place.directory, generation: manifest.state.generation, on: system)
+      if description.isFlat {
+        let files =
+          try isLive
+          ? place.cloneFlat(description) : place.openFlat(description.disks, .reading)
+        return BranchCut(description, manifest.state.flattened ?? .zero, files, lease)
+      }
       let base = try base(of: description)
       do throws(VaultError) {
         let (runs, last) = try look(at: manifest, description, place)

@@ -20,6 +20,9 @@ enum ManifestEntry: Sendable {
   case branch(BranchDescription)
   /// Everything before `end` of an open segment is durable.
   case segmentVouched(number: UInt32, end: UInt64)
+  /// The branch is its plain files, which hold everything up to this number and whatever was written since; its
+  /// log does not count any more.
+  case flattened(SequenceNumber)
   /// The MANIFEST was made anew; that before it had so many bytes, as syncs say.
   case rebuilt(formerLength: UInt64)
 
@@ -50,6 +53,7 @@ enum ManifestEntry: Sendable {
     case .segmentVouched: 16
     case .branch: 17
     case .rebuilt: 18
+    case .flattened: 19
     }
   }
 
@@ -97,6 +101,7 @@ enum ManifestEntry: Sendable {
     case .pinReleased(let branch): writer.identifier(branch)
     case .branch(let branch): return branch.encode()
     case .rebuilt(let length): writer.integer(length)
+    case .flattened(let sequence): writer.integer(sequence.rawValue)
     case .segmentVouched(let number, let end):
       writer.integer(UInt64(number))
       writer.integer(end)
@@ -143,6 +148,7 @@ enum ManifestEntry: Sendable {
       self = .segmentVouched(
         number: UInt32(truncatingIfNeeded: number), end: try reader.integer())
     case 18: self = .rebuilt(formerLength: try reader.integer())
+    case 19: self = .flattened(SequenceNumber(rawValue: try reader.integer()))
     default: return nil
     }
   }

@@ -29,6 +29,8 @@ struct ManifestState: Sendable {
   private(set) var pins: [BranchPin] = []
   /// Set if this is the log of a branch.
   private(set) var branch: BranchDescription?
+  /// Set if this is a branch that is plain files: the newest number of its log, which is no more.
+  private(set) var flattened: SequenceNumber?
   /// Bytes of the MANIFEST that this one was made in the place of; 0 if it was not.
   private(set) var formerLength: UInt64 = 0
   var lockedPoints: Set<SequenceNumber> = []
@@ -80,6 +82,9 @@ struct ManifestState: Sendable {
     case .pinReleased(let branch): pins.removeAll { $0.branch == branch }
     case .branch(let branch): self.branch = branch
     case .rebuilt(let length): formerLength = length
+    case .flattened(let last):
+      guard branch != nil else { return false }
+      (flattened, segments, runs) = (last, [], [])
     case .segmentVouched(let number, let end):
       guard let index = segments.lastIndex(where: { $0.number == number }) else { return false }
       segments[index].vouched = end

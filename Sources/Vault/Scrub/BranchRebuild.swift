@@ -12,6 +12,7 @@ struct BranchRebuild {
   private var entries: [ManifestEntry]
   private var formerLength: UInt64 = 0
   private var last: SequenceNumber
+  private let flattened: SequenceNumber?
   private var isWhole = true
 
   /// Looks at all branches that no disk server has open, and makes anew what can't be read.
@@ -38,6 +39,11 @@ struct BranchRebuild {
   private static func isDamaged(_ id: Identifier, in vault: Vault) throws(VaultError) -> Bool {
     do throws(VaultError) {
       let (description, manifest, place) = try vault.branchFiles(id)
+      // Of a branch that was flattened, the files are all there is.
+      if description.isFlat {
+        _ = try place.openFlat(description.disks, .reading)
+        try place.tellFlattened(manifest.state)
+      }
       _ = try vault.look(at: manifest, description, place)
       try place.removeOrphans(manifest.state)
       return false
@@ -61,9 +67,20 @@ struct BranchRebuild {
       cache: vault.cache, permissions: vault.permissions)
     entries = [.configuration(first.state.configuration), .branch(description)]
     last = description.start
+    flattened = first.state.flattened
+  }
+
+  /// What is left of the log of a branch that was flattened does not count.
+  private mutating func runFlat(_ last: SequenceNumber) throws(VaultError) -> Rebuild.Outcome {
+    _ = try place.openFlat(description.disks, .reading)
+    entries.append(.flattened(last))
+    try write()
+    return Rebuild.Outcome(
+      machine: "branch '\(description.name)'", segments: 0, points: 0, warnings: [])
   }
 
   private mutating func run() throws(VaultError) -> Rebuild.Outcome {
+    if let flattened { return try runFlat(flattened) }
     let names = try translated { () throws(IOError) in try place.system.list(place.directory) }
     let segments = names.compactMap(LogFileName.init).filter { $0.kind == .segment }
       .sorted { $0.number < $1.number }

@@ -190,7 +190,7 @@ public struct Rebuild {
       var pin = BranchPin(branch: branch.id, cut: branch.cut, purpose: branch.purpose)
       let isFailover = branch.purpose == .failover
       pin.isCommitted = isFailover && commits.contains { $0.epoch == branch.epoch }
-      pin.isLost = branch.cut > end
+      (pin.isFlat, pin.isLost) = (branch.isFlat, !branch.isFlat && branch.cut > end)
       if pin.isLost {
         warnings.append(
           "the log has lost the cut that branch '\(branch.name)' stands on: it can't be read any more"

@@ -9,6 +9,7 @@ extension LogPlace {
   /// - Throws: `.damaged` if such a file holds committed records, for then the MANIFEST is what is
   ///   wrong.
   func removeOrphans(_ state: ManifestState) throws(VaultError) {
+    guard state.flattened == nil else { return _ = try removeFlattenedLog(state) }
     let names = try translated { () throws(IOError) in try system.list(directory) }
     let known = state.files
     let orphans = names.compactMap(LogFileName.init).filter { !known.contains($0) }

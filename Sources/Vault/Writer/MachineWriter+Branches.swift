@@ -75,6 +75,14 @@ extension MachineWriter {
     try self.branch(.incarnation, newest + 1, from: newestMark, with: [released])
   }
 
+  /// Says that a branch was flattened, so that its pin holds nothing of the log any more; nothing happens if that
+  /// is said already, or nothing is pinned for it. Which machine it is of, and whether it was committed, stays.
+  public func letGo(_ branch: Identifier) throws(VaultError) {
+    guard var pin = pins.first(where: { $0.branch == branch }), !pin.isFlat else { return }
+    pin.isFlat = true
+    try append([.pinned(pin)])
+  }
+
   /// Commits a failover: all recovery points are gone, and the pin of its branch says so. The cut stays
   /// readable for the branch. Committing twice is committing once.
   ///
@@ -136,7 +144,7 @@ extension MachineWriter {
     let removed = manifest.manifest.state.removedPoints
     pin.isCommitted =
       branch.purpose == .failover && removed.contains { $0.contains(branch.cut) }
-    pin.isLost = branch.cut > lastSequence
+    (pin.isFlat, pin.isLost) = (branch.isFlat, !branch.isFlat && branch.cut > lastSequence)
     try append([.pinned(pin)])
   }
 

@@ -113,7 +113,7 @@ struct ExportCommand: ParsableCommand {
     }
     Console.endProgress()
     let report = ExportReport(
-      machine: name, origin: origin, disk: export.disk.number, format: format.value, path: file,
+      machine: name, origin: origin, disk: export.number, format: format.value, path: file,
       summary: summary, verified: verify)
     output.print(report.document, text: report.text)
   }

@@ -20,6 +20,8 @@ final class BranchRound {
   let sizes: [Int]
   var model: BranchModel
   private(set) var branch: Branch?
+  /// The copy to plain files that is under way.
+  var flattening: Flattening?
   /// Cuts that were taken, and what they must show for ever.
   private var held: [(cut: BranchCut, state: BranchModel.State)] = []
   /// Whether a fault is prepared, so that a call may fail.
@@ -201,7 +203,7 @@ final class BranchRound {
 
   /// The process ends, or the power goes; then a new one opens the branch.
   func restart(crashing: Bool) throws {
-    branch = nil
+    (branch, flattening) = (nil, nil)
     let wasOff = disk.isOff
     disk.failSyncs(0)
     disk.setCapacity(nil)
@@ -232,6 +234,19 @@ final class BranchRound {
         (crashes, isDoubtful) = (true, true)
       }
     }
+  }
+
+  /// As `restart`, for a branch that is plain files: what is found is for the caller to judge.
+  func reopenFlat(crashing: Bool) throws {
+    note(crashing ? "crash" : "kill")
+    branch = nil
+    disk.failSyncs(0)
+    disk.cutPower(after: .max)
+    if crashing { disk.crash() }
+    // As the kernel is asked to when plain files are opened: what it could not write is not shown any more.
+    disk.dropCaches()
+    (isArmed, isDoubtful) = (false, false)
+    branch = try open()
   }
 
   private func found(_ mayLose: Bool) throws {
@@ -278,6 +293,7 @@ final class BranchRound {
   }
 
   func checkChanges() throws {
+    guard try !current.isFlat else { return }
     for index in sizes.indices {
       let ranges = try current.changedRanges(UInt16(index))
       var pages: Set<Int> = []
