@@ -49,6 +49,7 @@ extension Vault {
     let manifest = try ManifestWriter(place.manifestPath, identity: place.identity, on: system)
     let state = manifest.manifest.state
     let flat = try place.openFlat(description.disks, .writing)
+    for disk in flat.disks { disk.forgetCached() }
     try place.tellFlattened(state)
     try place.removeFlattenedLog(state)
     var position = description.position

@@ -38,10 +38,7 @@ extension LogPlace {
           cause: error)
       }
     }
-    for disk in opened {
-      try disk.checkSize()
-      disk.forgetCached()
-    }
+    for disk in opened { try disk.checkSize() }
     return FlatDisks(opened)
   }
 
