@@ -10,6 +10,10 @@ public enum DiskRequest: Codable, Hashable, Sendable {
   case freeze(seconds: Double)
   /// To let the disks be written to again.
   case thaw
+  /// To copy the disks to plain files while they are used; nothing happens if that runs, or was done.
+  case flatten
+  /// To give that up; nothing happens if it does not run, or was done.
+  case cancelFlatten
   /// To take the mount away and end: once nobody has the disks open, or at once.
   case quit(seconds: Double, force: Bool)
   /// To hand over to a successor, which runs the program that lies at this one's path now. Whoever uses the
@@ -41,6 +45,38 @@ public struct DiskServerStatus: Codable, Hashable, Sendable {
     }
   }
 
+  /// How far the copy of the disks to plain files is.
+  public struct Copy: Codable, Hashable, Sendable {
+    /// What a copy does.
+    public enum State: String, Codable, Sendable {
+      /// None was asked for.
+      case idle
+      /// It runs.
+      case running
+      /// It ended by itself, and nothing is left of it.
+      case failed
+      /// The disks are plain files.
+      case done
+    }
+
+    /// What it does.
+    public var state: State
+    /// Bytes of the disks that were gone through, and all of them, while it runs.
+    public var doneBytes: UInt64?
+    /// Bytes of all disks, while it runs.
+    public var totalBytes: UInt64?
+    /// Why it ended.
+    public var failure: String?
+
+    /// A copy of these facts.
+    public init(
+      _ state: State, doneBytes: UInt64? = nil, totalBytes: UInt64? = nil, failure: String? = nil
+    ) {
+      (self.state, self.failure) = (state, failure)
+      (self.doneBytes, self.totalBytes) = (doneBytes, totalBytes)
+    }
+  }
+
   /// The server's process.
   public var server: Int32
   /// The process that keeps the connection to the kernel.
@@ -53,6 +89,8 @@ public struct DiskServerStatus: Codable, Hashable, Sendable {
   public var files: [File]
   /// Whether writes are refused.
   public var isFrozen: Bool
+  /// How far the copy to plain files is; nil if the disks can't be copied so.
+  public var copy: Copy?
   /// Bytes that this branch takes.
   public var usedBytes: UInt64?
   /// Bytes that it may take; nil for any number.

@@ -43,6 +43,12 @@ public struct DiskServerClient: Hashable, Sendable {
   /// Lets the disks be written to again.
   public func thaw() throws(DiskServerError) { try done(.thaw, for: 0) }
 
+  /// Has the disks copied to plain files while they are used; `status` tells how far that is.
+  public func flatten() throws(DiskServerError) { try done(.flatten, for: 0) }
+
+  /// Gives that up, unless it was done; what was copied is gone when it returns.
+  public func cancelFlatten() throws(DiskServerError) { try done(.cancelFlatten, for: 0) }
+
   /// Has the server end, and its mount taken away, once nobody has the disks open; waits at most so long.
   /// With `force` it is taken away from those who have, whose next call fails.
   ///

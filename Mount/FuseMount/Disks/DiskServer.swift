@@ -34,12 +34,32 @@ public struct ServedDisks: Sendable {
     public init() {}
   }
 
+  /// How disks are copied to plain files while they are used.
+  public struct Flattening: Sendable {
+    /// Begins it, unless it runs or was done.
+    public var begin: @Sendable () -> Void
+    /// Gives it up, unless it was done.
+    public var cancel: @Sendable () -> Void
+    /// Tells how far it is.
+    public var state: @Sendable () -> DiskServerStatus.Copy
+
+    /// A copy that is told so.
+    public init(
+      begin: @escaping @Sendable () -> Void, cancel: @escaping @Sendable () -> Void,
+      state: @escaping @Sendable () -> DiskServerStatus.Copy
+    ) {
+      (self.begin, self.cancel, self.state) = (begin, cancel, state)
+    }
+  }
+
   /// The disks by number.
   public var disks: [DiskNumber: any WritableDisk]
   /// Tells the usage.
   public var usage: @Sendable () -> Usage = { Usage() }
   /// Tells how they are.
   public var health: @Sendable () -> Health = { Health() }
+  /// Copies the disks to plain files; nil if that can't be done.
+  public var flattening: Flattening?
   /// Ends the use of the disks, which are flushed; whoever opens them next finds all as it should be.
   public var close: @Sendable () -> Void = {}
 

@@ -15,16 +15,25 @@ extension DiskSession {
     case .flush: try flush()
     case .freeze(let seconds): try freeze(within: seconds)
     case .thaw: tree.thaw()
+    case .flatten: try flattening().begin()
+    case .cancelFlatten: try flattening().cancel()
     case .quit(let seconds, let force): try quit(within: seconds, force: force)
     case .handOver: stop()
     }
     return nil
   }
 
+  private func flattening() throws(DiskServerError) -> ServedDisks.Flattening {
+    guard let flattening = served.flattening else {
+      throw DiskServerError(.failed, "These disks can't be copied to plain files.")
+    }
+    return flattening
+  }
+
   private var status: DiskServerStatus {
     let usage = served.usage()
     let own = RunningProcess.own
-    return DiskServerStatus(
+    var status = DiskServerStatus(
       server: own, holder: disks.directory.processes.first { $0 != own },
       version: disks.options.version, starts: starts,
       files: tree.uses().map {
@@ -32,6 +41,8 @@ extension DiskSession {
       },
       isFrozen: tree.isFrozen, usedBytes: usage.used, budgetBytes: usage.budget,
       warnings: warnings + usage.warnings, fault: faults.last, oldestSeconds: times.oldest)
+    status.copy = served.flattening?.state()
+    return status
   }
 
   private func flush() throws(DiskServerError) {

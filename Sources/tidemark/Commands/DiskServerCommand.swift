@@ -83,8 +83,24 @@ struct DiskServerCommand: ParsableCommand {
       health.writes = branch.usage.records
       return health
     }
-    served.close = { try? branch.close() }
+    let flattener = BranchFlattener(branch)
+    served.flattening = ServedDisks.Flattening(
+      begin: { flattener.begin() }, cancel: { flattener.cancel() },
+      state: { copy(flattener.state) })
+    served.close = {
+      flattener.end()
+      try? branch.close()
+    }
     return served
+  }
+
+  private static func copy(_ state: BranchFlattener.State) -> DiskServerStatus.Copy {
+    switch state {
+    case .idle: .init(.idle)
+    case .running(let done, let total): .init(.running, doneBytes: done, totalBytes: total)
+    case .failed(let error): .init(.failed, failure: error.message)
+    case .flat: .init(.done)
+    }
   }
 
   private static func usage(of branch: Branch) -> ServedDisks.Usage {
