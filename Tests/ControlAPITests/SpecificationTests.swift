@@ -94,8 +94,8 @@ import Vault
   /// Operations of drills and failovers; each gets a machine of its own, which is where it has to be.
   private static let recoveryOperations = [
     "startTestFailover", "cleanUpTestFailover", "startFailover", "changeRecoveryPoint",
-    "commitFailover", "cancelFailover", "discardFailedOver", "power", "console", "startMachine",
-    "stopMachine", "noteCheckedDisks",
+    "commitFailover", "flattenFailover", "cancelFailover", "discardFailedOver", "power", "console",
+    "startMachine", "stopMachine", "noteCheckedDisks",
   ]
 
   private static func addRecoverable(to site: Site) throws {
@@ -114,8 +114,8 @@ import Vault
       switch name {
       case "cleanUpTestFailover":
         end(try service.startTestFailover(name, RecoveryRequest(point: "latest"), by: nil))
-      case "changeRecoveryPoint", "commitFailover", "discardFailedOver", "power", "console",
-        "startMachine", "stopMachine", "noteCheckedDisks":
+      case "changeRecoveryPoint", "commitFailover", "flattenFailover", "discardFailedOver", "power",
+        "console", "startMachine", "stopMachine", "noteCheckedDisks":
         end(try service.startFailover(name, RecoveryRequest(point: "latest"), by: nil))
         if name == "discardFailedOver" { _ = try service.disable(name) }
       case "cancelFailover":

@@ -32,5 +32,11 @@ struct StillServers: RecoveryDiskServers {
 
   func thaw(_ branch: Identifier) {}
 
+  func flatten(_ branch: Identifier) {}
+
+  func cancelFlatten(_ branch: Identifier) {}
+
+  func copy(of branch: Identifier) -> BranchCopy? { .idle }
+
   func end(_ branch: Identifier) {}
 }

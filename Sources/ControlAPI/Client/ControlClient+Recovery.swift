@@ -61,6 +61,11 @@ extension ControlClient {
       CommitDocument(completeMigration: completesMigration, confirm: true))
   }
 
+  /// Copies the disks of a failover to plain files, while they are used.
+  public func flattenFailover(_ name: String) throws(OperationError) -> JobDocument {
+    try call("POST", "/v1/machines/\(Self.part(name))/failover/flatten")
+  }
+
   /// Cancels a failover; the machine is not replicated any more then.
   public func cancelFailover(
     _ name: String, isConfirmed: Bool

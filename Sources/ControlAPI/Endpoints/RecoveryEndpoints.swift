@@ -52,6 +52,10 @@ extension Endpoint {
         try call.service.commitFailover(
           name, completesMigration: migrates, by: call.operator))
     },
+    .post("/v1/machines/{name}/failover/flatten", .operator, status: 202) { call in
+      JobDocument(
+        try call.service.flattenFailover(call.parameter("name"), by: call.operator))
+    },
     .post("/v1/machines/{name}/failover/cancel", .operator, status: 202) {
       (call: Call, body: ConfirmationDocument) in
       JobDocument(

@@ -12,6 +12,8 @@ public enum RecoveryAction: String, Codable, Sendable, CaseIterable {
   case changePoint
   /// Make the failover final: its recovery points are removed.
   case commit
+  /// Copy its disks to plain files, while they are used.
+  case flatten
   /// Commit, and end protection for good.
   case completeMigration
   /// Stop what runs.
@@ -36,6 +38,7 @@ public enum RecoveryAction: String, Codable, Sendable, CaseIterable {
     case .failover: "Failover"
     case .changePoint: "Change of recovery point"
     case .commit: "Commit"
+    case .flatten: "Copy to plain files"
     case .completeMigration: "Complete migration"
     case .cancel: "Cancel"
     case .reprotect: "Re-protect"
@@ -50,7 +53,7 @@ public enum RecoveryAction: String, Codable, Sendable, CaseIterable {
   /// where that has none.
   public var restName: String? {
     switch self {
-    case .enable, .discard: nil
+    case .enable, .discard, .flatten: nil
     case .testFailover: "TestFailover"
     case .cleanup: "TestFailoverCleanup"
     case .failover: "UnplannedFailover"
@@ -74,6 +77,7 @@ public enum RecoveryAction: String, Codable, Sendable, CaseIterable {
     case .failover: "tidemark failover start NAME --point POINT"
     case .changePoint: "tidemark failover change-point NAME --point POINT"
     case .commit: "tidemark failover commit NAME"
+    case .flatten: "tidemark failover flatten NAME"
     case .completeMigration: "tidemark failover commit NAME --complete-migration"
     case .cancel: cancelCommand(in: state)
     case .reprotect: "tidemark reprotect NAME"

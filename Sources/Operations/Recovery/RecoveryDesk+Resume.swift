@@ -204,6 +204,7 @@ extension RecoveryDesk {
     for machine in try inVault({ () throws(VaultError) in try vault.machines() }) {
       // What can't be removed now is in nobody's way but the disk's.
       try? sweep(machine, with: parts)
+      try? letGoOfFlat(machine)
     }
   }
 

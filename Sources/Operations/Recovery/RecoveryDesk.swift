@@ -293,6 +293,8 @@ enum RecoveryTask: String, Sendable {
   case stopMachine = "Stop the machine"
   case removeDisks = "Remove disks"
   case deletePoints = "Delete the recovery points"
+  case copyDisks = "Copy the disks"
+  case letGo = "Let go of the recovery point"
   case endProtection = "End protection"
   case removeMachine = "Remove the machine"
 }

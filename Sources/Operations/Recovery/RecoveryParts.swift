@@ -47,6 +47,16 @@ public protocol RecoveryDiskServers: Sendable {
   /// Lets the disks of a branch that is served be written to again.
   func thaw(_ branch: Identifier) throws(OperationError)
 
+  /// Begins to copy the disks of a branch that is served to plain files, while they are used; nothing happens
+  /// if that runs, or was done.
+  func flatten(_ branch: Identifier) throws(OperationError)
+
+  /// Gives that up; nothing happens if it does not run, or was done. What was copied is gone when it returns.
+  func cancelFlatten(_ branch: Identifier) throws(OperationError)
+
+  /// How far that is; nil if the branch is not served.
+  func copy(of branch: Identifier) throws(OperationError) -> BranchCopy?
+
   /// Serves a branch no more, whoever has its disks open: what was written and flushed is kept. Nothing if it
   /// is not served.
   func end(_ branch: Identifier) throws(OperationError)
@@ -60,6 +70,29 @@ extension RecoveryDiskServers {
 
   /// Why the server of a branch gave its disks up by itself; nil if that is not known.
   public func reason(of branch: Identifier) -> String? { nil }
+
+  /// Those that can't copy disks say so.
+  public func flatten(_ branch: Identifier) throws(OperationError) {
+    throw OperationError(.refused, "These disks can't be copied to plain files.")
+  }
+
+  /// Nothing is copied that could be given up.
+  public func cancelFlatten(_ branch: Identifier) throws(OperationError) {}
+
+  /// Nothing is copied.
+  public func copy(of branch: Identifier) throws(OperationError) -> BranchCopy? { .idle }
+}
+
+/// How far the copy of a branch to plain files is.
+public enum BranchCopy: Hashable, Sendable {
+  /// Nothing is copied.
+  case idle
+  /// Bytes of the disks that were gone through, and all of them.
+  case running(done: UInt64, total: UInt64)
+  /// It ended by itself, for this reason, and the branch is as it was.
+  case failed(String)
+  /// The disks are plain files.
+  case done
 }
 
 /// A branch that is served as disks.

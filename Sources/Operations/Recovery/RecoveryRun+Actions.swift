@@ -21,6 +21,7 @@ extension RecoveryRun {
       return [.prerequisites, .stopMachine, .changePoint, .createDisks] + boot
     case .commit: return [.deletePoints]
     case .completeMigration: return [.deletePoints, .endProtection]
+    case .flatten: return [.copyDisks, .letGo]
     case .cleanup, .cancel: return [.stopMachine, .removeDisks]
     case .discard: return [.stopMachine, .removeDisks, .removeMachine]
     default: return []

@@ -84,6 +84,7 @@ final class RecoveryRun: Sendable {
     case .failover: try failover()
     case .changePoint: try changePoint()
     case .commit, .completeMigration: try commit()
+    case .flatten: try flatten()
     case .cleanup, .cancel: try removal()
     case .discard:
       try removal()
@@ -102,7 +103,7 @@ final class RecoveryRun: Sendable {
     } else if action == .cleanup {
       try endDrill(nil)
     }
-    if action != .testFailover {
+    if action != .testFailover, action != .flatten {
       desk.health.update(
         name, HealthCode.ofRecoveredDisks.union([.drillExpired]), to: [], at: now)
     }
@@ -118,7 +119,7 @@ final class RecoveryRun: Sendable {
       throw OperationError(.cancelled, "\(action.name) of '\(name)' was cancelled.")
     }
     desk.note(
-      action == .testFailover || action == .cleanup ? .info : .warning,
+      [.testFailover, .cleanup, .flatten].contains(action) ? .info : .warning,
       "\(action.code)-succeeded", name, "\(action.name) of '\(name)' succeeded.")
   }
 
@@ -164,6 +165,7 @@ final class RecoveryRun: Sendable {
   }
 
   private func undoOther(_ error: OperationError) throws(OperationError) {
+    if action == .flatten { return try fail(error, isUndone: false) }
     if action != .discard, try pins().contains(where: \.isCommitted) {
       // Whatever failed, the failover is final.
       return try fail(error, as: .succeeded(.commit))
@@ -241,6 +243,7 @@ extension RecoveryAction {
     case .failover: "failover"
     case .changePoint: "change-point"
     case .commit: "commit"
+    case .flatten: "failover-flatten"
     case .completeMigration: "complete-migration"
     case .cancel: "failover-cancel"
     case .discard: "failover-discard"

@@ -46,7 +46,9 @@ extension RecoveryStanding {
     case .disable:
       next.running = action
       return RecoveryTransition(next, [.endProtection])
-    case .cleanup, .changePoint, .commit, .completeMigration, .discard, .reprotect, .failback: break
+    case .cleanup, .changePoint, .commit, .flatten, .completeMigration, .discard, .reprotect,
+      .failback:
+      break
     }
     next.running = action
     return RecoveryTransition(next, [.begin(action)])
@@ -81,7 +83,8 @@ extension RecoveryStanding {
     case .cancel: return RecoveryStanding(.replicationStopped)
     case .disable: return RecoveryStanding(.unprotected, keepsDisks: state.hasFailedOverDisks)
     case .discard: return RecoveryStanding(.unprotected)
-    case .testFailover, .changePoint, .enable, .resynchronise, .reprotect, .failback: break
+    case .testFailover, .changePoint, .flatten, .enable, .resynchronise, .reprotect, .failback:
+      break
     }
     return next
   }

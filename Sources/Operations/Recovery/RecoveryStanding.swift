@@ -25,7 +25,9 @@ public struct RecoveryStanding: Hashable, Sendable {
     if let running, !isStoppable(running, by: action) {
       return RecoveryRefusal(
         action: action, isUnavailable: false, reason: "\(running.name) runs.",
-        advice: "'tidemark jobs' tells how far it is; try again when it has ended.")
+        advice: "'tidemark jobs' tells how far it is; try again when it has ended"
+          + (running == .flatten
+            ? ", or give it up with 'tidemark failover flatten NAME --cancel'." : "."))
     }
     if action == .cancel, state == .resynchronising, awaitsResynchronisation {
       return refusal(

@@ -28,8 +28,9 @@ enum RecoveryTable {
     case .testActive: [.cleanup, .cancel].contains(action)
     case .failoverInProgress: action == .cancel
     case .failoverFailed: [.failover, .cancel].contains(action)
-    case .failedOver: [.changePoint, .commit, .completeMigration, .disable].contains(action)
-    case .committed: action == .disable
+    case .failedOver:
+      [.changePoint, .commit, .flatten, .completeMigration, .disable].contains(action)
+    case .committed: action == .flatten || action == .disable
     case .reprotecting, .reverseProtected, .failedBackCommitted: action == .disable
     case .replicationStopped: [.failover, .disable].contains(action)
     case .failbackInProgress, .failedBack: false
@@ -60,6 +61,8 @@ enum RecoveryTable {
     case (.commit, .committed), (.completeMigration, .committed): "It is committed already."
     case (.commit, .protected), (.completeMigration, .protected):
       "There is nothing to commit: it was not failed over."
+    case (.flatten, let state) where !state.hasFailedOverDisks:
+      "It has no failed-over disks that could be copied."
     case (.cleanup, _): "There is no test failover of it to clean up."
     case (.testFailover, .testActive): "A test failover of it runs already."
     case (.failover, .failedOver):

@@ -101,6 +101,46 @@ public struct VaultDiskServers: RecoveryDiskServers {
     try inServers { () throws(DiskServerError) in try servers.find(branch)?.client.thaw() }
   }
 
+  /// Begins to copy the disks to plain files.
+  public func flatten(_ branch: Identifier) throws(OperationError) {
+    try checkOwner(of: branch)
+    try inServers { () throws(DiskServerError) in try servers.find(branch)?.client.flatten() }
+  }
+
+  /// Gives that up.
+  public func cancelFlatten(_ branch: Identifier) throws(OperationError) {
+    try checkOwner(of: branch)
+    try inServers { () throws(DiskServerError) in
+      try servers.find(branch)?.client.cancelFlatten()
+    }
+  }
+
+  /// How far that is.
+  public func copy(of branch: Identifier) throws(OperationError) -> BranchCopy? {
+    try inServers { () throws(DiskServerError) -> BranchCopy? in
+      guard let running = try servers.find(branch) else { return nil }
+      let copy: DiskServerStatus.Copy?
+      do throws(DiskServerError) { copy = try running.client.status().copy } catch {
+        guard error.code == .notRunning else { throw error }
+        return nil
+      }
+      guard let copy else {
+        throw DiskServerError(
+          .failed,
+          "The disk server is of a release that can't copy disks to plain files. Restart it: stop what uses "
+            + "the disks, then start it again.")
+      }
+      // Where the disks could not be made durable, a flush lets another server go on with them.
+      if copy.state == .running, copy.totalBytes == 0 { try? running.client.flush() }
+      switch copy.state {
+      case .idle: return .idle
+      case .running: return .running(done: copy.doneBytes ?? 0, total: copy.totalBytes ?? 0)
+      case .failed: return .failed(copy.failure ?? "It is not known why.")
+      case .done: return .done
+      }
+    }
+  }
+
   /// Serves a branch no more. Who has a disk open has ten seconds to let go of it, and loses it then; a server
   /// that does not end either is killed, which loses nothing that was answered.
   public func end(_ branch: Identifier) throws(OperationError) {

@@ -17,6 +17,7 @@ extension VaultService {
   /// Stops a job of a drill or a failover for an operator, where that may be stopped just so.
   func cancel(_ job: JobRecord, by operator: String?) throws(OperationError) {
     let name = job.machine ?? ""
+    if job.kind == RecoveryAction.flatten.name { return jobs.stop(job.id) }
     guard job.kind == RecoveryAction.testFailover.name else {
       throw OperationError(
         .refused,

@@ -23,7 +23,8 @@ extension VaultService {
   ) throws(OperationError) -> JobRecord {
     let machine = try recovered(name, isTest: isTest)
     return try recovery.powerTurn.withLock { _ throws(OperationError) in
-      if let running = machine.standing.running {
+      // A copy of the disks goes on beside whatever runs on them.
+      if let running = machine.standing.running, running != .flatten {
         throw OperationError(
           .refused,
           "\(running.name) of '\(name)' runs. 'tidemark jobs' tells how far it is; try again when it has "

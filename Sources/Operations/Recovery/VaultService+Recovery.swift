@@ -254,6 +254,24 @@ extension VaultService {
     try begin(completesMigration ? .completeMigration : .commit, name, by: `operator`) { _ in }
   }
 
+  /// Begins to copy the disks of a failover to plain files, while they are used.
+  ///
+  /// - Throws: `.refused`, also if they are that already; `.unknown`.
+  public func flattenFailover(
+    _ name: String, by operator: String?
+  ) throws(OperationError) -> JobRecord {
+    _ = try recovery.tools()
+    let subject = try recovery.subject(named: name)
+    let (standing, record) = try recovery.standing(of: subject)
+    if let objection = standing.objection(to: .flatten) { throw objection.error(for: name) }
+    if let branch = record?.branch, let machine = subject.machine,
+      try recovery.pins(of: machine).contains(where: { $0.branch == branch && $0.isFlat })
+    {
+      throw OperationError(.refused, "The disks of '\(name)' are plain files already.")
+    }
+    return try begin(.flatten, name, by: `operator`) { _ in }
+  }
+
   /// Begins to cancel a failover; the machine is not replicated any more then.
   ///
   /// - Returns: the job that does it: that of the failover, if it runs.

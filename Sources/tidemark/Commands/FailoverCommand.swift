@@ -8,6 +8,6 @@ struct FailoverCommand: ParsableCommand {
     commandName: "failover", abstract: "Let a machine run here, from one of its recovery points.",
     subcommands: [
       FailoverStartCommand.self, FailoverChangePointCommand.self, FailoverCommitCommand.self,
-      FailoverCancelCommand.self, FailoverDiscardCommand.self,
+      FailoverFlattenCommand.self, FailoverCancelCommand.self, FailoverDiscardCommand.self,
     ])
 }

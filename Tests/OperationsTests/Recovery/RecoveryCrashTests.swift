@@ -72,6 +72,16 @@ final class CrashRecorder: RecoveryBranches, RecoveryDiskServers {
 
   func thaw(_ branch: Identifier) { servers.thaw(branch) }
 
+  func flatten(_ branch: Identifier) throws(OperationError) {
+    try recording { () throws(OperationError) in try servers.flatten(branch) }
+  }
+
+  func cancelFlatten(_ branch: Identifier) { servers.cancelFlatten(branch) }
+
+  func copy(of branch: Identifier) throws(OperationError) -> BranchCopy? {
+    try servers.copy(of: branch)
+  }
+
   func end(_ branch: Identifier) throws(OperationError) {
     try recording { () throws(OperationError) in servers.end(branch) }
   }
@@ -88,7 +98,8 @@ final class CrashRecorder: RecoveryBranches, RecoveryDiskServers {
   @Test(
     "a service that died at any step is gone on from, and nothing is left over",
     arguments: [
-      RecoveryAction.testFailover, .cleanup, .failover, .changePoint, .commit, .discard,
+      RecoveryAction.testFailover, .cleanup, .failover, .changePoint, .commit, .flatten,
+      .discard,
     ])
   func died(_ action: RecoveryAction) throws {
     let site = try RecoverySite()
@@ -105,7 +116,8 @@ final class CrashRecorder: RecoveryBranches, RecoveryDiskServers {
   private func prepare(_ site: RecoverySite, _ action: RecoveryAction) throws {
     switch action {
     case .cleanup: #expect(try site.drill().state == .succeeded)
-    case .changePoint, .commit, .discard: #expect(try site.failover("p2").state == .succeeded)
+    case .changePoint, .commit, .flatten, .discard:
+      #expect(try site.failover("p2").state == .succeeded)
     default: break
     }
     if action == .discard { _ = try site.service.disable(RecoverySite.name) }
@@ -121,6 +133,7 @@ final class CrashRecorder: RecoveryBranches, RecoveryDiskServers {
     case .changePoint:
       return try service.changeRecoveryPoint(name, site.request("p0", confirmed: true), by: nil)
     case .commit: return try service.commitFailover(name, completesMigration: false, by: nil)
+    case .flatten: return try service.flattenFailover(name, by: nil)
     default: return try service.discardFailedOver(name, by: nil)
     }
   }
@@ -144,10 +157,15 @@ final class CrashRecorder: RecoveryBranches, RecoveryDiskServers {
     let record = try service.catalog.recoveries().first
     let states: [RecoveryAction: RecoveryState] = [
       .testFailover: .testActive, .failover: .failedOver, .changePoint: .failedOver,
-      .commit: .committed,
+      .commit: .committed, .flatten: .failedOver,
     ]
     #expect(record?.state == states[action]?.rawValue, "\(action) at \(path): \(record as Any)")
     if states[action] != nil { #expect(pins.count == 1 && record?.branch == pins.first) }
+    if action == .flatten {
+      let machines = try vault.machines()
+      #expect(try machines.flatMap { try $0.snapshot().pins }.map(\.isFlat) == [true])
+      #expect(try vault.branches().map(\.isFlat) == [true])
+    }
     if action == .changePoint { #expect(record?.point?.asked == "p0") }
     #expect(service.close())
   }

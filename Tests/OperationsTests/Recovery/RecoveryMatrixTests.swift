@@ -19,31 +19,31 @@ import Testing
   private static let columns: [RecoveryAction] = [
     .enable, .testFailover, .cleanup, .failover, .changePoint, .commit, .cancel, .reprotect,
     .failback,
-    .resynchronise, .disable, .completeMigration, .discard,
+    .resynchronise, .disable, .completeMigration, .discard, .flatten,
   ]
 
-  /// The last two columns, and failoverFailed, are our own; so is a failover of a machine whose
+  /// The last three columns, and failoverFailed, are our own; so is a failover of a machine whose
   /// replication was stopped. Everything else follows the reference.
   private static let rows: [(RecoveryState, String)] = [
-    // enable test cleanup failover change commit cancel reprotect failback resync disable migrate discard
-    (.unprotected, "enabling E E E E E E E E E E E E"),
-    (.enabling, "E E E E E E unprotected E E E unprotected E E"),
-    (.protected, "E testActive E failedOver E E E E E resynchronising unprotected E E"),
+    // enable test cleanup failover change commit cancel reprotect failback resync disable migrate discard flatten
+    (.unprotected, "enabling E E E E E E E E E E E E E"),
+    (.enabling, "E E E E E E unprotected E E E unprotected E E E"),
+    (.protected, "E testActive E failedOver E E E E E resynchronising unprotected E E E"),
     (
       .resynchronising,
-      "E E E failedOver E E resynchronising E E resynchronising unprotected E E"
+      "E E E failedOver E E resynchronising E E resynchronising unprotected E E E"
     ),
-    (.testActive, "E E protected E E E protected E E E E E E"),
-    (.failoverInProgress, "E E E E E E replicationStopped E E E E E E"),
-    (.failedOver, "E E E E failedOver committed E E E E unprotected unprotected E"),
-    (.committed, "E E E E E E E later E E unprotected E E"),
-    (.reprotecting, "E E E E E E E E E E unprotected E E"),
-    (.reverseProtected, "E later E E E E E E later later unprotected E E"),
-    (.failbackInProgress, "E E E E E E later E E E E E E"),
-    (.failedBack, "E E E E later later E E E E E E E"),
-    (.failedBackCommitted, "later E E E E E E later E E unprotected E E"),
-    (.replicationStopped, "E E E failedOver E E E E E E unprotected E E"),
-    (.failoverFailed, "E E E failedOver E E replicationStopped E E E E E E"),
+    (.testActive, "E E protected E E E protected E E E E E E E"),
+    (.failoverInProgress, "E E E E E E replicationStopped E E E E E E E"),
+    (.failedOver, "E E E E failedOver committed E E E E unprotected unprotected E failedOver"),
+    (.committed, "E E E E E E E later E E unprotected E E committed"),
+    (.reprotecting, "E E E E E E E E E E unprotected E E E"),
+    (.reverseProtected, "E later E E E E E E later later unprotected E E E"),
+    (.failbackInProgress, "E E E E E E later E E E E E E E"),
+    (.failedBack, "E E E E later later E E E E E E E E"),
+    (.failedBackCommitted, "later E E E E E E later E E unprotected E E E"),
+    (.replicationStopped, "E E E failedOver E E E E E E unprotected E E E"),
+    (.failoverFailed, "E E E failedOver E E replicationStopped E E E E E E E"),
   ]
 
   static let cells: [Cell] = rows.flatMap { state, text in
@@ -105,6 +105,7 @@ import Testing
     }
     for (state, action) in [
       (RecoveryState.failedOver, RecoveryAction.changePoint), (.failedOver, .commit),
+      (.failedOver, .flatten), (.committed, .flatten),
       (.testActive, .cleanup), (.failoverFailed, .cancel),
     ] {
       let running = try RecoveryStanding(state).after(.asked(action)).standing

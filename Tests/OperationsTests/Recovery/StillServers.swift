@@ -15,6 +15,11 @@ final class StillServers: RecoveryDiskServers {
     var isBroken = false
     /// Done once, at the next serving.
     var beforeServing: (@Sendable () -> Void)?
+    /// Whether serving waits, as if the process was killed there.
+    var isHanging = false
+    /// Whether a copy to plain files does not come to an end, and which are not.
+    var isCopyHanging = false
+    var copying: Set<Identifier> = []
   }
 
   let vault: Vault
@@ -65,6 +70,30 @@ final class StillServers: RecoveryDiskServers {
   }
 
   func thaw(_ branch: Identifier) { state.withLock { _ = $0.frozen.remove(branch) } }
+
+  /// Copies the disks at once, unless that is to wait.
+  func flatten(_ branch: Identifier) throws(OperationError) {
+    guard !state.withLock({ $0.isCopyHanging }) else {
+      return state.withLock { _ = $0.copying.insert(branch) }
+    }
+    do {
+      let open = try vault.openBranch(branch)
+      try open.flatten(FlattenControl())
+      try open.close()
+    } catch { throw OperationError(error) }
+  }
+
+  func cancelFlatten(_ branch: Identifier) {
+    state.withLock { _ = $0.copying.remove(branch) }
+  }
+
+  func copy(of branch: Identifier) throws(OperationError) -> BranchCopy? {
+    do { if try vault.branch(branch).isFlat { return .done } } catch { throw OperationError(error) }
+    return state.withLock { state in
+      guard state.served.contains(branch) else { return nil }
+      return state.copying.contains(branch) ? .running(done: 1, total: 2) : .idle
+    }
+  }
 
   func end(_ branch: Identifier) {
     state.withLock { state in
