@@ -51,7 +51,7 @@ extension BranchRound {
 
 /// A branch of plain files beside the arrays that tell what it must answer.
 ///
-/// What was not flushed may be lost with the power sector by sector: each is one of those it was since.
+/// What was not flushed may be lost with the power in any part: each byte is one of those it was since.
 final class FlatRound {
   private let round: BranchRound
   private var states: [[[UInt8]]]
@@ -143,10 +143,10 @@ final class FlatRound {
   /// The process ends, or the power goes; then a new one opens the branch.
   private func restart(crashing: Bool) throws {
     let mayLose = crashing || isDoubtful || round.disk.isOff
-    if mayLose { round.disk.cutPower(after: .max) }
-    try round.reopenFlat(crashing: crashing || round.disk.isOff)
+    let crashes = crashing || round.disk.isOff
+    try round.reopenFlat(crashing: crashes)
     isDoubtful = false
-    try check(mayLose: mayLose)
+    try check(mayLose: mayLose, isDurable: crashes)
   }
 
   private func readSome() throws {
@@ -166,8 +166,8 @@ final class FlatRound {
     return bytes
   }
 
-  /// What is found is what was written, or of each sector something that it was since the last flush.
-  private func check(mayLose: Bool) throws {
+  /// What is found is what was written, or of each byte something that it was since the last flush.
+  private func check(mayLose: Bool, isDurable: Bool = false) throws {
     guard try branch.isFlat else { throw ModelFailure("the branch is not flat any more") }
     var found: [[UInt8]] = []
     for index in round.sizes.indices {
@@ -176,11 +176,14 @@ final class FlatRound {
       let allowed = mayLose ? states : [states[states.count - 1]]
       for sector in stride(from: 0, to: bytes.count, by: 512) {
         let range = sector..<min(bytes.count, sector + 512)
-        guard allowed.contains(where: { $0[index][range] == bytes[range] }) else {
-          throw ModelFailure("byte \(sector) of disk \(index) is of no moment")
+        if allowed.contains(where: { $0[index][range] == bytes[range] }) { continue }
+        // Of a sector that was written to twice, either may be lost.
+        for place in range where !allowed.contains(where: { $0[index][place] == bytes[place] }) {
+          throw ModelFailure("byte \(place) of disk \(index) is of no moment")
         }
       }
     }
-    if mayLose { states = [found] }
+    // What a process finds that could not be made durable before is not durable by that.
+    if mayLose { states = isDurable ? [found] : states + [found] }
   }
 }
