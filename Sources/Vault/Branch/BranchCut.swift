@@ -11,6 +11,9 @@ public struct BranchCutDisk: DiskContent {
     (self.number, self.content, self.lease) = (number, content, lease)
   }
 
+  /// What reads it from logs; nil for a plain file.
+  var reader: DiskReader? { content as? DiskReader }
+
   /// Bytes of the disk.
   public var size: UInt64 { content.size }
 

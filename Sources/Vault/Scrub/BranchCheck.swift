@@ -107,7 +107,9 @@ public final class BranchCheck {
     let path = place.directory + "/" + Manifest.firstName
     do throws(VaultError) {
       let first = try Manifest.read(path, identity: place.identity, on: place.system)
-      guard first.state.branch != description || !first.repaired.isEmpty else { return }
+      var known = first.state.branch
+      known?.isFlat = first.state.flattened != nil
+      guard known != description || !first.repaired.isEmpty else { return }
     } catch {
       guard Self.isDamage(error) else { throw error }
     }

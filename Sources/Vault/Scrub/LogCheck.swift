@@ -83,6 +83,8 @@ final class LogCheck {
 
   /// Files in the log's directory that hold committed records and are not in the MANIFEST.
   private func checkForStrangers(_ state: ManifestState) throws(VaultError) {
+    // What is left of the log of a branch that is plain files counts no more.
+    guard state.flattened == nil else { return }
     let names = try translated { () throws(IOError) in try place.system.list(place.directory) }
     let segments = names.compactMap(LogFileName.init).filter { $0.kind == .segment }
     guard !state.files.isSuperset(of: segments) else { return }

@@ -62,7 +62,7 @@ struct LogReaders {
     let branches = branches.filter { branch in
       guard branch.limit.rawValue >= sequence else { return false }
       guard let cut = branch.cut else { return true }
-      guard let reader = try? cut.disk(disk) else { return false }
+      guard let reader = (try? cut.disk(disk))?.reader else { return false }
       return Self.reads(reader, pages, of: block, sequence)
     }
     return Hurt(

@@ -25,7 +25,7 @@ public final class MachineCheck {
     self.machine = machine
     snapshot = try machine.snapshot()
     let configuration = snapshot.configuration
-    let standing = snapshot.pins.filter { !$0.isLost }.map { pin in
+    let standing = snapshot.pins.filter { !$0.isLost && !$0.isFlat }.map { pin in
       LogReaders.Branch(id: pin.branch, limit: pin.cut, cut: branches[pin.branch])
     }
     log = LogCheck(

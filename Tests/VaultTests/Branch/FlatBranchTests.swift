@@ -58,6 +58,7 @@ struct FlatBranchTests {
     let read = try site.vault.readBranch(Site.id)
     #expect(try Self.bytes(read.disk(0)) == Self.bytes(again.disks[0]))
     #expect(try site.vault.branch(Site.id).isFlat)
+    #expect(try BranchCheck(Site.id, in: site.vault).run().damages.isEmpty)
   }
 
   @Test("a flattened branch needs nothing of its machine, whose pin says so, and can be removed")
