@@ -15,8 +15,6 @@ final class StillServers: RecoveryDiskServers {
     var isBroken = false
     /// Done once, at the next serving.
     var beforeServing: (@Sendable () -> Void)?
-    /// Whether serving waits, as if the process was killed there.
-    var isHanging = false
     /// Whether a copy to plain files does not come to an end, and which are not.
     var isCopyHanging = false
     var copying: Set<Identifier> = []
