@@ -10,7 +10,7 @@ import Testing
 @testable import Vault
 
 /// Goal: whenever the service, or what serves a disk, is killed while a drill or a failover is begun, changed,
-/// committed or ended, the machine is then as it was before or as it was to be, all that was synced to its
+/// flattened, committed or ended, the machine is then as it was before or as it was to be, all that was synced to its
 /// disks is there, and nothing is left behind. Method: the real binary as a service with real disk servers,
 /// and SIGKILL at random moments of each action. `TIDEMARK_RECOVERY_KILLS` says how often for each.
 @Suite(.serialized, .enabled(if: Available.root && Available.fuse)) struct RecoveryKillTests {
@@ -133,10 +133,13 @@ final class RecoveryKillSite {
     let change = Action(name: "change the point", from: "failedOver p1", to: "failedOver p0") {
       try $0.changeRecoveryPoint(name, Self.request("p0"))
     }
+    let flatten = Action(
+      name: "flatten", from: "failedOver p0", to: "failedOver p0",
+      begin: { try $0.flattenFailover(name) }, keepsDisks: true)
     let commit = Action(
       name: "commit", from: "failedOver p0", to: "committed p0",
       begin: { try $0.commitFailover(name, completesMigration: false) }, keepsDisks: true)
-    for action in [drill, cleanup, failover, change, commit] {
+    for action in [drill, cleanup, failover, change, flatten, commit] {
       try carry(out: action, on: name, isKilled: isKilled)
       if action.to != "protected" { try write(name) }
     }

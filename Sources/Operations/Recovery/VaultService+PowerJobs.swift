@@ -274,7 +274,7 @@ extension RecoveryRecord {
   /// Whether nothing takes the disks away that this branch is.
   func leaves(_ branch: Identifier) -> Bool {
     let runs = running.flatMap(RecoveryAction.init)
-    return self.branch == branch && [nil, .commit, .completeMigration].contains(runs)
+    return self.branch == branch && [nil, .commit, .completeMigration, .flatten].contains(runs)
   }
 }
 
