@@ -8,7 +8,7 @@ internal import Vault
 /// Goal: disks that can't be served any more are not, nothing is left of their servers, and who uses them is told
 /// the truth. Method: real servers whose disks are taken away, or fail, beneath them.
 @Suite(
-  .serialized, .timeLimit(.minutes(3)), .enabled(if: Available.root && Available.fuse))
+  .serialized, .timeLimit(.minutes(15)), .enabled(if: Available.root && Available.fuse))
 struct DiskServerEndTests {
   @Test(
     "when a branch or its vault is removed the server ends within seconds, whoever has a disk open",

@@ -9,7 +9,7 @@ internal import Testing
 /// Goal: what is done to served disks at the same time does not do harm. Method: real servers, asked for several
 /// things at once.
 @Suite(
-  .serialized, .timeLimit(.minutes(3)), .enabled(if: Available.root && Available.fuse))
+  .serialized, .timeLimit(.minutes(15)), .enabled(if: Available.root && Available.fuse))
 struct DiskServerRaceTests {
   private let directory: TemporaryDirectory
   private let file: String

@@ -8,7 +8,7 @@ internal import Vault
 /// Goal: a disk server that is in a state of its own says so, and its users lose nothing by it. Method: real servers
 /// that hang, crash again and again, or are of two releases, and disks of unusual sizes.
 @Suite(
-  .serialized, .timeLimit(.minutes(3)), .enabled(if: Available.root && Available.fuse))
+  .serialized, .timeLimit(.minutes(15)), .enabled(if: Available.root && Available.fuse))
 struct DiskServerStateTests {
   private let directory: TemporaryDirectory
   private let file: String

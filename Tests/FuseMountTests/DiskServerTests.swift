@@ -11,7 +11,7 @@ internal import Vault
 /// Goal: the disks of a branch can be used as disks, and outlive the processes that serve them. Method: real
 /// mounts, file systems on them, and processes that are killed.
 @Suite(
-  .serialized, .timeLimit(.minutes(5)), .enabled(if: Available.root && Available.fuse))
+  .serialized, .timeLimit(.minutes(15)), .enabled(if: Available.root && Available.fuse))
 struct DiskServerTests {
   let directory: TemporaryDirectory
   let file: String

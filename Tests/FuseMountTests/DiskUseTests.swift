@@ -8,7 +8,7 @@ internal import Vault
 /// Goal: what lies on a served disk fares as on a device, and who may use the disks can. Method: file systems that
 /// are cut off in the middle, budgets, damage, and other users.
 @Suite(
-  .serialized, .timeLimit(.minutes(3)), .enabled(if: Available.root && Available.fuse))
+  .serialized, .timeLimit(.minutes(15)), .enabled(if: Available.root && Available.fuse))
 struct DiskUseTests {
   /// Writes files of 200 kB, each synced, until it can't; prints the number of each that is durable.
   private func writer(in path: String) throws -> Program {

@@ -9,7 +9,7 @@ internal import Vault
 /// Goal: a mount begins where it may, is explained where it may not, and always ends cleanly.
 /// Method: real mounts, by processes that are signalled, killed, and unmounted from outside.
 @Suite(
-  .serialized, .timeLimit(.minutes(3)), .enabled(if: Available.root && Available.fuse))
+  .serialized, .timeLimit(.minutes(15)), .enabled(if: Available.root && Available.fuse))
 struct LifeTests {
   let fixture: VaultFixture
 

@@ -8,7 +8,7 @@ internal import Vault
 /// Goal: an ordinary user can mount a vault that may be read, and only that user sees the mount.
 /// Method: a server that gives up root before it mounts; programs run as that user and as root.
 @Suite(
-  .serialized, .timeLimit(.minutes(3)),
+  .serialized, .timeLimit(.minutes(15)),
   .enabled(
     if: Available.root && Available.fuse && Available.programs("fusermount3", "setpriv")))
 struct OrdinaryUserTests {

@@ -8,7 +8,7 @@ internal import Vault
 /// Goal: ordinary programs see through a real mount what the vault holds.
 /// Method: a server in a process of its own; cat, ls, cp, qemu-img and system calls on its mount.
 @Suite(
-  .serialized, .timeLimit(.minutes(3)),
+  .serialized, .timeLimit(.minutes(15)),
   .enabled(if: Available.root && Available.fuse && Available.programs("qemu-img")))
 struct ReadingTests {
   let fixture: VaultFixture

@@ -13,7 +13,7 @@ struct BenchTests {
     "the benchmarks run, give every number, and leave nothing behind",
     .enabled(
       if: Available.root && Available.fuse && Available.programs("fio", "qemu-img", "restic")),
-    .timeLimit(.minutes(10)))
+    .timeLimit(.minutes(30)))
   func quick() throws {
     let directory = try TemporaryDirectory("bench-test")
     let result = try Program.run(

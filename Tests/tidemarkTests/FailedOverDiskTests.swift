@@ -92,7 +92,7 @@ final class FailedOverMachine {
 
 /// Goal: an exported disk is what its users see, never while they could be writing unknown to it, and a machine
 /// that is stopped stays stopped. Method: the real commands, a real service and real disk servers.
-@Suite(.serialized, .timeLimit(.minutes(2)), .enabled(if: Available.root && Available.fuse))
+@Suite(.serialized, .timeLimit(.minutes(15)), .enabled(if: Available.root && Available.fuse))
 struct FailedOverDiskTests {
   @Test(
     "a failed-over disk is exported as it is used, refused while somebody writes, and the same once committed"

@@ -35,7 +35,7 @@ enum EchoGuest {
 /// Goal: a machine is started, reached and stopped by the commands, and its disks are still once it is stopped.
 /// Method: a real service, disk server and QEMU; its guest is a boot sector.
 @Suite(
-  .serialized, .timeLimit(.minutes(5)),
+  .serialized, .timeLimit(.minutes(15)),
   .enabled(if: Available.root && Available.fuse && Available.programs("qemu-system-x86_64")))
 struct MachinePowerCommandTests {
   private static let name = FailedOverMachine.name

@@ -66,7 +66,7 @@ private final class DiskUser: Sendable {
 /// Goal: nothing takes from under a disk that is in use what it stands on, nor anything that was synced to it: no
 /// commit, nobody who removes its machine, and no loss of a MANIFEST or of the catalog. Method: the real
 /// service and disk servers, and somebody who has the disk open throughout.
-@Suite(.serialized, .timeLimit(.minutes(4)), .enabled(if: Available.root && Available.fuse))
+@Suite(.serialized, .timeLimit(.minutes(15)), .enabled(if: Available.root && Available.fuse))
 struct OpenDiskTests {
   @Test("a commit under a disk that is being written to takes nothing of it")
   func commit() throws {

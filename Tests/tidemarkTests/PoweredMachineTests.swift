@@ -7,7 +7,7 @@ import Testing
 /// of itself outlives both. Method: a small guest on disks that are really served, and everything killed that an
 /// end of the host would end, with the directories that do not outlive it.
 @Suite(
-  .serialized, .timeLimit(.minutes(5)),
+  .serialized, .timeLimit(.minutes(15)),
   .enabled(if: Available.root && Available.fuse && Available.programs("qemu-system-x86_64")))
 struct PoweredMachineTests {
   private static let name = FailedOverMachine.name

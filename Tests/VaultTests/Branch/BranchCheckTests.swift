@@ -199,7 +199,8 @@ struct BranchCheckTests {
   }
 
   @Test(
-    "a branch that is written to meanwhile is found whole, again and again", .timeLimit(.minutes(2))
+    "a branch that is written to meanwhile is found whole, again and again",
+    .timeLimit(.minutes(30))
   )
   func beside() throws {
     let directory = try TemporaryDirectory("branch-check")

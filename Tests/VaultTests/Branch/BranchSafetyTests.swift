@@ -118,7 +118,7 @@ struct BranchSafetyTests {
     #expect(code { _ = try site.vault.openBranch(Site.id) } == .damaged)
   }
 
-  @Test("branches are made and removed by several threads at once", .timeLimit(.minutes(10)))
+  @Test("branches are made and removed by several threads at once", .timeLimit(.minutes(30)))
   func concurrently() throws {
     let site = try Site(on: SimulatedDisk(seed: 5).fileSystem)
     let ids = (0..<16).map { Identifier(high: 9, low: UInt64($0)) }
@@ -143,7 +143,7 @@ struct BranchSafetyTests {
   }
 
   @Test(
-    "whoever looks at a branch beside its disk server finds no damage", .timeLimit(.minutes(10)))
+    "whoever looks at a branch beside its disk server finds no damage", .timeLimit(.minutes(30)))
   func lookedAtMeanwhile() throws {
     let site = try Site(on: SimulatedDisk(seed: 6).fileSystem)
     _ = try site.failOver()

@@ -168,7 +168,7 @@ struct BranchTests {
 
   @Test(
     "many threads write, flush, read, cut and close on a file system, and nothing is lost",
-    .timeLimit(.minutes(2)))
+    .timeLimit(.minutes(30)))
   func threads() throws {
     let directory = try TemporaryDirectory("branch")
     let site = try Site(on: .system, at: directory.file("vault"))

@@ -178,7 +178,7 @@ struct FlatBranchTests {
 
   @Test(
     "many threads may write, zero, read and flush while a branch becomes plain files",
-    .timeLimit(.minutes(5)))
+    .timeLimit(.minutes(30)))
   func busy() throws {
     let directory = try TemporaryDirectory()
     let site = try Site(on: .system, at: directory.path + "/vault")
