@@ -68,12 +68,12 @@ struct FlattenModelTests {
         try round.restart(crashing: true)
         if round.isFlat { wasFlat.behind += 1 } else { wasFlat.before += 1 }
         while !round.isFlat {
-          if round.isArmed { try round.restart(crashing: false) }
+          while round.isArmed { try round.restart(crashing: false) }
           guard try round.flattenStep() else {
             throw ModelFailure("the copy can't go on")
           }
         }
-        if round.isArmed { try round.restart(crashing: false) }
+        while round.isArmed { try round.restart(crashing: false) }
         _ = try FlatRound(round)
       } catch {
         Issue.record(
