@@ -74,26 +74,24 @@ final class BranchSegment: Sendable {
   }
 
   /// Keeps zeros ahead of the records where flushes come often, for an fdatasync over what was written before
-  /// takes half as long as one that makes a file longer. They promise nothing, and may fail.
+  /// takes less time than one that makes a file longer. They promise nothing, and may fail.
   private func prepare(_ count: UInt64) {
     let now = bounds.withLock { $0 }
     guard now.durable > UInt64(headerLength), now.end - now.durable < Self.flushedOften,
       now.end + count > now.prepared
     else { return }
     let start = max(now.end, now.prepared)
-    do throws(IOError) { try file.file.write(Self.zeros, at: start) } catch { return }
+    // Before it is tried: what fails half-way has left zeros too, and they are to be cut off.
     bounds.withLock { $0.prepared = start + Self.stride }
+    try? file.file.write(Self.zeros, at: start)
   }
 
   private static let zeros = [UInt8](repeating: 0, count: Int(stride))
 
   /// Ends the file behind its records.
   func cut() throws(IOError) {
-    let end = bounds.withLock { bounds in
-      bounds.prepared = 0
-      return bounds.end
-    }
     try file.file.truncate(to: end)
+    bounds.withLock { $0.prepared = 0 }
   }
 
   /// Whether the file has zeros behind its records.
