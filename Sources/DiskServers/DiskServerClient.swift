@@ -58,7 +58,7 @@ public struct DiskServerClient: Hashable, Sendable {
   }
 
   /// Has a successor take over, which runs the program as it is now; whoever uses the disks waits for it.
-  public func handOver() throws(DiskServerError) { try done(.handOver, for: 0) }
+  public func handOver() throws(DiskServerError) { try done(.handOver, for: Self.flushPatience) }
 
   private func done(_ request: DiskRequest, for seconds: Double) throws(DiskServerError) {
     guard case .done = try ask(request, for: seconds) else { throw unexpected }

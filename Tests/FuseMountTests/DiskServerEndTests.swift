@@ -119,6 +119,54 @@ struct DiskServerEndTests {
     #expect(code { () throws(IOError) in try disk.write([2], at: 0) } == EIO)
   }
 
+  /// Looks for what a successor does with disks of which writes may be lost.
+  private func isReadOnly(_ served: ServedBranch) throws {
+    let disk = try File(served.disk, .writing)
+    #expect(code { () throws(IOError) in try disk.write([2], at: 0) } == EIO)
+    #expect(code { () throws(IOError) in try disk.sync() } == EIO)
+    #expect(try bytes(of: served.disk, count: 1) == [1])
+    let warnings = try served.client.status().warnings
+    #expect(warnings.contains { $0.contains("writes may be lost") }, "\(warnings)")
+  }
+
+  @Test(
+    "a flush of plain files that failed is told of, and no successor takes writes as if it had not")
+  func plain() throws {
+    let directory = try TemporaryDirectory("plain")
+    let served = try failing(directory, also: "plain")
+    let disk = try File(served.disk, .writing)
+    try disk.write([1], at: 0)
+    try fail(directory)
+    #expect(code { () throws(IOError) in try disk.sync() } == EIO)
+    #expect(try served.client.status().starts == 1)
+    try served.kill()
+    #expect(Program.poll(seconds: 60) { (try? served.client.status().starts) == 2 })
+    try isReadOnly(served)
+  }
+
+  @Test("plain files that can't be made durable are not handed over")
+  func plainHandOver() throws {
+    let directory = try TemporaryDirectory("plain-hand-over")
+    let served = try failing(directory, also: "plain")
+    let disk = try File(served.disk, .writing)
+    try disk.write([1], at: 0)
+    try fail(directory)
+    #expect(throws: DiskServerError.self) { try served.client.handOver() }
+    #expect(try served.client.status().starts == 1)
+    #expect(code { () throws(IOError) in try disk.sync() } == EIO)
+  }
+
+  @Test("where the last flush of plain files fails at a hand-over, the successor takes no writes")
+  func plainClosing() throws {
+    let directory = try TemporaryDirectory("plain-closing")
+    let served = try failing(directory, also: "closing")
+    let disk = try File(served.disk, .writing)
+    try disk.write([1], at: 0)
+    try served.client.handOver()
+    #expect(Program.poll(seconds: 60) { (try? served.client.status().starts) == 2 })
+    try isReadOnly(served)
+  }
+
   @Test("a disk that is kept on itself is not served")
   func ownDisk() throws {
     let directory = try TemporaryDirectory("own")

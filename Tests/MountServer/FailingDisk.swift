@@ -6,7 +6,8 @@ internal import Synchronization
 
 /// A disk that can't be made durable while a file is there, and takes nothing more from then on. The file is
 /// removed at the first failure, unless `<file>.always` is there too; if `<file>.lost` is there, writes are
-/// lost by then.
+/// lost by then; if `<file>.plain` is there, opening it again mends nothing, and if `<file>.closing` is, its end
+/// fails, too.
 final class FailingDisk: WritableDisk {
   private let disk: any WritableDisk
   private let file: String
@@ -19,11 +20,18 @@ final class FailingDisk: WritableDisk {
     served.health = { [self] in
       var health = ServedDisks.Health()
       health.hasEnded = hasEnded.load(ordering: .relaxed)
+      health.canMend = !has(".plain") && !has(".closing")
       health.writes = !health.hasEnded && FileSystem.system.exists(file + ".lost") ? 3 : 5
       return health
     }
+    served.close = { [self] in
+      guard has(".closing") else { return }
+      throw IOError("sync", file, code: EIO)
+    }
     return served
   }
+
+  private func has(_ sign: String) -> Bool { FileSystem.system.exists(file + sign) }
 
   private func check() throws {
     guard hasEnded.load(ordering: .relaxed) else { return }

@@ -27,6 +27,9 @@ public struct ServedDisks: Sendable {
     public var isRemoved = false
     /// Whether they take nothing more until they are opened again, as after an fdatasync(2) that failed.
     public var hasEnded = false
+    /// Whether opening them again writes once more what may not be durable. Of plain files nobody has those bytes
+    /// any more, and the kernel tells but once that it could not write them.
+    public var canMend = true
     /// Writes that they have taken, in their whole life.
     public var writes: UInt64 = 0
 
@@ -60,8 +63,9 @@ public struct ServedDisks: Sendable {
   public var health: @Sendable () -> Health = { Health() }
   /// Copies the disks to plain files; nil if that can't be done.
   public var flattening: Flattening?
-  /// Ends the use of the disks, which are flushed; whoever opens them next finds all as it should be.
-  public var close: @Sendable () -> Void = {}
+  /// Ends the use of the disks, which are flushed; whoever opens them next finds all as it should be. Throws if
+  /// they could not be made durable.
+  public var close: @Sendable () throws -> Void = {}
 
   /// Disks that are always well.
   public init(_ disks: [DiskNumber: any WritableDisk]) { self.disks = disks }
@@ -89,6 +93,8 @@ public struct ServedDisks: Sendable {
 /// durable, nobody notices but by the wait. If it does not find all, somebody relies on what is not there:
 /// then everything can be read, and every write and flush is EIO until the mount is made anew. And if no flush has
 /// succeeded since the last time, no successor is called, and writes are EIO too. Both stand in the status.
+/// Disks that are plain files are not mended so, for what was lost is nowhere else: a flush that failed is EIO, and
+/// so is every write and flush behind it, whichever server answers, until the mount is made anew.
 ///
 /// The server ends with the mount: when told to by its socket; on SIGTERM, as at a shutdown of the host, after
 /// making all durable at once, as soon as nobody has the disks open, who are served until then; and within

@@ -18,9 +18,15 @@ extension DiskSession {
     case .flatten: try flattening().begin()
     case .cancelFlatten: try flattening().cancel()
     case .quit(let seconds, let force): try quit(within: seconds, force: force)
-    case .handOver: stop()
+    case .handOver: try handOver()
     }
     return nil
+  }
+
+  /// What a successor could not make durable any more has to be so before it is called.
+  private func handOver() throws(DiskServerError) {
+    if !served.health().canMend, estate.owedWrites == nil { try flush() }
+    stop()
   }
 
   private func flattening() throws(DiskServerError) -> ServedDisks.Flattening {
@@ -74,6 +80,8 @@ extension DiskSession {
         ProcessSignals.sleep(Self.pause)
       }
     } catch {
+      // Where that was for want of an fdatasync, no other one will tell of it.
+      if served.health().hasEnded { mending.noteLoss() }
       let code: DiskServerError.Code =
         error.code == 0 ? .inUse : error.code == EAGAIN ? .notRunning : .failed
       throw DiskServerError(code, error.message)

@@ -123,7 +123,8 @@ final class DiskSession: Sendable {
     let result = workers.run(leaving: { [stopper] in stopper.stop() })
     ender.join()
     if KernelMount.isGone(connection) { estate.isEnding = true }
-    served.close()
+    // A successor would be told of no error any more.
+    do { try served.close() } catch { mending.noteLoss() }
     _ = watchers
     guard result >= 0 else {
       throw MountError.system("serve the disks of '\(disks.directory.path)'", -result)

@@ -74,6 +74,9 @@ final class Estate: Sendable {
   /// How many servers there were.
   var starts: Int { Int(self[.starts]) }
 
+  /// More writes than any disks have taken: nobody can find them.
+  static let unknownWrites = UInt64.max - 1
+
   /// Writes that were answered before the disks were opened again after a failure: a successor that does not
   /// find as many lets nothing more be written. Nil if there was no failure, or it is made good.
   var owedWrites: UInt64? {

@@ -21,6 +21,10 @@ final class Mending: Sendable {
     if isLeaving.load(ordering: .acquiring) { return true }
     let health = health()
     guard health.hasEnded, !estate.isEnding else { return false }
+    guard health.canMend else {
+      noteLoss()
+      return false
+    }
     guard
       isLeaving.compareExchange(expected: false, desired: true, ordering: .acquiringAndReleasing)
         .exchanged
@@ -33,6 +37,11 @@ final class Mending: Sendable {
     estate.wasReopened = true
     stopper.stop()
     return true
+  }
+
+  /// Notes that disks which can't be mended could not be made durable: no successor lets anything be written.
+  func noteLoss() {
+    if !health().canMend { estate.owedWrites = Estate.unknownWrites }
   }
 
   /// Notes that everything is durable.
@@ -48,10 +57,13 @@ final class Mending: Sendable {
       estate.owedWrites = nil
       return (served.disks, [])
     }
+    let lost =
+      owed == Estate.unknownWrites
+      ? "writes may be lost" : "\(owed - found) writes are lost"
     let reason =
-      "The disks could not be made durable, and \(owed - found) writes are lost that were answered: they can "
-      + "only be read until they are served anew. Stop what uses them, look at the disk that the vault lies "
-      + "on, then start it again."
+      "The disks could not be made durable, and \(lost) that were answered: they can only be read "
+      + "until they are served anew. Stop what uses them, look at the disk that the vault lies on, then start it "
+      + "again."
     return (served.disks.mapValues { ReadOnlyDisk($0, reason) }, [reason])
   }
 }

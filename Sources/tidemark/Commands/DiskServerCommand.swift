@@ -80,6 +80,7 @@ struct DiskServerCommand: ParsableCommand {
     served.health = {
       var health = ServedDisks.Health()
       (health.isRemoved, health.hasEnded) = (branch.isRemoved, branch.hasEnded)
+      health.canMend = !branch.isFlat
       health.writes = branch.usage.records
       return health
     }
@@ -89,7 +90,7 @@ struct DiskServerCommand: ParsableCommand {
       state: { copy(flattener.state) })
     served.close = {
       flattener.end()
-      try? branch.close()
+      try branch.close()
     }
     return served
   }

@@ -86,6 +86,20 @@ struct FlatBranchTests {
   }
 
   @Test(
+    "a sync from outside leaves it to a branch to hear that its plain files could not be written")
+  func syncFromOutside() throws {
+    let disk = SimulatedDisk(seed: 6)
+    let site = try Site(on: disk.fileSystem)
+    let (branch, _) = try written(site)
+    try branch.flatten(FlattenControl())
+    try [UInt8](repeating: 9, count: 3).withUnsafeBytes { try branch.disks[0].write($0, at: 0) }
+    // Of all files but the plain one, which is the only one of its disk.
+    disk.failSyncs(1, after: try names(site).count - 1)
+    try site.vault.syncBranch(Site.id)
+    #expect(code { try branch.flush() } == .io)
+  }
+
+  @Test(
     "a MANIFEST that is lost is made anew, of a flattened branch and of one that is being copied")
   func isRebuilt() throws {
     for isFlat in [true, false] {
