@@ -32,7 +32,7 @@ extension RecoveryDesk {
   ) -> [Identifier: Seen] {
     let (group, found) = (DispatchGroup(), Found())
     let queue = DispatchQueue(label: "tidemark.disk-looks", attributes: .concurrent)
-    for record in records where record.running == nil {
+    for record in records where !record.isOccupied {
       guard let branch = record.branch else { continue }
       queue.async(group: group) {
         let seen: Seen
@@ -55,7 +55,7 @@ extension RecoveryDesk {
   private func lookAtDisks(
     of record: RecoveryRecord, _ disks: Seen, _ parts: RecoveryParts, _ now: Timestamp
   ) {
-    guard let branch = record.branch, record.running == nil else { return }
+    guard let branch = record.branch, !record.isOccupied else { return }
     var findings: [HealthFinding] = []
     switch disks {
     case .served(let served):

@@ -195,11 +195,8 @@ extension RecoveryDesk {
     self.parts.withLock { $0 = parts }
     let records = try inCatalog { () throws(CatalogError) in try catalog.recoveries() }
     for record in records {
-      guard record.running == nil else {
-        try resume(record)
-        continue
-      }
-      if serveAgain(record, with: parts) { powerAgain(record, with: parts) }
+      if !record.isOccupied, serveAgain(record, with: parts) { powerAgain(record, with: parts) }
+      if record.running != nil { try resume(record) }
     }
     for machine in try inVault({ () throws(VaultError) in try vault.machines() }) {
       // What can't be removed now is in nobody's way but the disk's.

@@ -271,6 +271,13 @@ extension VaultService {
 }
 
 extension RecoveryRecord {
+  /// Whether a job runs that its disks and its machine are left to. A copy to plain files is none: it goes on for
+  /// hours beside whoever uses the disks.
+  var isOccupied: Bool {
+    guard let running else { return false }
+    return running != RecoveryAction.flatten.rawValue
+  }
+
   /// Whether nothing takes the disks away that this branch is.
   func leaves(_ branch: Identifier) -> Bool {
     let runs = running.flatMap(RecoveryAction.init)

@@ -52,7 +52,7 @@ extension AgentHost {
     let record = try Self.rejecting { () throws(OperationError) in
       try inCatalog { () throws(CatalogError) in try catalog.recovery(of: machine) }
     }
-    guard record?.running == nil else {
+    guard record?.isOccupied != true else {
       // What the epoch was raised for has not ended.
       throw Rejection(.busy, "The protection of the machine is being changed.")
     }

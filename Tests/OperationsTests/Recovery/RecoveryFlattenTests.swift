@@ -6,7 +6,27 @@ import Synchronization
 import Testing
 import Vault
 
+@testable import Compute
 @testable import Operations
+
+/// A machine that died with its host, until it is started again.
+private final class DeadMachine: ComputeProvider {
+  let isStarted = Atomic(false)
+  var kind: ComputeKind { .qemu }
+
+  func check(_ plan: MachinePlan?) -> [ComputeFinding] { [] }
+  func start(_ plan: MachinePlan) { isStarted.store(true, ordering: .relaxed) }
+  func startAgain(in directory: String) { isStarted.store(true, ordering: .relaxed) }
+  func observe(in directory: String) -> MachineObservation? {
+    isStarted.load(ordering: .relaxed) ? nil : MachineObservation(.died)
+  }
+  func stop(
+    in directory: String, within limit: Duration, force: Bool, isCancelled: @Sendable () -> Bool
+  ) -> MachineStop { .wasOff }
+  func end(in directory: String) {}
+  func connections(in directory: String) -> MachineConnections? { nil }
+  func console(in directory: String, limit: Int) -> [UInt8] { [] }
+}
 
 /// Copying failed-over disks to plain files, as an operator sees it.
 @Suite struct RecoveryFlattenTests {
@@ -68,6 +88,27 @@ import Vault
     #expect(try !site.site.vault.branches()[0].isFlat)
     site.servers.state.withLock { $0.isCopyHanging = false }
     #expect(try site.end(try site.service.flattenFailover("web01", by: nil)).state == .succeeded)
+  }
+
+  @Test("a machine that died with its host runs again while its disks are still being copied")
+  func startedAgain() throws {
+    let site = try RecoverySite()
+    #expect(try site.failover("p1").state == .succeeded)
+    let branch = try #require(try site.branches.first)
+    site.servers.state.withLock { $0.isCopyHanging = true }
+    let job = try site.service.flattenFailover("web01", by: nil)
+    #expect(
+      try Program.poll(seconds: 60) { try site.service.jobs.job(job.id).progress != nil })
+    let machine = DeadMachine()
+    site.provider = machine
+    try site.restart()
+    #expect(try site.standing.running == .flatten)
+    #expect(
+      try site.service.events(after: 0, limit: 50).contains { $0.code == "machine-started-again" })
+    #expect(Program.poll(seconds: 60) { machine.isStarted.load(ordering: .relaxed) })
+    site.servers.state.withLock { $0.isCopyHanging = false }
+    site.servers.cancelFlatten(branch)
+    #expect(try site.end(job).state == .succeeded)
   }
 
   @Test("a machine that is failed over to another point leaves the plain files of the first behind")
