@@ -60,7 +60,17 @@ public struct ExportDisk: Sendable {
         + "\(disk.number)",
       identifier: cut.imageIdentifier(of: disk.number), created: cut.description.created)
     export.replacesExisting = replaces
+    export.isSettled = { !found.hasChanged }
     (self.disk, self.number, self.output, self.export) = (disk, disk.number, output, export)
+  }
+
+  /// - Throws: `.refused` if somebody wrote to the disk meanwhile.
+  private func checkUnchanged() throws(OperationError) {
+    guard !export.isSettled() else { return }
+    throw OperationError(
+      .refused,
+      "The disk was written to while it was read, so what was read is no one moment's: its machine was started, "
+        + "or somebody opened it. Stop what uses it, then run this again.")
   }
 
   private static func check(
@@ -79,8 +89,13 @@ public struct ExportDisk: Sendable {
   public func write(
     progress: (_ done: UInt64, _ total: UInt64) -> Void, cancelled: () -> Bool
   ) throws(OperationError) -> DiskExport.Summary {
-    try inImages { () throws(ImageError) in
-      try export.run(disk, to: output, progress: progress, isCancelled: cancelled)
+    do throws(OperationError) {
+      return try inImages { () throws(ImageError) in
+        try export.run(disk, to: output, progress: progress, isCancelled: cancelled)
+      }
+    } catch {
+      if error.code != .cancelled { try checkUnchanged() }
+      throw error
     }
   }
 
@@ -90,8 +105,13 @@ public struct ExportDisk: Sendable {
   public func verify(
     progress: (_ done: UInt64, _ total: UInt64) -> Void, cancelled: () -> Bool
   ) throws(OperationError) {
-    try inImages { () throws(ImageError) in
-      try export.verify(disk, at: output, progress: progress, isCancelled: cancelled)
+    do throws(OperationError) {
+      try inImages { () throws(ImageError) in
+        try export.verify(disk, at: output, progress: progress, isCancelled: cancelled)
+      }
+    } catch {
+      if error.code == .damaged { try checkUnchanged() }
+      throw error
     }
   }
 }

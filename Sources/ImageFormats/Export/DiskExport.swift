@@ -20,6 +20,9 @@ public struct DiskExport: Sendable {
   /// Permission bits of the file. A disk holds everything its machine knows, so by default only the
   /// owner may read it.
   public var permissions: UInt32 = 0o600
+  /// Asked once all of the disk was read: whether it was the same disk all the time. If it was not, nothing is
+  /// kept.
+  public var isSettled: @Sendable () -> Bool = { true }
   /// Bytes that are written between two moments of which a cut-off export can go on.
   package var checkpointInterval: UInt64 = 128 << 20
   /// Whether writing pauses while the file is made durable; then a test's disk sees one order of
@@ -60,7 +63,8 @@ public struct DiskExport: Sendable {
   ///     with what an earlier run left done, then after every 2 MiB, on this thread.
   ///   - isCancelled: asked as often; true ends the export with `.cancelled`.
   /// - Returns: what was written, and what had been before.
-  /// - Throws: `.alreadyExists`, `.busy`, `.cancelled`, `.full`, `.source`, `.io`; `.invalidSize`
+  /// - Throws: `.alreadyExists`, `.busy`, `.cancelled`, `.full`, `.source`, which a disk that is not settled is
+  ///   as well, `.io`; `.invalidSize`
   ///   or `.tooLarge` if the format can't hold the disk.
   @discardableResult
   public func run(
@@ -76,11 +80,18 @@ public struct DiskExport: Sendable {
       interval: checkpointInterval, waits: waitsForCheckpoints)
     do throws(ImageError) {
       try run.write(progress: progress, isCancelled: isCancelled)
-      try checkOutput(path)
-      return try run.finish()
+      if isSettled() {
+        try checkOutput(path)
+        return try run.finish()
+      }
     } catch {
       throw explain(error, path: path, outlook: run.keep())
     }
+    run.discard()
+    throw ImageError(
+      .source,
+      "Cannot export to '\(path)': the disk was written to meanwhile. Nothing of it was kept. Stop what uses "
+        + "the disk, then run this again.")
   }
 
   /// Where the bytes go.

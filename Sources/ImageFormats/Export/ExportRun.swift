@@ -116,6 +116,12 @@ struct ExportRun {
     } catch { throw ImageError(error) }
   }
 
+  /// Keeps nothing.
+  mutating func discard() {
+    checkpointer.wait()
+    try? partial.discard()
+  }
+
   /// Keeps as much as is durable for a later run, and says what became of it.
   mutating func keep() -> String {
     checkpointer.wait()

@@ -8,7 +8,8 @@ public import Vault
 /// them, before and after the failover is committed.
 ///
 /// Reads the vault itself, so no service need run. Whatever is written meanwhile does not change it; plain files
-/// of disks that were flattened are cloned for that while they are in use, or refused where that can't be done.
+/// of disks that were flattened are cloned for that. Where that can't be done they are refused while they are in
+/// use, and what was read of them counts only if `hasChanged` says no behind it.
 public struct FailedOverDisks: Sendable {
   /// All disks at that moment.
   public let cut: BranchCut
@@ -32,7 +33,11 @@ public struct FailedOverDisks: Sendable {
     try servers.flush(branch)
     cut = try inVault { () throws(VaultError) in
       try vault.syncBranch(branch)
-      return try vault.readBranch(branch, isLive: before != nil)
+      do throws(VaultError) { return try vault.readBranch(branch, isLive: true) } catch {
+        // Plain files that nobody uses are read as they are: `hasChanged` tells whether they stayed so.
+        guard before == nil else { throw error }
+        return try vault.readBranch(branch)
+      }
     }
     // Somebody may have begun to write in between.
     let after = try servers.use(of: branch)
@@ -43,6 +48,9 @@ public struct FailedOverDisks: Sendable {
     isCrashConsistent = before != nil || after != nil || !isStill || wasCutOff
     self.name = name
   }
+
+  /// Whether somebody wrote to the disks since, as far as that changes what is read of them.
+  var hasChanged: Bool { (try? cut.hasChanged()) ?? true }
 
   /// The branch that the machine's log names.
   ///

@@ -44,9 +44,11 @@ public final class BranchCut: Sendable {
   public let disks: [BranchCutDisk]
   /// What the branch's own log says; nil for one that was flattened.
   private let own: ReadLayer?
+  /// The plain files it is read from, and when each was written to last before that.
+  private let plain: (files: FlatDisks, modified: [Timestamp])?
 
   init(_ description: BranchDescription, _ sequence: SequenceNumber, layers: [ReadLayer]) {
-    (self.description, self.sequence, own) = (description, sequence, layers[0])
+    (self.description, self.sequence, own, plain) = (description, sequence, layers[0], nil)
     disks = description.disks.map {
       BranchCutDisk(
         $0.number, DiskReader(number: $0.number, size: $0.size, layers: layers))
@@ -56,8 +58,9 @@ public final class BranchCut: Sendable {
   init(
     _ description: BranchDescription, _ sequence: SequenceNumber, _ flat: FlatDisks,
     _ lease: ReaderLease
-  ) {
+  ) throws(VaultError) {
     (self.description, self.sequence, own) = (description, sequence, nil)
+    plain = (flat, try flat.modified)
     disks = flat.disks.map { BranchCutDisk($0.number, $0, lease) }
   }
 
@@ -69,6 +72,13 @@ public final class BranchCut: Sendable {
       throw VaultError(.unknownDisk, "Branch '\(description.name)' has no disk \(number).")
     }
     return disk
+  }
+
+  /// Whether somebody wrote to the plain files that it shows since it was taken, so that what was read of them is
+  /// no one moment's. Never where it stays as it is.
+  public func hasChanged() throws(VaultError) -> Bool {
+    guard let plain else { return false }
+    return try plain.files.modified != plain.modified
   }
 
   /// The bytes of a disk that were written or zeroed since the branch was made, in order and apart from each

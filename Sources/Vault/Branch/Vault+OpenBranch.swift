@@ -85,7 +85,7 @@ extension Vault {
         let files =
           try isLive
           ? place.cloneFlat(description) : place.openFlat(description.disks, .reading)
-        return BranchCut(description, manifest.state.flattened ?? .zero, files, lease)
+        return try BranchCut(description, manifest.state.flattened ?? .zero, files, lease)
       }
       let base = try base(of: description)
       do throws(VaultError) {

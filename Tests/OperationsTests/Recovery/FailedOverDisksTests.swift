@@ -65,6 +65,45 @@ import Vault
   }
 
   @Test(
+    "plain files that somebody writes to while they are exported give the disk of before, or no file"
+  )
+  func writtenMeanwhile() throws {
+    let fixture = try VaultFixture("meanwhile", disks: [Self.size])
+    fixture.write([UInt8](repeating: 7, count: Self.size), at: 0)
+    try fixture.mark()
+    let id = try fixture.branch(purpose: .failover).id
+    let branch = try fixture.vault.openBranch(id)
+    try branch.flatten(FlattenControl())
+    try branch.close()
+    let found = try FailedOverDisks(VaultFixture.machine, in: fixture.vault, isLive: false)
+    let out = fixture.directory.file("out")
+    let export = try ExportDisk(
+      disk: nil, of: found, in: fixture.vault, format: .raw, for: nil, to: out, replaces: false)
+    let again = try fixture.vault.openBranch(id)
+    var isWritten = false
+    do throws(OperationError) {
+      _ = try export.write(
+        progress: { _, _ in
+          guard !isWritten else { return }
+          isWritten = true
+          #expect(throws: Never.self) {
+            try [UInt8](repeating: 9, count: 5000).withUnsafeBytes {
+              try again.disk(0).write($0, at: UInt64(Self.size - 5000))
+            }
+          }
+        }, cancelled: { false })
+      let bytes = try? File(out, .reading).read(at: UInt64(Self.size - 1), count: 1)
+      #expect(bytes == [7])
+    } catch {
+      #expect(error.code == .refused && error.message.contains("written to"), "\(error)")
+      #expect(!FileSystem.system.exists(out))
+    }
+    #expect(isWritten)
+    try again.close()
+    #expect(try export(fixture) != nil)
+  }
+
+  @Test(
     "of disks that a log does not name any more an export says that they are there, and what to do")
   func unnamed() throws {
     let fixture = try VaultFixture("unnamed", disks: [1 << 20])

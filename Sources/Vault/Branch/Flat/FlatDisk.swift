@@ -33,6 +33,10 @@ final class FlatDisk: Sendable {
   var path: String { file.path }
   /// Bytes it takes on the file system, or those of the disk where that can't be told.
   var allocated: UInt64 { (try? file.status().allocated) ?? size }
+  /// When it was written to last, whoever did.
+  var modified: Timestamp {
+    get throws(VaultError) { try translated { () throws(IOError) in try file.status().modified } }
+  }
   var unsyncedWrites: UInt64 { pending.load(ordering: .relaxed) }
   var hasFailed: Bool { failure.withLock { $0 != nil } }
 

@@ -15,6 +15,15 @@ final class FlatDisks: Sendable {
     try translated { () throws(IOError) in for disk in disks { try disk.sync() } }
   }
 
+  /// When each was written to last, whoever did.
+  var modified: [Timestamp] {
+    get throws(VaultError) {
+      var times: [Timestamp] = []
+      for disk in disks { times.append(try disk.modified) }
+      return times
+    }
+  }
+
   var unsyncedWrites: UInt64 { disks.reduce(0) { $0 + $1.unsyncedWrites } }
   var allocated: UInt64 { disks.reduce(0) { $0 + $1.allocated } }
   var hasFailed: Bool { disks.contains(where: \.hasFailed) }
