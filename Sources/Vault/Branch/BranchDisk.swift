@@ -45,9 +45,7 @@ public final class BranchDisk: WritableDisk {
   public func write(_ bytes: UnsafeRawBufferPointer, at offset: UInt64) throws {
     try check(offset, UInt64(bytes.count))
     guard !bytes.isEmpty else { return }
-    if let file = view.flat {
-      return try log.write { () throws(VaultError) in try file.write(bytes, at: offset) }
-    }
+    if let file = view.flat { return try log.write(bytes, to: file, at: offset) }
     log.allowance.admit(offset..<offset + UInt64(bytes.count))
     try queue.perform(.write(view, bytes, at: offset))
   }
@@ -56,9 +54,7 @@ public final class BranchDisk: WritableDisk {
   public func zero(_ range: Range<UInt64>) throws {
     try check(range.lowerBound, range.upperBound - range.lowerBound)
     guard !range.isEmpty else { return }
-    if let file = view.flat {
-      return try log.write { () throws(VaultError) in try file.zero(range) }
-    }
+    if let file = view.flat { return try log.zero(range, of: file) }
     log.allowance.admit(range)
     try queue.perform(.zero(view, range))
   }

@@ -15,6 +15,8 @@ final class BranchLog: Sendable {
   let storedBytes: Atomic<UInt64>
   /// Holds writers back towards the end of a copy to plain files.
   let allowance = WriteAllowance()
+  /// Bytes written to plain files since the vault was asked for room; at first as if it were time for that.
+  private let sinceRoomCheck = Atomic<UInt64>(BranchWriter.roomStep)
   private let failure = Mutex<VaultError?>(nil)
   private let unsynced = Mutex<VaultError?>(nil)
 
@@ -38,9 +40,33 @@ final class BranchLog: Sendable {
   }
 
   /// Writes to a plain file, unless nothing is written any more.
-  func write(_ body: () throws(VaultError) -> Void) throws(VaultError) {
+  ///
+  /// - Throws: `.full` for what takes more room where the vault has no more than its reserve.
+  func write(
+    _ bytes: UnsafeRawBufferPointer, to file: FlatDisk, at offset: UInt64
+  ) throws(VaultError) {
     try checkIsOpen()
-    try body()
+    try admit(offset..<offset + UInt64(bytes.count), to: file)
+    try file.write(bytes, at: offset)
+  }
+
+  /// Makes bytes of a plain file zeros, unless nothing is written any more.
+  func zero(_ range: Range<UInt64>, of file: FlatDisk) throws(VaultError) {
+    try checkIsOpen()
+    try file.zero(range)
+  }
+
+  /// What lies over bytes that have their room is never refused, however full the vault is.
+  private func admit(_ range: Range<UInt64>, to file: FlatDisk) throws(VaultError) {
+    let count = range.upperBound - range.lowerBound
+    let written = sinceRoomCheck.wrappingAdd(count, ordering: .relaxed).newValue
+    guard written >= BranchWriter.roomStep else { return }
+    do throws(VaultError) {
+      try place.checkRoom()
+      sinceRoomCheck.store(0, ordering: .relaxed)
+    } catch {
+      guard try file.nextHole(from: range.lowerBound) >= range.upperBound else { throw error }
+    }
   }
 
   var hasEnded: Bool { failure.withLock { $0 != nil } }

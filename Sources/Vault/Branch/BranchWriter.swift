@@ -13,7 +13,7 @@ internal import Synchronization
 final class BranchWriter: @unchecked Sendable {
   private static let bufferSize = 1 << 20
   /// So often, in bytes, it is asked whether the vault has room.
-  private static let roomStep: UInt64 = 4 << 20
+  static let roomStep: UInt64 = 4 << 20
 
   private let log: BranchLog
   private let keeper: BranchKeeper
@@ -61,15 +61,13 @@ final class BranchWriter: @unchecked Sendable {
 
   private func serve(_ request: BranchRequest) throws(VaultError) {
     switch request.work {
-    // Whoever came before the branch was flattened and is served behind it.
-    case .write(let disk, let bytes, let offset) where disk.flat != nil:
-      try log.write { () throws(VaultError) in try disk.flat?.write(bytes, at: offset) }
-    case .zero(let disk, let range) where disk.flat != nil:
-      try log.write { () throws(VaultError) in try disk.flat?.zero(range) }
     case .write(let disk, let bytes, let offset):
+      // Whoever came before the branch was flattened and is served behind it.
+      if let file = disk.flat { return try log.write(bytes, to: file, at: offset) }
       try admit(offset..<offset + UInt64(bytes.count))
       try write(disk, bytes, at: offset)
     case .zero(let disk, let range):
+      if let file = disk.flat { return try log.zero(range, of: file) }
       try admit(range.lowerBound..<min(range.upperBound, range.lowerBound + 2))
       try zero(disk, range)
     case .other(let body):

@@ -100,7 +100,7 @@ import Vault
     }
     #expect(isWritten)
     try again.close()
-    #expect(try export(fixture) != nil)
+    #expect(try self.export(fixture) != nil)
   }
 
   @Test(

@@ -86,6 +86,30 @@ struct FlatBranchTests {
   }
 
   @Test(
+    "plain files leave the vault its reserve, and take what lies over bytes that have their room")
+  func keepsReserve() throws {
+    let disk = SimulatedDisk(seed: 7)
+    let site = try Site(on: disk.fileSystem)
+    let (branch, _) = try written(site)
+    try branch.flatten(FlattenControl())
+    func write(block: UInt64) throws {
+      let bytes = [UInt8](repeating: 3, count: Layout.blockSize)
+      try bytes.withUnsafeBytes {
+        try branch.disks[0].write($0, at: block * UInt64(Layout.blockSize))
+      }
+    }
+    disk.setCapacity(1 << 40)
+    let used = (1 << 40) - (try disk.fileSystem.space(at: "/").free)
+    disk.setCapacity(used + Vault.reserve(of: used))
+    #expect(code { try write(block: 20) } == .full)
+    try write(block: 5)
+    #expect(code { try write(block: 20) } == .full)
+    try branch.flush()
+    disk.setCapacity(nil)
+    try write(block: 20)
+  }
+
+  @Test(
     "a sync from outside leaves it to a branch to hear that its plain files could not be written")
   func syncFromOutside() throws {
     let disk = SimulatedDisk(seed: 6)
