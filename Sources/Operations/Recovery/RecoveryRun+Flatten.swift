@@ -23,12 +23,7 @@ extension RecoveryRun {
   }
 
   private func copy(_ branch: Identifier) throws(OperationError) {
-    let record = try record
-    if record.stopped == branch {
-      _ = try parts.servers.serveFrozen(branch)
-    } else {
-      _ = try parts.servers.serve(branch)
-    }
+    try serveAsKept(branch)
     try parts.servers.flatten(branch)
     while true {
       if job.isCancelled, try isGivenUp(branch) { try check() }
@@ -41,10 +36,19 @@ extension RecoveryRun {
       // Whoever serves it now knows nothing of it.
       case .idle: try parts.servers.flatten(branch)
       case nil:
-        _ = try parts.servers.serve(branch)
+        try serveAsKept(branch)
         try parts.servers.flatten(branch)
       }
       ProcessSignals.sleep(Self.pause)
+    }
+  }
+
+  /// Serves the disks; those of a machine that was stopped, be it beside the copy, refuse writes.
+  private func serveAsKept(_ branch: Identifier) throws(OperationError) {
+    if try record.stopped == branch {
+      _ = try parts.servers.serveFrozen(branch)
+    } else {
+      _ = try parts.servers.serve(branch)
     }
   }
 

@@ -82,6 +82,12 @@ private final class DeadMachine: ComputeProvider {
     let stop = try site.end(
       try site.service.stopMachine("web01", isTest: false, MachineStopRequest(), by: nil))
     #expect(stop.state == .succeeded, "\(stop)")
+    let branch = try #require(try site.branches.first)
+    site.servers.lose(branch)
+    let isFrozenAgain = Program.poll(seconds: 60) {
+      site.servers.state.withLock { $0.served.contains(branch) && $0.frozen.contains(branch) }
+    }
+    #expect(isFrozenAgain)
     _ = try site.service.jobs.cancel(job.id)
     #expect(try site.end(job).state == .cancelled)
     #expect(try site.standing.state == .failedOver && site.standing.running == nil)

@@ -82,7 +82,9 @@ final class StillServers: RecoveryDiskServers {
   }
 
   func cancelFlatten(_ branch: Identifier) {
-    state.withLock { _ = $0.copying.remove(branch) }
+    state.withLock { state in
+      if state.served.contains(branch) { state.copying.remove(branch) }
+    }
   }
 
   func copy(of branch: Identifier) throws(OperationError) -> BranchCopy? {
@@ -90,6 +92,14 @@ final class StillServers: RecoveryDiskServers {
     return state.withLock { state in
       guard state.served.contains(branch) else { return nil }
       return state.copying.contains(branch) ? .running(done: 1, total: 2) : .idle
+    }
+  }
+
+  /// Ends a server that nobody told to; a copy that it made goes on with the next one.
+  func lose(_ branch: Identifier) {
+    state.withLock { state in
+      state.served.remove(branch)
+      state.frozen.remove(branch)
     }
   }
 
