@@ -34,10 +34,9 @@ extension RecoveryRun {
       case .failed(let reason):
         throw OperationError(.failed, "\(reason) The disks go on as they were.")
       // Whoever serves it now knows nothing of it.
-      case .idle: try parts.servers.flatten(branch)
-      case nil:
-        try serveAsKept(branch)
-        try parts.servers.flatten(branch)
+      case .idle: if !job.isCancelled { try parts.servers.flatten(branch) }
+      // Whoever takes over goes on with what was begun, and only they can give it up.
+      case nil: try serveAsKept(branch)
       }
       ProcessSignals.sleep(Self.pause)
     }
@@ -57,7 +56,10 @@ extension RecoveryRun {
   private func isGivenUp(_ branch: Identifier) throws(OperationError) -> Bool {
     if job.isInterrupted { return true }
     try parts.servers.cancelFlatten(branch)
-    return try parts.servers.copy(of: branch) != .done
+    switch try parts.servers.copy(of: branch) {
+    case .idle, .failed: return true
+    case .running, .done, nil: return false
+    }
   }
 }
 

@@ -88,10 +88,12 @@ private final class DeadMachine: ComputeProvider {
       site.servers.state.withLock { $0.served.contains(branch) && $0.frozen.contains(branch) }
     }
     #expect(isFrozenAgain)
+    site.servers.lose(branch)
     _ = try site.service.jobs.cancel(job.id)
     #expect(try site.end(job).state == .cancelled)
     #expect(try site.standing.state == .failedOver && site.standing.running == nil)
     #expect(try !site.site.vault.branches()[0].isFlat)
+    #expect(site.servers.state.withLock { $0.copying.isEmpty })
     site.servers.state.withLock { $0.isCopyHanging = false }
     #expect(try site.end(try site.service.flattenFailover("web01", by: nil)).state == .succeeded)
   }

@@ -109,6 +109,19 @@ struct FlatBranchTests {
     try write(block: 20)
   }
 
+  @Test("a copy that is given up while its server is to leave is given up for good")
+  func givenUpAtTheEnd() throws {
+    let disk = SimulatedDisk(seed: 8)
+    let site = try Site(on: disk.fileSystem)
+    let (branch, bytes) = try written(site)
+    let control = FlattenControl()
+    control.cancel()
+    control.pause()
+    #expect(code { try branch.flatten(control) } == .cancelled)
+    #expect(!branch.wantsFlat)
+    #expect(try !names(site).contains("disk0.raw") && Self.bytes(branch.disks[0]) == bytes)
+  }
+
   @Test(
     "a sync from outside leaves it to a branch to hear that its plain files could not be written")
   func syncFromOutside() throws {

@@ -23,7 +23,8 @@ public final class FlattenControl: Sendable {
   public func pause() { tell(.pause) }
 
   private func tell(_ new: Order) {
-    order.withLock { $0 = new }
+    // What is given up is not gone on with by anybody, whoever else wants this process to stop.
+    order.withLock { if $0 != .cancel { $0 = new } }
     wake.signal()
   }
 

@@ -39,8 +39,10 @@ public final class BranchFlattener: Sendable {
     if branch.isFlat { return .flat }
     return run.withLock { run in
       if let bytes = run.control?.bytes { return .running(done: bytes.done, total: bytes.total) }
-      guard let failure = run.failure else { return .idle }
-      return branch.hasEnded ? .running(done: 0, total: 0) : .failed(failure)
+      if branch.hasEnded, branch.wantsFlat || run.failure != nil {
+        return .running(done: 0, total: 0)
+      }
+      return run.failure.map { .failed($0) } ?? .idle
     }
   }
 
