@@ -47,7 +47,9 @@ public struct DiskServerClient: Hashable, Sendable {
   public func flatten() throws(DiskServerError) { try done(.flatten, for: 0) }
 
   /// Gives that up, unless it was done; what was copied is gone when it returns.
-  public func cancelFlatten() throws(DiskServerError) { try done(.cancelFlatten, for: 0) }
+  public func cancelFlatten() throws(DiskServerError) {
+    try done(.cancelFlatten, for: Self.flushPatience)
+  }
 
   /// Has the server end, and its mount taken away, once nobody has the disks open; waits at most so long.
   /// With `force` it is taken away from those who have, whose next call fails.

@@ -4,6 +4,7 @@ internal import Compute
 internal import Dispatch
 internal import FileIO
 internal import Synchronization
+internal import Vault
 
 /// What time brings about: drills that end by themselves, and drills that are due.
 extension RecoveryDesk {
@@ -16,10 +17,22 @@ extension RecoveryDesk {
       return
     }
     let servers = Self.servers(of: records, parts)
+    letGoOfFlat(records)
     for record in records {
       lookAtDisks(of: record, servers[record.machine] ?? .unknown, parts, now)
       guard record.state == RecoveryState.testActive.rawValue else { continue }
       expire(record, now)
+    }
+  }
+
+  /// Lets go of what disks stand on that became plain files when no job waited for that any more.
+  private func letGoOfFlat(_ records: [RecoveryRecord]) {
+    let failed = RecoveryAction.flatten.rawValue
+    for record in records where record.running == nil && record.failed == failed {
+      guard let branch = record.branch, (try? vault.branch(branch).isFlat) == true,
+        let machine = try? vault.machine(named: record.name)
+      else { continue }
+      try? letGoOfFlat(machine)
     }
   }
 

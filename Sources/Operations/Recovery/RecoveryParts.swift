@@ -87,7 +87,7 @@ extension RecoveryDiskServers {
 public enum BranchCopy: Hashable, Sendable {
   /// Nothing is copied.
   case idle
-  /// Bytes of the disks that were gone through, and all of them.
+  /// Bytes of the disks that were gone through, and all of them; none while that is not known.
   case running(done: UInt64, total: UInt64)
   /// It ended by itself, for this reason, and the branch is as it was.
   case failed(String)

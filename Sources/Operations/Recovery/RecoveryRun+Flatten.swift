@@ -10,12 +10,23 @@ internal import Vault
 extension RecoveryRun {
   /// Between two looks how far the copy is.
   private static let pause = Duration.milliseconds(200)
+  /// How long it may not be known how far the copy is.
+  private static let patience = Duration.seconds(1800)
 
   func flatten() throws(OperationError) {
     guard let branch = try record.branch else {
       throw OperationError(.failed, "It is not known what the disks of '\(name)' are.")
     }
-    try step(.copyDisks) { () throws(OperationError) in try copy(branch) }
+    try step(.copyDisks) { () throws(OperationError) in
+      do throws(OperationError) { try copy(branch) } catch {
+        // Nobody is to become plain files whom no job waits for. Where that can't be told either, it is noticed
+        // later (`letGoOfFlat`).
+        if !job.isInterrupted, error.code != .cancelled {
+          try? parts.servers.cancelFlatten(branch)
+        }
+        throw error
+      }
+    }
     // From here on there is nothing to cancel: the disks are plain files.
     try job.step(RecoveryTask.letGo.rawValue) { () throws(OperationError) in
       try desk.letGo(of: branch, of: try log)
@@ -25,18 +36,27 @@ extension RecoveryRun {
   private func copy(_ branch: Identifier) throws(OperationError) {
     try serveAsKept(branch)
     try parts.servers.flatten(branch)
+    var known = ContinuousClock.now
     while true {
       if job.isCancelled, try isGivenUp(branch) { try check() }
       switch try parts.servers.copy(of: branch) {
       case .done: return
       case .running(let done, let total):
-        if total > 0 { job.report(.init(step: "copying", done: done, total: total)) }
+        if total > 0 {
+          known = .now
+          job.report(.init(step: "copying", done: done, total: total))
+        }
       case .failed(let reason):
         throw OperationError(.failed, "\(reason) The disks go on as they were.")
       // Whoever serves it now knows nothing of it.
       case .idle: if !job.isCancelled { try parts.servers.flatten(branch) }
       // Whoever takes over goes on with what was begun, and only they can give it up.
       case nil: try serveAsKept(branch)
+      }
+      guard ContinuousClock.now - known < Self.patience else {
+        throw OperationError(
+          .failed,
+          "The disk server did not say for half an hour how far the copy is. It is given up.")
       }
       ProcessSignals.sleep(Self.pause)
     }

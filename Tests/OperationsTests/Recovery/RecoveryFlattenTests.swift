@@ -98,6 +98,21 @@ private final class DeadMachine: ComputeProvider {
     #expect(try site.end(try site.service.flattenFailover("web01", by: nil)).state == .succeeded)
   }
 
+  @Test("disks that became plain files when no job waited any more hold nothing of the log back")
+  func late() throws {
+    let site = try RecoverySite()
+    #expect(try site.failover("p1").state == .succeeded)
+    var record = try site.record()
+    record.failed = RecoveryAction.flatten.rawValue
+    try site.keep(record)
+    let branch = try site.site.vault.openBranch(try #require(record.branch))
+    try branch.flatten(FlattenControl())
+    try branch.close()
+    #expect(try site.snapshot.pins.map(\.isFlat) == [false])
+    site.service.recovery.look(at: .now())
+    #expect(try site.snapshot.pins.map(\.isFlat) == [true])
+  }
+
   @Test("a machine that died with its host runs again while its disks are still being copied")
   func startedAgain() throws {
     let site = try RecoverySite()
