@@ -27,6 +27,12 @@ extension Vault {
     let manifest = try ManifestWriter(place.manifestPath, identity: place.identity, on: system)
     if !place.wantsFlat { try place.removeFlat(description.disks) }
     let recovery = try BranchRecovery(description, at: place, manifest: manifest)
+    // The numbers that the log has lost are given to other writes, which a copy must not take for done.
+    if let known = place.flatteningCheckpoint(of: description),
+      known.sequence > recovery.position.sequence.rawValue
+    {
+      try place.replace(FlatteningCheckpoint(), of: description)
+    }
     let state = manifest.manifest.state
     var runs: [FileRun] = []
     for set in state.runs { runs.append(try place.open(set)) }

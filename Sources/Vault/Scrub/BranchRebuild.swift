@@ -85,6 +85,8 @@ struct BranchRebuild {
     let segments = names.compactMap(LogFileName.init).filter { $0.kind == .segment }
       .sorted { $0.number < $1.number }
     for name in segments { try add(name) }
+    // What was copied to plain files may be of records that are gone.
+    if place.wantsFlat { try place.replace(FlatteningCheckpoint(), of: description) }
     try write()
     return Rebuild.Outcome(
       machine: "branch '\(description.name)'", segments: segments.count, points: 0,

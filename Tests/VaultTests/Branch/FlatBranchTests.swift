@@ -92,21 +92,15 @@ struct FlatBranchTests {
     let site = try Site(on: disk.fileSystem)
     let (branch, _) = try written(site)
     try branch.flatten(FlattenControl())
-    func write(block: UInt64) throws {
-      let bytes = [UInt8](repeating: 3, count: Layout.blockSize)
-      try bytes.withUnsafeBytes {
-        try branch.disks[0].write($0, at: block * UInt64(Layout.blockSize))
-      }
-    }
     disk.setCapacity(1 << 40)
     let used = (1 << 40) - (try disk.fileSystem.space(at: "/").free)
     disk.setCapacity(used + Vault.reserve(of: used))
-    #expect(code { try write(block: 20) } == .full)
-    try write(block: 5)
-    #expect(code { try write(block: 20) } == .full)
+    #expect(code { try write(branch, block: 20, 3) } == .full)
+    try write(branch, block: 5, 3)
+    #expect(code { try write(branch, block: 20, 3) } == .full)
     try branch.flush()
     disk.setCapacity(nil)
-    try write(block: 20)
+    try write(branch, block: 20, 3)
   }
 
   @Test("a copy that is given up while its server is to leave is given up for good")
@@ -120,6 +114,34 @@ struct FlatBranchTests {
     #expect(code { try branch.flatten(control) } == .cancelled)
     #expect(!branch.wantsFlat)
     #expect(try !names(site).contains("disk0.raw") && Self.bytes(branch.disks[0]) == bytes)
+  }
+
+  private func write(_ branch: Branch, block: UInt64, _ byte: UInt8) throws {
+    let bytes = [UInt8](repeating: byte, count: Layout.blockSize)
+    try bytes.withUnsafeBytes {
+      try branch.disks[0].write($0, at: block * UInt64(Layout.blockSize))
+    }
+  }
+
+  @Test("a copy that knows of numbers which the log has lost begins anew")
+  func copyOfLostNumbers() throws {
+    let disk = SimulatedDisk(seed: 9)
+    let site = try Site(on: disk.fileSystem)
+    let (branch, _) = try written(site)
+    let place = branch.log.place
+    _ = try place.makeFlat(branch.description.disks)
+    var known = FlatteningCheckpoint()
+    known.sequence = branch.log.answered.load(ordering: .relaxed) + 2
+    known.cursor.disk = 1
+    try place.replace(known, of: branch.description)
+    try branch.close()
+    let again = try site.vault.openBranch(Site.id)
+    #expect(again.wantsFlat)
+    for block in 8..<11 { try write(again, block: UInt64(block), 5) }
+    let bytes = try Self.bytes(again.disks[0])
+    try again.flatten(FlattenControl())
+    #expect(again.isFlat)
+    #expect(try Self.bytes(again.disks[0]) == bytes)
   }
 
   @Test(
@@ -151,12 +173,17 @@ struct FlatBranchTests {
       } else {
         let copy = try Flattening(open.log, open.keeper, open.queue, open.flusher)
         for _ in 0..<2 { _ = try copy.step() }
+        var known = FlatteningCheckpoint()
+        known.sequence = 1
+        try open.log.place.replace(known, of: open.description)
       }
       try open.close()
       branch = nil
       try disk.fileSystem.remove("\(site.bench.path)/branches/\(Site.id)/MANIFEST")
       let outcomes = try BranchRebuild.run(in: site.vault)
       #expect(outcomes.count == 1 && (!isFlat || outcomes[0].warnings.isEmpty))
+      let known = open.log.place.flatteningCheckpoint(of: open.description)
+      #expect(known == (isFlat ? nil : FlatteningCheckpoint()))
       let again = try site.vault.openBranch(Site.id)
       #expect(again.isFlat == isFlat)
       #expect(try Self.bytes(again.disks[0]) == bytes)
