@@ -123,6 +123,26 @@ struct FlatBranchTests {
     }
   }
 
+  @Test(
+    "writers do not stand still for more than little, even where much was written at the last moment"
+  )
+  func lateBurst() throws {
+    let disk = SimulatedDisk(seed: 11)
+    let site = try Site(on: disk.fileSystem)
+    let (branch, _) = try written(site)
+    var limits = Flattening.Limits()
+    limits.rest = 4096
+    let copy = try Flattening(branch.log, branch.keeper, branch.queue, branch.flusher, limits)
+    while copy.progress.done < copy.progress.total { _ = try copy.step() }
+    try write(branch, block: 8, 5)
+    #expect(try !copy.pivot() && !branch.isFlat)
+    try write(branch, block: 9, 6)
+    let bytes = try Self.bytes(branch.disks[0])
+    while try copy.step() {}
+    #expect(branch.isFlat)
+    #expect(try Self.bytes(branch.disks[0]) == bytes)
+  }
+
   @Test("a copy that knows of numbers which the log has lost begins anew")
   func copyOfLostNumbers() throws {
     let disk = SimulatedDisk(seed: 9)

@@ -111,10 +111,7 @@ final class Flattening {
       try saveIfDue()
     }
     if isAtEnd || cut.isEmpty {
-      if isAtEnd, try isNearlyEqual() {
-        try pivot()
-        return false
-      }
+      if isAtEnd, try isNearlyEqual(), try pivot() { return false }
       try beginRound()
       return true
     }
@@ -164,7 +161,11 @@ final class Flattening {
   private func isNearlyEqual() throws(VaultError) -> Bool {
     guard !cut.isEmpty else { return false }
     let (_, layers) = try takeCut()
-    return try changes(in: layers).reduce(0) { $0 + UInt64($1.range.count) } <= limits.rest
+    return Self.bytes(try changes(in: layers)) <= limits.rest
+  }
+
+  private static func bytes(_ stretches: [Stretch]) -> UInt64 {
+    stretches.reduce(0) { $0 + $1.range.upperBound - $1.range.lowerBound }
   }
 
   private func takeCut() throws(VaultError) -> (sequence: UInt64, layers: [ReadLayer]) {
@@ -242,24 +243,33 @@ final class Flattening {
   // MARK: - The end
 
   /// Stops the writers, copies what is left, and lets the branch be its plain files.
-  private func pivot() throws(VaultError) {
+  ///
+  /// - Returns: false if too much was written until the writers stood still: then they go on at once, and another
+  ///   round is needed.
+  func pivot() throws(VaultError) -> Bool {
     // What is written back already need not be waited for then.
     try files.sync()
+    try queue.flush(log, flusher)
     keeper.stopMerging()
     defer { keeper.goOnMerging() }
-    try queue.perform(.other { writer throws(VaultError) in try self.pivot(writer) })
+    var isDone = false
+    try queue.perform(
+      .other { writer throws(VaultError) in isDone = try self.pivot(writer) })
+    return isDone
   }
 
-  private func pivot(_ writer: BranchWriter) throws(VaultError) {
+  private func pivot(_ writer: BranchWriter) throws(VaultError) -> Bool {
     try log.checkIsOpen()
     let last = writer.lastSequence
-    guard let layers = log.views.freeze(at: last)?.layers() else { return }
+    guard let layers = log.views.freeze(at: last)?.layers() else { return true }
+    let left = try changes(in: layers)
+    guard Self.bytes(left) <= 4 * limits.rest else { return false }
     try queue.sync(try writer.addSync(), log)
     try log.checkIsSynced()
     let disks = log.description.disks.map {
       DiskReader(number: $0.number, size: $0.size, layers: layers)
     }
-    for stretch in try changes(in: layers) {
+    for stretch in left {
       try copy(stretch.disk, stretch.range, from: disks, overZeros: false)
     }
     try files.sync()
@@ -269,5 +279,6 @@ final class Flattening {
       throw error
     }
     log.views.become(files)
+    return true
   }
 }
