@@ -108,8 +108,10 @@ public final class BranchCheck {
     do throws(VaultError) {
       let first = try Manifest.read(path, identity: place.identity, on: place.system)
       var known = first.state.branch
-      known?.isFlat = first.state.flattened != nil
-      guard known != description || !first.repaired.isEmpty else { return }
+      // The branch may be flattened at this moment.
+      known?.isFlat = description.isFlat
+      let isAhead = try isAhead(first)
+      guard known != description || !first.repaired.isEmpty || isAhead else { return }
     } catch {
       guard Self.isDamage(error) else { throw error }
     }
@@ -119,6 +121,13 @@ public final class BranchCheck {
         what:
           "the copy of the MANIFEST's beginning is damaged; only 'tidemark vault rebuild' needs it")
     )
+  }
+
+  /// Whether the copy says that the branch was flattened, and the MANIFEST does not, which says so before it.
+  private func isAhead(_ first: Manifest) throws(VaultError) -> Bool {
+    guard first.state.flattened != nil else { return false }
+    let now = try Manifest.read(place.manifestPath, identity: place.identity, on: place.system)
+    return now.state.flattened == nil
   }
 
   /// Whether nothing stands for it any more: a service that starts clears it away.

@@ -143,6 +143,17 @@ struct FlatBranchTests {
     #expect(try Self.bytes(branch.disks[0]) == bytes)
   }
 
+  @Test("a branch that becomes plain files while it is checked has no damage by that")
+  func checkedMeanwhile() throws {
+    let disk = SimulatedDisk(seed: 12)
+    let site = try Site(on: disk.fileSystem)
+    let (branch, _) = try written(site)
+    let check = try BranchCheck(Site.id, in: site.vault)
+    try branch.flatten(FlattenControl())
+    #expect(try check.run().damages.isEmpty)
+    #expect(try BranchCheck(Site.id, in: site.vault).run().damages.isEmpty)
+  }
+
   @Test("a copy that knows of numbers which the log has lost begins anew")
   func copyOfLostNumbers() throws {
     let disk = SimulatedDisk(seed: 9)
