@@ -260,6 +260,10 @@ final class BranchWriter: @unchecked Sendable {
     return (older + [segment]).map { ($0, $0.end) }
   }
 
+  /// Lets go of all segments, once the branch is plain files: removed, they take room as long as anybody has them
+  /// open.
+  func letGoOfLog() { (segment, older) = (nil, []) }
+
   /// The newest number that was answered.
   var lastSequence: SequenceNumber { settled.sequence }
 

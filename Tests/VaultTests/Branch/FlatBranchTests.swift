@@ -154,6 +154,23 @@ struct FlatBranchTests {
     #expect(try BranchCheck(Site.id, in: site.vault).run().damages.isEmpty)
   }
 
+  @Test("of the log of a flattened branch nobody has a file open, which would keep its room")
+  func hasNoLogOpen() throws {
+    let directory = try TemporaryDirectory()
+    let site = try Site(on: .system, at: directory.path + "/vault")
+    let (branch, _) = try written(site)
+    let place = branch.log.place.directory
+    let segments = try names(site).filter { $0.hasSuffix(".seg") }
+      .map { try FileSystem.system.status(place + "/" + $0).inode }
+    #expect(!segments.isEmpty)
+    try branch.flatten(FlattenControl())
+    let open = try FileSystem.system.list("/proc/self/fd").compactMap {
+      try? FileSystem.system.status("/proc/self/fd/" + $0)
+    }
+    #expect(!open.contains { $0.links == 0 && segments.contains($0.inode) })
+    try branch.close()
+  }
+
   @Test("a copy that knows of numbers which the log has lost begins anew")
   func copyOfLostNumbers() throws {
     let disk = SimulatedDisk(seed: 9)

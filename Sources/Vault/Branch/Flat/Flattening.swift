@@ -279,6 +279,7 @@ final class Flattening {
       throw error
     }
     log.views.become(files)
+    writer.letGoOfLog()
     return true
   }
 }
