@@ -1,4 +1,5 @@
 public import Bytes
+internal import Synchronization
 
 /// A disk of an open branch. Safe from any thread; calls block.
 ///
@@ -22,6 +23,7 @@ public final class BranchDisk: WritableDisk {
 
   /// Fills `buffer` with the bytes from `offset`.
   public func read(into buffer: UnsafeMutableRawBufferPointer, at offset: UInt64) throws {
+    log.reads.wrappingAdd(1, ordering: .relaxed)
     try view.readPages(into: buffer, at: offset)
   }
 
@@ -55,7 +57,7 @@ public final class BranchDisk: WritableDisk {
     try check(range.lowerBound, range.upperBound - range.lowerBound)
     guard !range.isEmpty else { return }
     if let file = view.flat { return try log.zero(range, of: file) }
-    log.allowance.admit(range)
+    log.allowance.admitZeros(range)
     try queue.perform(.zero(view, range))
   }
 

@@ -11,6 +11,8 @@ final class BranchLog: Sendable {
   let views: BranchViews
   /// The newest number whose record is in the file.
   let answered: Atomic<UInt64>
+  /// Reads that were begun.
+  let reads = Atomic<UInt64>(0)
   /// Bytes of records.
   let storedBytes: Atomic<UInt64>
   /// Holds writers back towards the end of a copy to plain files.
@@ -67,6 +69,11 @@ final class BranchLog: Sendable {
     } catch {
       guard try file.nextHole(from: range.lowerBound) >= range.upperBound else { throw error }
     }
+  }
+
+  /// A number that is another one as soon as somebody reads or writes.
+  var activity: UInt64 {
+    answered.load(ordering: .relaxed) &+ reads.load(ordering: .relaxed)
   }
 
   var hasEnded: Bool { failure.withLock { $0 != nil } }

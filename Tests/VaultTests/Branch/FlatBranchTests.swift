@@ -171,6 +171,22 @@ struct FlatBranchTests {
     try branch.close()
   }
 
+  @Test("who discards a whole disk while writers are held back does not owe its size")
+  func discardWhileHeld() throws {
+    let allowance = WriteAllowance()
+    allowance.hold()
+    let isAdmitted = Atomic(false)
+    let group = DispatchGroup()
+    DispatchQueue(label: "writer").async(group: group) {
+      allowance.admitZeros(0..<100 << 30)
+      allowance.admit(0..<4096)
+      isAdmitted.store(true, ordering: .relaxed)
+    }
+    #expect(Program.poll(seconds: 60) { isAdmitted.load(ordering: .relaxed) })
+    allowance.release()
+    group.wait()
+  }
+
   @Test("a copy that knows of numbers which the log has lost begins anew")
   func copyOfLostNumbers() throws {
     let disk = SimulatedDisk(seed: 9)

@@ -89,10 +89,10 @@ extension Branch {
     _ flattening: Flattening, _ control: FlattenControl
   ) throws(VaultError) -> Bool {
     try control.check()
-    let (start, before) = (ContinuousClock.now, log.answered.load(ordering: .relaxed))
+    let (start, before) = (ContinuousClock.now, log.activity)
     let goesOn = try flattening.step()
     control.note(flattening.progress)
-    if goesOn, !log.allowance.isHeld, log.answered.load(ordering: .relaxed) != before {
+    if goesOn, !log.allowance.isHeld, log.activity != before {
       control.rest(min(ContinuousClock.now - start, .milliseconds(100)))
     }
     return goesOn

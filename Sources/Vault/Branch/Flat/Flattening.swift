@@ -121,8 +121,10 @@ final class Flattening {
 
   private func copyAgain(_ stretch: Stretch) throws(VaultError) {
     let end = min(stretch.range.upperBound, stretch.range.lowerBound + limits.piece)
+    let before = copiedSince
     try copy(stretch.disk, stretch.range.lowerBound..<end, from: cut, overZeros: false)
-    grant(end - stretch.range.lowerBound)
+    // Nothing for zeros: who discards pays little for much, and there would be no end.
+    log.allowance.grant((copiedSince - before) / 2)
     guard end < stretch.range.upperBound else { return }
     again.append(Stretch(disk: stretch.disk, range: end..<stretch.range.upperBound))
   }
@@ -154,8 +156,6 @@ final class Flattening {
     // From now on less is written in each round than is copied in it, so that there is an end.
     if rounds > 2 { log.allowance.hold() }
   }
-
-  private func grant(_ copied: UInt64) { log.allowance.grant(copied / 2) }
 
   /// Whether little was written since the last round.
   private func isNearlyEqual() throws(VaultError) -> Bool {

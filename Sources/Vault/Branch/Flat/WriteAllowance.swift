@@ -27,6 +27,15 @@ final class WriteAllowance: Sendable {
     wait(Int64(clamping: pages) * Int64(page))
   }
 
+  /// Returns once these bytes of a disk, which are not none, may be made zeros: the blocks at both ends and those
+  /// between count for a page each, as they take a record each. Who discards a disk owes nothing for its size.
+  func admitZeros(_ range: Range<UInt64>) {
+    guard isHolding.load(ordering: .relaxed) else { return }
+    let block = UInt64(Layout.blockSize)
+    let blocks = (range.upperBound - 1) / block - range.lowerBound / block + 1
+    wait(Int64(min(blocks, 3)) * Int64(Layout.pageSize))
+  }
+
   private func wait(_ count: Int64) {
     let turn = DispatchSemaphore(value: 0)
     while true {
