@@ -14,6 +14,11 @@ struct InputImage {
     var description: String { "Only \(found >> 20) MiB of files were found to fill the disk with." }
   }
 
+  struct StillAttached: Error, CustomStringConvertible {
+    let image: String
+    var description: String { "A loop device still has \(image): see `losetup -j \(image)`." }
+  }
+
   /// Where files are taken from.
   private static let sources = ["/usr", "/var/lib", "/opt"]
 
@@ -35,6 +40,7 @@ struct InputImage {
         tar -C "$2" --extract --no-same-owner
       """, "copy", list, inside, seconds: 1200)
     try Program.require("umount", inside)
+    guard LoopMount.isDetached(path) else { throw StillAttached(image: path) }
     guard copied.succeeded else { throw ProgramFailure(command: "tar", result: copied) }
     try bench.settle()
     data = try FileSystem.data(of: path)

@@ -39,6 +39,14 @@ public final class LoopMount: Sendable {
     }
   }
 
+  /// Waits until no loop device has an image any more. The kernel ends such a device some time after
+  /// its file system is unmounted, and writes until then.
+  ///
+  /// - Returns: False if one still has it after half a minute.
+  public static func isDetached(_ image: String) -> Bool {
+    Program.poll(seconds: 30) { (try? Program.run("losetup", "-j", image))?.output == "" }
+  }
+
   /// The path of `name` in the file system.
   public func file(_ name: String) -> String { path + "/" + name }
 }

@@ -119,10 +119,7 @@ import Testing
     let content = random.bytes(100_000)
     try File(place + "/file", .creating(permissions: 0o600)).write(content, at: 0)
     try Program.require("umount", place)
-    #expect(
-      Program.poll(seconds: 30) {
-        (try? Program.run("losetup", "-j", image))?.output == ""
-      })
+    #expect(LoopMount.isDetached(image))
     let point = try tool.require("replicate", "m")
     let mount = try VaultMount(tool)
     let part = mount.file("m", point, "disk0.part1.raw")

@@ -30,10 +30,7 @@ final class GuestFileSystem {
         return ended || (try? Program.run("mountpoint", "-q", mountPoint))?.succeeded == false
       }
       #expect(gone, "\(mountPoint) can't be unmounted")
-      let detached = Program.poll(seconds: 30) {
-        (try? Program.run("losetup", "-j", image))?.output == ""
-      }
-      #expect(detached, "\(image) stays attached")
+      #expect(LoopMount.isDetached(image), "\(image) stays attached")
     }
     try body(mountPoint)
   }
