@@ -35,6 +35,10 @@ import Testing
     #expect(isUp)
     let connections = try #require(try qemu.connections(in: directory))
     #expect(FileSystem.system.exists(connections.displaySocket) && connections.ports.isEmpty)
+    let deadline = ContinuousClock.now + .seconds(60)
+    var screen = try ByteStream(connectingTo: connections.displaySocket, until: deadline)
+    #expect(
+      try screen.line(limit: 20, until: deadline)?.starts(with: Array("RFB 003.".utf8)) == true)
     #expect(throws: ComputeError.self) {
       try qemu.stop(in: directory, within: .seconds(60), force: false, isCancelled: { true })
     }

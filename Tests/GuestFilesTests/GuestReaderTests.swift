@@ -86,6 +86,32 @@ struct GuestReaderTests {
     #expect(found.contains { $0.hasPrefix("Disks 1, 3 could all start") }, "\(found)")
   }
 
+  @Test("a firmware that would find nothing to start, and a kernel without its disk, are warned of")
+  func unstartable() {
+    func known<T: Sendable>(_ value: T) -> Fact<T> { .known(value, source: "s") }
+    var facts = GuestReader([Memory([UInt8](repeating: 0, count: 1 << 20))]).facts()
+    func verdict(
+      _ subject: String, _ firmware: MachinePlan.Firmware, _ disk: GuestFacts.Disk,
+      _ driver: GuestFacts.Driver
+    ) -> ComputeFinding.Verdict? {
+      var plan = Self.plan(1, "192.0.2.0/24")
+      plan.firmware = firmware
+      (facts.disks, facts.diskDriver) = ([disk], known(driver))
+      return Self.verdicts(facts, plan)[subject]
+    }
+    let none = GuestFacts.Disk(
+      scheme: known("gpt"), loader: known("none"), systemPartition: known(0))
+    let both = GuestFacts.Disk(
+      scheme: known("gpt"), loader: known("grub"), systemPartition: known(1))
+    #expect(verdict("bootLoader", .uefi, none, .builtIn) == .warning)
+    #expect(verdict("bootLoader", .uefi, both, .builtIn) == .notChecked)
+    #expect(verdict("bootLoader", .bios, none, .builtIn) == .warning)
+    #expect(verdict("bootLoader", .bios, both, .builtIn) == .ok)
+    #expect(verdict("diskDriver", .bios, both, .absent) == .warning)
+    #expect(verdict("diskDriver", .bios, both, .module) == .notChecked)
+    #expect(verdict("diskDriver", .bios, both, .builtIn) == .ok)
+  }
+
   @Test(
     "a root file system of another kind is named, and nothing else is told of it",
     .enabled(if: Available.programs("mkfs.xfs", "mkfs.btrfs")))

@@ -17,8 +17,11 @@ final class FailedOverMachine {
   /// The path of its first disk.
   let disk: String
 
-  /// With a `guest`, its disk boots the small one; else it begins with `bootSector`.
-  init(_ purpose: String, guest: Bool = false, bootSector: [UInt8] = []) throws {
+  /// With a `guest`, its disk boots the small one; else it begins with `bootSector`. It is failed over with
+  /// `options`.
+  init(
+    _ purpose: String, guest: Bool = false, bootSector: [UInt8] = [], options: [String] = []
+  ) throws {
     tool = try ServeTests.prepare(purpose, size: 8 << 20)
     let source = try File(tool.file("a.img"), .writing)
     var random = SeededGenerator(for: purpose)
@@ -27,7 +30,8 @@ final class FailedOverMachine {
     if !bootSector.isEmpty { try source.write(bootSector, at: 0) }
     try tool.require("replicate", Self.name)
     service = try RunningService(tool)
-    try tool.require("failover", "start", Self.name)
+    let begun = try tool.start(["failover", "start", Self.name] + options).wait(seconds: 120)
+    guard begun.succeeded else { throw ProgramFailure(command: "failover start", result: begun) }
     let recovery = try tool.json("machine", "show", Self.name)["recovery"] as? [String: Any]
     disk = try #require(recovery?["directory"] as? String) + "/disk0.raw"
   }
