@@ -1,7 +1,6 @@
 internal import Bytes
 internal import Catalog
 internal import FileIO
-internal import Synchronization
 internal import Vault
 
 /// What is looked at before anything is changed, each thing by its name.
@@ -11,18 +10,23 @@ extension RecoveryRun {
   /// - Throws: `.refused` with everything that stands in the way.
   func checkPrerequisites() throws(OperationError) {
     var checks: [RecoveryReport.Check] = try checkLog().map { [$0] } ?? []
-    checks += [try checkPoint(), try checkRoom(), checkDamage()]
+    checks += try checkPoint()
+    checks.append(try checkRoom())
     if let relay = try checkRelay() { checks.append(relay) }
     checks += machineChecks()
     if action != .changePoint { checks.append(checkReplication()) }
     let found = checks
     try report { $0.checks = found }
-    for check in checks where check.verdict == .warning {
-      desk.note(.warning, "\(action.code)-warning", name, "\(check.name): \(check.found)")
-    }
+    noteWarnings(checks)
     var report = RecoveryReport()
     report.checks = checks
     if let failure = report.failure { throw OperationError(.refused, failure) }
+  }
+
+  func noteWarnings(_ checks: [RecoveryReport.Check]) {
+    for check in checks where check.verdict == .warning {
+      desk.note(.warning, "\(action.code)-warning", name, "\(check.name): \(check.found)")
+    }
   }
 
   /// Whether the log can be gone on with; nil if so. One that can't, for it is damaged, is made anew of what is
@@ -52,20 +56,19 @@ extension RecoveryRun {
     }
   }
 
-  private func checkPoint() throws(OperationError) -> RecoveryReport.Check {
+  private func checkPoint() throws(OperationError) -> [RecoveryReport.Check] {
     let machine = try log
     do throws(OperationError) {
       let snapshot = try inVault { () throws(VaultError) in try machine.snapshot() }
-      let point = try choose(snapshot).point
-      checked.withLock { $0 = point.id }
-      return try check(point)
+      return try lookAt(try choose(snapshot).point)
     } catch {
       guard error.code == .unknown || error.code == .damaged else { throw error }
-      return RecoveryReport.Check("recovery point", .failed, error.message)
+      return [RecoveryReport.Check("recovery point", .failed, error.message)]
     }
   }
 
-  private func check(_ point: RecoveryPoint) throws(OperationError) -> RecoveryReport.Check {
+  /// Whether all disks are of one moment at a point.
+  func check(_ point: RecoveryPoint) throws(OperationError) -> RecoveryReport.Check {
     let title = "recovery point"
     guard point.consistency == .perDisk else {
       return RecoveryReport.Check(title, .ok, "\(point.id), of \(point.time.iso8601)")
@@ -79,19 +82,6 @@ extension RecoveryRun {
         title, .failed, what + " Choose another point, or add --yes to use this one.")
   }
 
-  /// Looks at the point that is about to be used, unless it is the one that was looked at first: since then
-  /// the source may have made another one, which a relay has brought.
-  ///
-  /// - Throws: `.refused`.
-  func checkChosen(
-    _ point: RecoveryPoint, _ snapshot: MachineSnapshot
-  ) throws(OperationError) {
-    guard checked.withLock({ $0 }) != point.id else { return }
-    var report = RecoveryReport()
-    report.checks = [try check(point), checkDamage(of: point, snapshot)]
-    if let failure = report.failure { throw OperationError(.refused, failure) }
-  }
-
   private func checkRoom() throws(OperationError) -> RecoveryReport.Check {
     let space = try inVault { () throws(VaultError) in try desk.vault.space() }
     let found = "\(space.free >> 20) of \(space.total >> 20) MiB are free in the vault"
@@ -102,44 +92,6 @@ extension RecoveryRun {
         "\(found), and \(reserve >> 20) are kept to mend a full vault. Make room there.")
     }
     return RecoveryReport.Check("room for writes", .ok, found)
-  }
-
-  private func checkDamage() -> RecoveryReport.Check {
-    do throws(OperationError) {
-      let machine = try log
-      let snapshot = try inVault { () throws(VaultError) in try machine.snapshot() }
-      return checkDamage(of: try choose(snapshot).point, snapshot)
-    } catch {
-      // That there is no such point is said where the point is looked for.
-      let isKnown = error.code != .unknown
-      return RecoveryReport.Check(
-        Self.damageTitle, isKnown ? .failed : .notChecked, error.message)
-    }
-  }
-
-  private static let damageTitle = "integrity of the recovery point"
-
-  /// Whether the vault can read all it has stored of a point, as far as its indexes tell.
-  private func checkDamage(
-    of point: RecoveryPoint, _ snapshot: MachineSnapshot
-  ) -> RecoveryReport.Check {
-    let title = Self.damageTitle
-    do throws(OperationError) {
-      let machine = try log
-      let report = try inVault { () throws(VaultError) in try MachineCheck(machine).runIndex() }
-      let hurt = Set(report.damages.flatMap(\.points))
-      guard let damage = report.damages.first(where: { $0.points.contains(point.id) }) else {
-        return RecoveryReport.Check(title, .ok, "its index is whole")
-      }
-      let good = snapshot.points.last { !hurt.contains($0.id) }
-      let advice =
-        good.map { "The newest good point is \($0.id): choose it with --point \($0.id)." }
-        ?? "No other point is whole."
-      return RecoveryReport.Check(
-        title, .failed, "\(damage.what) ('\(damage.file)' at \(damage.offset)). \(advice)")
-    } catch {
-      return RecoveryReport.Check(title, .failed, error.message)
-    }
   }
 
   private func checkReplication() -> RecoveryReport.Check {

@@ -28,7 +28,8 @@ extension RecoveryRun {
     try keepPoint()
   }
 
-  /// The pin of this job's branch, on the point that was asked for as it is answered now.
+  /// The pin of this job's branch, on the point that was asked for as it is answered now, or on the newest good
+  /// one before it.
   ///
   /// - Throws: `.refused` if something stands in the way that was not seen of the point that was looked at
   ///   first, and which another one has taken the place of.
@@ -36,8 +37,7 @@ extension RecoveryRun {
     guard let branch = try record.branch else { throw noBranch }
     let machine = try log
     let snapshot = try inVault { () throws(VaultError) in try machine.snapshot() }
-    let point = try choose(snapshot).point
-    try checkChosen(point, snapshot)
+    let point = try usable(try choose(snapshot).point, snapshot)
     return BranchPin(branch: branch, cut: point.sequence, purpose: purpose)
   }
 

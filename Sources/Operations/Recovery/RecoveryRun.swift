@@ -13,8 +13,8 @@ final class RecoveryRun: Sendable {
   let machine: Identifier
   let name: String
   let parts: RecoveryParts
-  /// The id of the recovery point that was looked at in this process.
-  let checked = Mutex<String?>(nil)
+  /// The recovery point that was looked at in this process.
+  let checked = Mutex<CheckedPoint?>(nil)
 
   init(
     _ desk: RecoveryDesk, _ job: Job, _ action: RecoveryAction, of record: RecoveryRecord

@@ -68,6 +68,26 @@ final class LogCheck {
     for run in manifest.state.runs { try check(run) }
   }
 
+  /// Checks the index, and of the segments that hold anything before a number the newest ones: two at least, as
+  /// the first may hold little more than what came later, or one if it `isOver`.
+  func runNewest(
+    _ manifest: Manifest, before cut: SequenceNumber, bytes limit: UInt64, _ isOver: () -> Bool
+  ) throws(VaultError) {
+    var state = manifest.state
+    let runFiles = Set(state.runs.flatMap { $0.partitions.map(\.file) })
+    var newest: [ManifestState.Segment] = []
+    for segment in state.segments.reversed() where segment.firstSequence <= cut {
+      let isWanted = newest.count < 2 || report.bytes < limit
+      guard report.records == 0 || isWanted && !isOver() else { break }
+      try check(segment, holdsRun: runFiles.contains(LogFileName(.segment, segment.number)))
+      newest.append(segment)
+    }
+    try runIndex(manifest)
+    // The records of the others were not read.
+    state.segments = newest
+    try compareSums(state)
+  }
+
   private func size(of name: LogFileName) -> UInt64 {
     (try? place.system.status(place.files.path(name)).size) ?? 0
   }

@@ -56,6 +56,19 @@ public final class MachineCheck {
     return log.report
   }
 
+  /// Checks the index, and what was stored last of what a recovery point needs: whole segments, the newest
+  /// first and two at least, until they make up a number of bytes; or one and more until it `isOver`, which is
+  /// asked in between.
+  ///
+  /// Damage in older records is not found by this.
+  /// - Throws: as `run` does.
+  func runNewest(
+    of point: RecoveryPoint, bytes limit: UInt64, isOver: () -> Bool
+  ) throws(VaultError) -> CheckReport {
+    try log.runNewest(try manifest(), before: point.sequence, bytes: limit, isOver)
+    return log.report
+  }
+
   private func manifest() throws(VaultError) -> Manifest {
     try Manifest.read(machine.manifestPath, identity: machine.identity, on: machine.system)
   }

@@ -11,9 +11,12 @@ struct FailoverStartCommand: RecoveryCommand {
       """
       Looks first whether that can be done; asks the source to stop if that is wanted, and goes on if it does
       not; processes what was received; then nothing is taken from the source any more. A source that is cut
-      off goes on serving until it reconnects. Another recovery point can be chosen until it is committed. A
-      relay that is silent, and a point whose disks are of different moments, are gone on with only with
-      --yes. Whoever stops waiting stops nothing: 'tidemark failover cancel' does.
+      off goes on serving until it reconnects. Another recovery point can be chosen until it is committed.
+
+      Only with --yes it goes on without a relay that is silent, with a point whose disks are of different
+      moments, and with one of which something is damaged, as far as its index and what was stored last tell:
+      of 'latest' it then takes the newest point that is whole, and another point as it is. Whoever stops
+      waiting stops nothing: 'tidemark failover cancel' does.
       """,
       examples: [
         "tidemark failover start web01 --point latest",

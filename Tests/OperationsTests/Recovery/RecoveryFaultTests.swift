@@ -63,6 +63,77 @@ private struct SlowBranches: RecoveryBranches {
     #expect(try site.snapshot.points.map(\.id) == points.dropLast().map(\.id))
   }
 
+  /// Whether a block's worth of the disk can be read as it was at a point.
+  private func isReadable(_ site: RecoverySite, _ point: RecoveryPoint) throws -> Bool {
+    let disk = try site.snapshot.disk(0, at: point)
+    var bytes = [UInt8](repeating: 0, count: 4096)
+    return bytes.withUnsafeMutableBytes { (try? disk.read(into: $0, at: 8192)) != nil }
+  }
+
+  /// Changes a byte of the data that the newest point alone needs.
+  private func spoilNewest(_ site: RecoverySite) throws {
+    let (newest, directory) = (try #require(try site.snapshot.points.last), try directory(site))
+    let name = try #require(
+      try FileSystem.system.list(directory).filter { $0.hasSuffix(".seg") }.max())
+    let segment = try File("\(directory)/\(name)", .writing)
+    let size = try segment.status().size
+    for offset in (0..<size).reversed() {
+      let byte = try segment.read(at: offset, count: 1)
+      try segment.write(byte.map { ~$0 }, at: offset)
+      if (try? site.snapshot.points.count) == 3, try !isReadable(site, newest) { return }
+      try segment.write(byte, at: offset)
+    }
+    Issue.record("no byte of '\(name)' is data of the newest point")
+  }
+
+  @Test(
+    "where data of the newest point is damaged a failover takes the one before, if that is said")
+  func newestDamaged() throws {
+    let site = try RecoverySite()
+    let points = try site.snapshot.points
+    try spoilNewest(site)
+    #expect(try isReadable(site, points[1]), "the point before is whole")
+    for job in [try site.drill(), try site.failover()] {
+      let message = try error(job)
+      #expect(job.state == .failed && message.contains("--point \(points[1].id)"), "\(message)")
+      #expect(message.contains("The newest good point is \(points[1].id)"), "\(message)")
+      #expect(try site.standing == RecoveryStanding(.protected))
+    }
+    #expect(try site.snapshot.epoch == 0 && site.snapshot.pins.isEmpty)
+    let job = try site.end(
+      try site.service.startFailover("web01", site.request(confirmed: true), by: nil))
+    #expect(job.state == .succeeded, "\(job)")
+    let status = try site.service.recovery(of: "web01")
+    #expect(status.record?.point?.id == points[1].id && status.record?.point?.asked == "latest")
+    let check = try #require(
+      RecoveryReport(json: job.result)?.checks.first { $0.name.contains("integrity") })
+    #expect(check.verdict == .warning && check.found.contains("used instead"), "\(check)")
+    let change = try site.end(
+      try site.service.changeRecoveryPoint("web01", site.request(confirmed: true), by: nil))
+    #expect(change.state == .failed, "what is said there is that writes are discarded")
+    #expect(try error(change).contains("choose it with --point \(points[1].id)"), "\(change)")
+    #expect(try site.standing.state == .failedOver && site.branches.count == 1)
+  }
+
+  @Test("a point with damaged data is used where it is named and that is said, but by no drill")
+  func namedDamaged() throws {
+    let site = try RecoverySite()
+    let newest = try #require(try site.snapshot.points.last)
+    try spoilNewest(site)
+    #expect(try site.drill(newest.id).state == .failed)
+    #expect(try error(site.failover(newest.id)).contains("add --yes to use this one"))
+    let instant = site.request(newest.time.iso8601, confirmed: true)
+    let unnamed = try error(site.end(try site.service.startFailover("web01", instant, by: nil)))
+    #expect(unnamed.contains("'--point \(newest.id) --yes' uses this one"), "\(unnamed)")
+    #expect(try site.snapshot.epoch == 0)
+    #expect(try site.drill("p1").state == .succeeded)
+    _ = try site.end(try site.service.cleanUpTestFailover("web01", notes: nil, by: nil))
+    let request = site.request(newest.id, confirmed: true)
+    let job = try site.end(try site.service.startFailover("web01", request, by: nil))
+    #expect(job.state == .succeeded, "\(job)")
+    #expect(try site.service.recovery(of: "web01").record?.point?.id == newest.id)
+  }
+
   @Test(
     "disks of a failover whose machine has lost its MANIFEST stay, and it is committed once mended")
   func lostManifest() throws {
