@@ -117,5 +117,6 @@ extension RecoveryStanding {
       return
     }
     self.init(pin.purpose == .drill ? .testActive : pin.isCommitted ? .committed : .failedOver)
+    isFlat = pin.isFlat
   }
 }

@@ -183,6 +183,8 @@ public struct RecoveryDocument: Codable, Sendable {
   public let isPaused: Bool
   /// Whether disks of a failover are left of one that is not protected any more.
   public let keepsDisks: Bool
+  /// Whether its failed-over disks are plain files, which need no recovery point any more.
+  public let isFlat: Bool
   /// What a job does about it now.
   public let running: String?
   /// That job.
@@ -212,6 +214,7 @@ public struct RecoveryDocument: Codable, Sendable {
     (protectionState, testFailoverState) = (standing.protectionState, standing.testFailoverState)
     testState = "Not checked"
     (isPaused, keepsDisks) = (standing.isPaused, standing.keepsDisks)
+    isFlat = standing.isFlat
     (running, job, failed, failure) = (nil, nil, nil, nil)
     (point, directory, since, self.operator) = (nil, nil, nil, nil)
     allowedOperations = Operation.all(of: standing, machine)
@@ -224,6 +227,7 @@ public struct RecoveryDocument: Codable, Sendable {
     (protectionState, testFailoverState) = (standing.protectionState, standing.testFailoverState)
     testState = status.testState(at: .now())
     (isPaused, keepsDisks) = (standing.isPaused, standing.keepsDisks)
+    isFlat = standing.isFlat
     (running, job) = (standing.running?.rawValue, record?.job)
     (failed, failure) = (standing.failed?.rawValue, record?.failure?.message)
     point = record?.point.map { ChosenPointDocument($0) }

@@ -87,7 +87,11 @@ final class RecoveryDesk: Sendable {
   ) throws(OperationError) -> (standing: RecoveryStanding, record: RecoveryRecord?) {
     let record = try inCatalog { () throws(CatalogError) in try catalog.recovery(of: subject.id) }
     let base = try standingByProtection(of: subject)
-    return (record.flatMap { RecoveryStanding($0, isPaused: base.isPaused) } ?? base, record)
+    var standing = record.flatMap { RecoveryStanding($0, isPaused: base.isPaused) } ?? base
+    if let branch = record?.branch, let pins = (try? subject.machine?.snapshot())?.pins {
+      standing.isFlat = pins.contains { $0.branch == branch && $0.isFlat }
+    }
+    return (standing, record)
   }
 
   /// Where a machine stands of which no drill or failover is known.

@@ -6,6 +6,9 @@ public struct RecoveryStanding: Hashable, Sendable {
   public var isPaused = false
   /// Whether disks of a failover are left of one that is not protected any more.
   public var keepsDisks = false
+  /// Whether its failed-over disks are plain files, and need no recovery point any more. Not kept: the MANIFEST
+  /// tells it.
+  public var isFlat = false
   /// Whether a resynchronisation that is required does not run.
   public var awaitsResynchronisation = false
   /// What a job does about it now.
@@ -33,6 +36,11 @@ public struct RecoveryStanding: Hashable, Sendable {
       return refusal(
         action, "No resynchronisation of it runs.",
         "'tidemark machine resynchronise NAME' begins the one that is required.")
+    }
+    if action == .flatten, isFlat, state.hasFailedOverDisks {
+      return refusal(
+        action, "Its disks are plain files already.",
+        "They need no recovery point any more, and there is nothing to copy.")
     }
     if keepsDisks, state == .unprotected { return objectionWithDisks(to: action) }
     switch RecoveryTable.cell(action, in: state) {

@@ -262,13 +262,8 @@ extension VaultService {
   ) throws(OperationError) -> JobRecord {
     _ = try recovery.tools()
     let subject = try recovery.subject(named: name)
-    let (standing, record) = try recovery.standing(of: subject)
+    let standing = try recovery.standing(of: subject).standing
     if let objection = standing.objection(to: .flatten) { throw objection.error(for: name) }
-    if let branch = record?.branch, let machine = subject.machine,
-      try recovery.pins(of: machine).contains(where: { $0.branch == branch && $0.isFlat })
-    {
-      throw OperationError(.refused, "The disks of '\(name)' are plain files already.")
-    }
     return try begin(.flatten, name, by: `operator`) { _ in }
   }
 

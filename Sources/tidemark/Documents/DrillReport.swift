@@ -108,7 +108,8 @@ enum RecoveryText {
     if let point = recovery.point {
       facts.append(("Recovered from", "\(point.id), of \(point.time)"))
     }
-    if let directory = recovery.directory { facts.append(("Recovered disks", directory)) }
+    let disks = [recovery.directory, recovery.isFlat ? "plain files" : nil].compactMap { $0 }
+    if !disks.isEmpty { facts.append(("Recovered disks", disks.joined(separator: ", "))) }
     // Without a service it is not known.
     if recovery.testState != "Not checked" {
       facts.append(("Last drill", recovery.lastDrill.map(words) ?? "never"))

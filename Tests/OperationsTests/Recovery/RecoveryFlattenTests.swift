@@ -48,6 +48,8 @@ private final class DeadMachine: ComputeProvider {
       #expect(try site.site.vault.branches().map(\.isFlat) == [true])
       let again = try site.refusal { _ = try site.service.flattenFailover("web01", by: nil) }
       #expect(again.contains("plain files already"), "\(again)")
+      let standing = try site.service.recovery(of: "web01").standing
+      #expect(standing.isFlat && !standing.allowed.contains(.flatten), "\(standing)")
       if !isCommitted { try commit(site) }
       #expect(try site.snapshot.pins.map(\.isFlat) == [true])
       #expect(

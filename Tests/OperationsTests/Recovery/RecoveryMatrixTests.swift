@@ -114,6 +114,17 @@ import Testing
     }
   }
 
+  @Test("of disks that are plain files nothing is copied any more, and all else is as before")
+  func flat() {
+    for state in [RecoveryState.failedOver, .committed] {
+      var standing = RecoveryStanding(state)
+      let before = standing.allowed
+      standing.isFlat = true
+      #expect(before.contains(.flatten) && standing.allowed == before.filter { $0 != .flatten })
+      #expect(standing.objection(to: .flatten)?.reason.contains("plain files already") == true)
+    }
+  }
+
   @Test("what failed before anything was changed leaves a machine as it was")
   func undone() throws {
     for state in [RecoveryState.protected, .resynchronising, .replicationStopped, .failoverFailed] {
