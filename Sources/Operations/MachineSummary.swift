@@ -1,4 +1,5 @@
 public import Bytes
+public import Catalog
 internal import FileIO
 public import Vault
 
@@ -21,6 +22,10 @@ public struct MachineSummary: Sendable {
   /// Where it stands in its recovery as far as its MANIFEST tells, which knows no jobs; nil if that tells of no
   /// drill and of no failover.
   public let recovery: RecoveryStanding?
+  /// The branch that its recovery stands on; nil if there is none.
+  public let branch: Identifier?
+  /// The recovery point of that, by its id; nil if there is none, or a commit has deleted it.
+  public let recoveredFrom: ChosenPoint?
 
   /// The size of a disk at the newest recovery point that has it.
   public func size(of disk: DiskNumber) -> UInt64? {
@@ -39,13 +44,18 @@ public struct MachineSummary: Sendable {
       windowEnd = snapshot.windowEnd
       problem = nil
       recovery = RecoveryStanding(snapshot)
+      let pin = snapshot.recoveryPin
+      branch = pin?.branch
+      recoveredFrom = snapshot.points.first { $0.sequence == pin?.cut }.map {
+        ChosenPoint($0, asked: $0.id)
+      }
     } catch {
       name = machine.name
       configuration = nil
       points = []
       windowEnd = nil
       problem = OperationError(error)
-      recovery = nil
+      (recovery, branch, recoveredFrom) = (nil, nil, nil)
     }
   }
 
@@ -110,13 +120,19 @@ public struct VaultSummary: Sendable {
 extension RecoveryStanding {
   /// Where a machine stands as its MANIFEST alone tells; nil if it is just protected, or is not.
   init?(_ snapshot: MachineSnapshot) {
-    guard let pin = snapshot.pins.last(where: { $0.purpose == .failover }) ?? snapshot.pins.last
-    else {
+    guard let pin = snapshot.recoveryPin else {
       guard snapshot.epoch > 0 else { return nil }
       self.init(.replicationStopped)
       return
     }
     self.init(pin.purpose == .drill ? .testActive : pin.isCommitted ? .committed : .failedOver)
     isFlat = pin.isFlat
+  }
+}
+
+extension MachineSnapshot {
+  /// What the machine's failover stands on, or else its drill.
+  fileprivate var recoveryPin: BranchPin? {
+    pins.last { $0.purpose == .failover } ?? pins.last
   }
 }

@@ -28,10 +28,12 @@ extension MachineDocument {
     if let agent = overview.agent { add(agent) }
   }
 
-  /// Describes a machine of which no service tells.
-  public init(unserved summary: MachineSummary) {
+  /// Describes a machine of which no service tells, and whose recovered disks, if any, are served in a directory.
+  public init(unserved summary: MachineSummary, servedIn directory: String?) {
     self.init(summary)
-    recovery = summary.recovery.map { RecoveryDocument($0, of: name) }
+    recovery = summary.recovery.map { standing in
+      RecoveryDocument(standing, summary.recoveredFrom, servedIn: directory, of: name)
+    }
   }
 
   /// Describes the machine of that name, with where its time goes.

@@ -209,14 +209,18 @@ public struct RecoveryDocument: Codable, Sendable {
   public let lastSuccessfulDrill: String?
 
   /// What can be told of a machine where no service runs: no jobs, no drills and no times.
-  init(_ standing: RecoveryStanding, of machine: String) {
+  init(
+    _ standing: RecoveryStanding, _ point: ChosenPoint?, servedIn directory: String?,
+    of machine: String
+  ) {
     (state, words) = (standing.state.rawValue, standing.state.words)
     (protectionState, testFailoverState) = (standing.protectionState, standing.testFailoverState)
     testState = "Not checked"
     (isPaused, keepsDisks) = (standing.isPaused, standing.keepsDisks)
     isFlat = standing.isFlat
     (running, job, failed, failure) = (nil, nil, nil, nil)
-    (point, directory, since, self.operator) = (nil, nil, nil, nil)
+    self.point = point.map { ChosenPointDocument($0) }
+    (self.directory, since, self.operator) = (directory, nil, nil)
     allowedOperations = Operation.all(of: standing, machine)
     (lastDrill, lastSuccessfulDrill) = (nil, nil)
   }

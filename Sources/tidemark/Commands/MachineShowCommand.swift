@@ -1,6 +1,7 @@
 internal import ArgumentParser
 internal import ControlAPI
 internal import Operations
+internal import Vault
 
 /// `tidemark machine show NAME`
 struct MachineShowCommand: ParsableCommand {
@@ -10,7 +11,7 @@ struct MachineShowCommand: ParsableCommand {
     discussion: discussion(
       "How it is replicated, how it stands with its replica, where the time goes, what it is to be when it "
         + "is recovered, and what its disks could boot by are told where a service runs. Of a drill or a "
-        + "failover it is told that there is one; jobs, drills and times are the service's to tell.",
+        + "failover its recovery point and disks are told; jobs, drills and times are the service's to tell.",
       examples: ["tidemark machine show web01"], ends: [.noVault, .damaged, .unknown]))
 
   @Argument(help: "The machine's name.")
@@ -22,8 +23,14 @@ struct MachineShowCommand: ParsableCommand {
   func run() throws {
     let vault = try vault.opened()
     let machine =
-      try ServiceAccess.running(for: vault)?.machine(named: name)
-      ?? MachineDocument(unserved: try MachineSummary.named(name, in: vault))
+      try ServiceAccess.running(for: vault)?.machine(named: name) ?? unserved(in: vault)
     output.print(machine, text: MachineReport.text(machine))
+  }
+
+  private func unserved(in vault: Vault) throws(OperationError) -> MachineDocument {
+    let summary = try MachineSummary.named(name, in: vault)
+    let servers = VaultDiskServers(vault)
+    return MachineDocument(
+      unserved: summary, servedIn: summary.branch.flatMap { try? servers.place(of: $0) })
   }
 }

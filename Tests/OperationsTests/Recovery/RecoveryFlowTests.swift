@@ -182,6 +182,10 @@ final class RecoverySite {
     #expect(try site.standing.state == .failedOver)
     #expect(try site.snapshot.epoch == 1 && site.snapshot.points.count == 3)
     let first = try #require(try site.branches.first)
+    // What is told of it where no service runs.
+    let summary = try MachineSummary.named("web01", in: site.site.vault)
+    #expect(summary.recovery?.state == .failedOver && summary.branch == first)
+    #expect(try summary.recoveredFrom?.id == site.snapshot.points.last?.id)
     let stopped = try site.refusal {
       try site.service.replicate(
         "web01", .init(), progress: { _ in }, cancelled: { false }, made: { _ in })
