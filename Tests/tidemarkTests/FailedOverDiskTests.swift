@@ -190,9 +190,34 @@ struct FailedOverDiskTests {
     machine.stopService()
     machine.killServers()
     #expect(try tool.require("verify", name).contains("failed-over disks: intact"))
+    try checkBelow(machine)
     try FileSystem.system.remove(directory + "/MANIFEST")
     let lost = try tool.run("verify")
     #expect(lost.status == 12 && lost.output.contains("can't be read"), "\(lost.report)")
+  }
+
+  /// Damages what the disks stand on, looks what is told of them, and undoes it.
+  private func checkBelow(_ machine: FailedOverMachine) throws {
+    let (tool, name) = (machine.tool, FailedOverMachine.name)
+    let shown = try tool.json("machine", "show", name)
+    let directory = tool.vault + "/machines/" + (try #require(shown["id"] as? String))
+    let segment = try #require(
+      try FileSystem.system.list(directory).filter { $0.hasSuffix(".seg") }.max {
+        try FileSystem.system.status(directory + "/" + $0).size
+          < FileSystem.system.status(directory + "/" + $1).size
+      })
+    let file = try File(directory + "/" + segment, .writing)
+    let place = try file.status().size / 2
+    let byte = try file.read(at: place, count: 1)
+    try file.write([byte[0] ^ 0xFF], at: place)
+    let text = try tool.run("verify", name)
+    #expect(
+      text.status == 12 && text.output.contains("own files intact, hurt by damage"),
+      "\(text.report)")
+    let branch = (try tool.json("verify", name)["branches"] as? [[String: Any]])?.first
+    #expect(branch?["intact"] as? Bool == true && branch?["hurtBelow"] as? Bool == true)
+    try file.write(byte, at: place)
+    #expect(try tool.require("verify", name).contains("failed-over disks: intact"))
   }
 
   @Test("disks whose server hangs or has ended are told of in health, and started again")

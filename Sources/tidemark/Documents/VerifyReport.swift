@@ -25,6 +25,7 @@ struct VerifyReport {
     let machine: String
     let purpose: String?
     let intact: Bool
+    let hurtBelow: Bool
     let problem: String?
     let bytes: UInt64
     let records: UInt64
@@ -53,17 +54,26 @@ struct VerifyReport {
   var document: Document {
     Document(
       intact: isIntact, machines: findings.filter { $0.branch == nil }.map(Self.machine),
-      branches: findings.compactMap(Self.branch))
+      branches: findings.compactMap(branch))
   }
 
-  private static func branch(_ finding: VerifyVault.Finding) -> Branch? {
+  private func branch(_ finding: VerifyVault.Finding) -> Branch? {
     guard let id = finding.branch else { return nil }
     let report = finding.report
     return Branch(
       id: id.description, name: finding.description?.name, machine: finding.machine,
       purpose: finding.description?.purpose.name, intact: finding.isIntact,
-      problem: finding.problem?.message, bytes: report?.bytes ?? 0, records: report?.records ?? 0,
-      indexPages: report?.indexPages ?? 0, damages: damages(report))
+      hurtBelow: isHurtBelow(id), problem: finding.problem?.message, bytes: report?.bytes ?? 0,
+      records: report?.records ?? 0, indexPages: report?.indexPages ?? 0,
+      damages: Self.damages(report))
+  }
+
+  /// Whether a damage of what a branch stands on hurts it.
+  private func isHurtBelow(_ branch: Identifier) -> Bool {
+    findings.contains { finding in
+      finding.branch != branch
+        && finding.report?.damages.contains { $0.branches.contains(branch) } == true
+    }
   }
 
   private static func machine(_ finding: VerifyVault.Finding) -> Machine {
@@ -95,6 +105,9 @@ struct VerifyReport {
     guard let report = finding.report else { return "\(title): can't be read" }
     let points = finding.branch == nil ? ", " + Words.count(report.points, "recovery point") : ""
     let checked = "\(Words.size(report.bytes)), \(report.records) records\(points)"
+    if report.isIntact, let branch = finding.branch, isHurtBelow(branch) {
+      return "\(title): own files intact, hurt by damage of what they stand on (\(checked))"
+    }
     guard !report.isIntact else { return "\(title): intact (\(checked))" }
     return "\(title): \(Words.count(report.damages.count, "damage")) (\(checked))"
   }
