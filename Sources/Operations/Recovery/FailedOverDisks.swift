@@ -27,9 +27,10 @@ public struct FailedOverDisks: Sendable {
   /// - Throws: `.unknown`; `.refused` if it is not failed over, or its disks are in use, with what to do.
   public init(_ name: String, in vault: Vault, isLive: Bool) throws(OperationError) {
     let branch = try Self.branch(of: name, in: vault)
+    let disks = try inVault { () throws(VaultError) in try vault.branch(branch) }
     let servers = VaultDiskServers(vault)
     let (before, written) = (try servers.use(of: branch), try servers.writtenBytes(of: branch))
-    if !isLive, let before { throw Self.refusal(before, name) }
+    if !isLive, let before { throw Self.refusal(before, name, disks) }
     try servers.flush(branch)
     cut = try inVault { () throws(VaultError) in
       try vault.syncBranch(branch)
@@ -41,7 +42,7 @@ public struct FailedOverDisks: Sendable {
     }
     // Somebody may have begun to write in between.
     let after = try servers.use(of: branch)
-    if !isLive, let after { throw Self.refusal(after, name) }
+    if !isLive, let after { throw Self.refusal(after, name, disks) }
     // Or had begun and ended.
     let isStill = try servers.writtenBytes(of: branch) == written
     let wasCutOff = try servers.wasCutOff(branch)
@@ -81,7 +82,9 @@ public struct FailedOverDisks: Sendable {
         + "'tidemark export \(name) --point latest …' exports a recovery point.")
   }
 
-  private static func refusal(_ use: DiskUse, _ name: String) -> OperationError {
+  private static func refusal(
+    _ use: DiskUse, _ name: String, _ disks: BranchDescription
+  ) -> OperationError {
     let reason =
       switch use {
       case .machine: "its machine runs"
@@ -92,8 +95,18 @@ public struct FailedOverDisks: Sendable {
       }
     return OperationError(
       .refused,
-      "The disks of '\(name)' are in use: \(reason). 'tidemark machine stop \(name)' ends that in order; or add "
-        + "--live to take them as they are at one moment, as after a loss of power.")
+      "The disks of '\(name)' are in use: \(reason). 'tidemark machine stop \(name)' ends that in order"
+        + "\(liveAdvice(disks)).")
+  }
+
+  /// What else can be done about disks that are in use; empty if nothing can.
+  private static func liveAdvice(_ disks: BranchDescription) -> String {
+    let moment = "to take them as they are at one moment, as after a loss of power"
+    guard disks.isFlat else { return "; or add --live \(moment)" }
+    guard disks.disks.count == 1 else {
+      return ". Several that are plain files can't be taken while they are in use"
+    }
+    return "; or add --live \(moment), if the vault's file system can clone a plain file"
   }
 
   /// One of the disks: the one of that number, or the only one there is.

@@ -19,7 +19,9 @@ struct ExportCommand: ParsableCommand {
       With --failed-over the disk of a machine that was failed over is copied with all that was written to it, \
       also once that is committed. It is refused while the machine runs or somebody can write to its disks; \
       'tidemark machine stop' ends that. With --live it is taken as it is at one moment, as after a loss of \
-      power. An export that was interrupted goes on only if nothing was written since; else it begins anew.
+      power; of disks that were flattened that can be done only of a single one, and only where the vault's \
+      file system can clone files (XFS, Btrfs). An export that was interrupted goes on only if nothing was \
+      written since; else it begins anew.
       """,
       examples: [
         "tidemark export web01 --point latest --format raw web01.img",
