@@ -24,12 +24,14 @@ final class CrashRecorder: RecoveryBranches, RecoveryDiskServers {
     (vault, directory) = (site.site.vault, site.site.directory.path)
   }
 
-  private func copy() {
+  @discardableResult
+  fileprivate func copy() -> String {
     let path = copies.withLock { copies in
       copies.append("\(directory)/copy\(copies.count)")
       return copies[copies.count - 1]
     }
     _ = try? Program.run("/bin/cp", "-a", "--reflink=auto", vault.path, path)
+    return path
   }
 
   private func recording<Result>(
@@ -93,31 +95,63 @@ final class CrashRecorder: RecoveryBranches, RecoveryDiskServers {
 }
 
 /// Goal: wherever the service dies, the next one ends in a legal state, with the pins and branches of it and
-/// no others. Method: the vault is copied at each step of each action, and another service takes each copy.
+/// no others. Method: the vault is copied at each step of each action, and another service takes each copy. Of
+/// actions that change the MANIFEST alone the copies are made by doing a part of them.
 @Suite struct RecoveryCrashTests {
   @Test(
     "a service that died at any step is gone on from, and nothing is left over",
     arguments: [
-      RecoveryAction.testFailover, .cleanup, .failover, .changePoint, .commit, .flatten,
-      .discard,
+      RecoveryAction.testFailover, .cleanup, .failover, .changePoint, .commit, .completeMigration,
+      .cancel, .flatten, .discard,
     ])
   func died(_ action: RecoveryAction) throws {
     let site = try RecoverySite()
     let recorder = CrashRecorder(site)
     try prepare(site, action)
+    let isCommit = action == .commit || action == .completeMigration
+    if isCommit || action == .cancel { try begin(action, alone: recorder) }
+    if isCommit { try begin(action, alone: recorder, isCommitted: true) }
     site.service.prepareRecovery(recorder.parts)
     let job = try site.end(try begin(site, action))
     #expect(job.state == .succeeded, "\(job)")
     let copies = recorder.copies.withLock { $0 }
-    #expect(action == .commit || copies.count >= 2)
+    #expect(copies.count >= 2)
     for path in copies { try check(path, action) }
+  }
+
+  /// Makes a copy of the vault as it is once an action is kept as begun and nothing of it is done, or, if it
+  /// `isCommitted`, the MANIFEST has been changed and nobody has noted that.
+  private func begin(
+    _ action: RecoveryAction, alone recorder: CrashRecorder, isCommitted: Bool = false
+  ) throws {
+    let path = recorder.copy()
+    let service = try VaultService(try Vault(opening: path))
+    let before = try #require(try service.catalog.recoveries().first)
+    let standing = try #require(RecoveryStanding(before, isPaused: false))
+    let next = try standing.after(.asked(action)).standing
+    let tasks = RecoveryRun.tasks(of: action, before.request).map(\.rawValue)
+    _ = try service.catalog.changeRecovery(of: before.machine, now: .now()) {
+      known -> RecoveryChange<OperationError> in
+      var record = known ?? before
+      record.take(next, .now())
+      return .keep(record, NewJob(kind: action.name, tasks: tasks))
+    }
+    if isCommitted {
+      let machine = try service.vault.machine(named: RecoverySite.name)
+      try service.recovery.commit(failover: try #require(before.branch), of: machine)
+    }
+    #expect(service.close())
   }
 
   private func prepare(_ site: RecoverySite, _ action: RecoveryAction) throws {
     switch action {
     case .cleanup: #expect(try site.drill().state == .succeeded)
-    case .changePoint, .commit, .flatten, .discard:
+    case .changePoint, .commit, .completeMigration, .flatten, .discard:
       #expect(try site.failover("p2").state == .succeeded)
+    case .cancel:
+      site.servers.state.withLock { $0.isBroken = true }
+      #expect(try site.failover().state == .failed)
+      site.servers.state.withLock { $0.isBroken = false }
     default: break
     }
     if action == .discard { _ = try site.service.disable(RecoverySite.name) }
@@ -133,6 +167,9 @@ final class CrashRecorder: RecoveryBranches, RecoveryDiskServers {
     case .changePoint:
       return try service.changeRecoveryPoint(name, site.request("p0", confirmed: true), by: nil)
     case .commit: return try service.commitFailover(name, completesMigration: false, by: nil)
+    case .completeMigration:
+      return try service.commitFailover(name, completesMigration: true, by: nil)
+    case .cancel: return try service.cancelFailover(name, isConfirmed: true, by: nil)
     case .flatten: return try service.flattenFailover(name, by: nil)
     default: return try service.discardFailedOver(name, by: nil)
     }
@@ -157,10 +194,21 @@ final class CrashRecorder: RecoveryBranches, RecoveryDiskServers {
     let record = try service.catalog.recoveries().first
     let states: [RecoveryAction: RecoveryState] = [
       .testFailover: .testActive, .failover: .failedOver, .changePoint: .failedOver,
-      .commit: .committed, .flatten: .failedOver,
+      .commit: .committed, .completeMigration: .unprotected, .cancel: .replicationStopped,
+      .flatten: .failedOver,
     ]
     #expect(record?.state == states[action]?.rawValue, "\(action) at \(path): \(record as Any)")
-    if states[action] != nil { #expect(pins.count == 1 && record?.branch == pins.first) }
+    if action == .cancel {
+      #expect(pins.isEmpty, "\(action) at \(path)")
+    } else if states[action] != nil {
+      #expect(pins.count == 1 && record?.branch == pins.first)
+    }
+    if action == .commit || action == .completeMigration {
+      let snapshots = try vault.machines().map { try $0.snapshot() }
+      #expect(snapshots.allSatisfy { $0.points.isEmpty }, "\(action) at \(path)")
+      #expect(snapshots.flatMap { $0.pins.map(\.isCommitted) } == [true])
+      #expect(record?.keepsDisks == (action == .completeMigration))
+    }
     if action == .flatten {
       let machines = try vault.machines()
       #expect(try machines.flatMap { try $0.snapshot().pins }.map(\.isFlat) == [true])
