@@ -12,6 +12,7 @@ import Testing
     var pin: RecoveryAction?
     var hasBranch = false
     var isCommitted = false
+    var isFlat = false
     var points = 3
     var epoch = 0
     /// The epoch that the source's records are of.
@@ -23,22 +24,27 @@ import Testing
 
   static func steps(of action: RecoveryAction) -> [Step] {
     let branch: Step = { if $0.pin != nil { $0.hasBranch = true } }
-    let removal: [Step] = [{ $0.hasBranch = false }, { $0.pin = nil }]
+    let removal: [Step] = [{ ($0.hasBranch, $0.isFlat) = (false, false) }, { $0.pin = nil }]
     switch action {
     case .testFailover: return [{ $0.pin = .testFailover }, branch]
     case .cleanup, .discard: return removal
     case .failover:
       return [{ if $0.epoch == $0.sourceEpoch { $0.epoch += 1 } }, { $0.pin = .failover }, branch]
-    case .changePoint: return [{ $0.hasBranch = false }, branch]
+    case .changePoint:
+      return [{ ($0.hasBranch, $0.isFlat) = (false, false) }, branch]
     case .commit: return [{ ($0.points, $0.isCommitted) = (0, true) }]
     case .completeMigration: return [{ ($0.points, $0.isCommitted) = (0, true) }]
     case .cancel: return removal
+    case .flatten: return [{ $0.isFlat = true }]
     default: return []
     }
   }
 
   static func objection(_ standing: RecoveryStanding, _ world: World) -> String? {
     guard standing.running == nil else { return nil }
+    if world.isFlat, !world.hasBranch || world.pin != .failover {
+      return "plain files of no failover"
+    }
     switch standing.state {
     case .testActive:
       guard standing.failed == nil else { return nil }
