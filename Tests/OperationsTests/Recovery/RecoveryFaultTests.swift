@@ -134,6 +134,36 @@ private struct SlowBranches: RecoveryBranches {
     #expect(try site.service.recovery(of: "web01").record?.point?.id == newest.id)
   }
 
+  @Test("a point whose disks are of different moments is failed over to only if that is said")
+  func perDisk() throws {
+    let site = try RecoverySite()
+    try site.change { log throws(VaultError) in
+      _ = try log.mark(
+        NewPoint(
+          consistency: .perDisk, cycle: 99, disks: [PointDisk(number: 0, size: 1 << 20)],
+          time: .now()))
+    }
+    let newest = try #require(try site.snapshot.points.last)
+    try #require(newest.consistency == .perDisk)
+    #expect(try site.drill().state == .succeeded, "a drill is warned")
+    let drill = try #require(try site.service.recovery(of: "web01").drill)
+    let warned = RecoveryReport(json: drill.report)?.checks.filter { $0.verdict == .warning }
+    #expect(warned?.contains { $0.found.contains("each disk is of another moment") } == true)
+    _ = try site.end(try site.service.cleanUpTestFailover("web01", notes: nil, by: nil))
+    let refused = try error(site.failover())
+    #expect(refused.contains("each disk is of another moment"), "\(refused)")
+    #expect(refused.contains("add --yes"), "\(refused)")
+    #expect(try site.standing == RecoveryStanding(.protected) && site.snapshot.epoch == 0)
+    let job = try site.end(
+      try site.service.startFailover("web01", site.request(confirmed: true), by: nil))
+    #expect(job.state == .succeeded, "\(job)")
+    #expect(try site.service.recovery(of: "web01").record?.point?.isPerDisk == true)
+    let unconfirmed = try site.refusal {
+      _ = try site.service.changeRecoveryPoint("web01", site.request(newest.id), by: nil)
+    }
+    #expect(unconfirmed.contains("each disk is of another moment"), "\(unconfirmed)")
+  }
+
   @Test(
     "disks of a failover whose machine has lost its MANIFEST stay, and it is committed once mended")
   func lostManifest() throws {
