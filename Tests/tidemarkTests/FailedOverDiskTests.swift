@@ -17,12 +17,17 @@ final class FailedOverMachine {
   /// The path of its first disk.
   let disk: String
 
-  /// With a `guest`, its disk boots the small one; else it begins with `bootSector`. It is failed over with
-  /// `options`.
+  /// With a `guest`, its disk boots the small one; else it begins with `bootSector`. It has another disk if
+  /// `hasData`, and is failed over with `options`.
   init(
-    _ purpose: String, guest: Bool = false, bootSector: [UInt8] = [], options: [String] = []
+    _ purpose: String, guest: Bool = false, bootSector: [UInt8] = [], hasData: Bool = false,
+    options: [String] = []
   ) throws {
-    tool = try ServeTests.prepare(purpose, size: 8 << 20)
+    tool = try Tool.withVault(purpose)
+    var disks = ["--disk", try tool.image("a.img", size: 8 << 20)]
+    if hasData { disks += ["--disk", try tool.image("b.img", size: 4 << 20)] }
+    let added = try tool.start(["machine", "add", Self.name] + disks).wait(seconds: 600)
+    try #require(added.succeeded, "\(added.report)")
     let source = try File(tool.file("a.img"), .writing)
     var random = SeededGenerator(for: purpose)
     try source.write(random.bytes(3 << 20), at: 1 << 20)
