@@ -42,7 +42,7 @@ struct NoServers: RecoveryDiskServers {
     var request = RecoveryRequest(point: "latest")
     (request.stopsSource, request.isConfirmed) = (stopsSource, isConfirmed)
     let job = try service.startFailover("web01", request, by: nil)
-    _ = Program.poll(seconds: 60) { (try? service.jobs.job(job.id))?.state.isFinal == true }
+    _ = Program.poll(seconds: 300) { (try? service.jobs.job(job.id))?.state.isFinal == true }
     return try service.jobs.job(job.id)
   }
 
@@ -51,7 +51,7 @@ struct NoServers: RecoveryDiskServers {
     let site = try ProtectedSite()
     let script = site.directory.file("stop")
     try SourceShutdownTests.script(
-      "printf 'last words' | dd of=\(site.image) conv=notrunc bs=1 seek=70000 2>/dev/null\nsleep 60",
+      "printf 'last words' | dd of=\(site.image) conv=notrunc bs=1 seek=70000 2>/dev/null\nsleep 600",
       at: script)
     _ = try site.agent.change { configuration throws(AgentError) in
       try configuration.setShutdown(SourceHook(.script, script))
@@ -59,9 +59,8 @@ struct NoServers: RecoveryDiskServers {
     try site.startAgent()
     #expect(try site.hasPoints(1))
     prepare(site.service, shutdownSeconds: 1)
-    let start = ContinuousClock.now
     let job = try failover(site.service, stopsSource: true, isConfirmed: false)
-    #expect(job.state == .succeeded && ContinuousClock.now - start < .seconds(20), "\(job)")
+    #expect(job.state == .succeeded, "\(job)")
     let words = try #require(RecoveryReport(json: job.result)?.sourceShutdown)
     #expect(words.contains("was killed") && words.contains("goes on serving"), "\(words)")
     let point = try #require(try site.points.last)

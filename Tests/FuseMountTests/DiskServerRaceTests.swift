@@ -60,14 +60,13 @@ struct DiskServerRaceTests {
     do {
       let disk = try File(served.disk, .writing)
       DispatchQueue.global().async(group: group) {
-        frozen.note { () throws(DiskServerError) in try client.freeze(within: 60) }
+        frozen.note { () throws(DiskServerError) in try client.freeze(within: 300) }
       }
       usleep(100_000)
-      let start = ContinuousClock.now
       try client.handOver()
       try disk.write([1], at: 0)
-      #expect(Program.poll(seconds: 5) { (try? client.status().starts) == 2 })
-      #expect(ContinuousClock.now - start < .seconds(4))
+      #expect(Program.poll(seconds: 30) { (try? client.status().starts) == 2 })
+      // So nothing of that has waited for the disks to be free.
       #expect(!frozen.isDone)
     }
     group.wait()
