@@ -9,7 +9,8 @@ internal import Vault
 /// Goal: the disks of a branch become plain files under whoever uses them. Method: real mounts, programs that
 /// write and verify, and servers that are killed.
 @Suite(
-  .serialized, .timeLimit(.minutes(15)), .enabled(if: Available.root && Available.fuse))
+  .serialized, .timeLimit(.minutes(15 + Count.of("TIDEMARK_DISK_KILLS", normally: 0) / 4)),
+  .enabled(if: Available.root && Available.fuse))
 struct DiskFlattenTests {
   private static let size = 192 << 20
   /// What is written by the program lies in front of this, what stays as it is behind it.

@@ -102,7 +102,9 @@ private final class DrilledMachine {
 /// Goal: a drill leaves no trace in the replica of what it drills. Method: everything that is stored of a machine
 /// before, during and after a drill on disks that are really served and written to; and two machines with the
 /// same history, of which one is drilled meanwhile. `TIDEMARK_DRILL_MIB` says how much a drill writes.
-@Suite(.serialized, .timeLimit(.minutes(15)), .enabled(if: Available.root && Available.fuse))
+@Suite(
+  .serialized, .timeLimit(.minutes(15 + Count.of("TIDEMARK_DRILL_MIB", normally: 0) / 16)),
+  .enabled(if: Available.root && Available.fuse))
 struct DrillFootprintTests {
   static let mebibytes = Count.of("TIDEMARK_DRILL_MIB", normally: 64)
 

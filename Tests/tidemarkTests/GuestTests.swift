@@ -51,7 +51,7 @@ import Testing
     try tool.require(
       "machine", "enable", "web01", "--interval", "10", "--app-interval", "20")
     #expect(
-      try Program.poll(seconds: 240) {
+      try Program.poll(seconds: 240 + 90 * Double(Self.count)) {
         let points = try tool.points(of: "web01")
         let quiet = points.count { $0.hasSuffix("-app") }
         return quiet >= Self.count && points.count - quiet >= Self.count

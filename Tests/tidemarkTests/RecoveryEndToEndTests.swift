@@ -7,7 +7,8 @@ import Testing
 /// Method: Debian in QEMU as the source, the commands that a person types, and Debian in QEMU again on what
 /// they recover. `TIDEMARK_RECOVERY_GUESTS` says how many drills are booted at each kind of point.
 @Suite(
-  .serialized, .timeLimit(.minutes(20)), .enabled(if: DebianDisk.isAvailable && Available.fuse))
+  .serialized, .timeLimit(.minutes(20 + 30 * Count.of("TIDEMARK_RECOVERY_GUESTS", normally: 0))),
+  .enabled(if: DebianDisk.isAvailable && Available.fuse))
 struct RecoveryEndToEndTests {
   /// Drills at a point of each kind, one after the other; 0 for one drill at an app-consistent one.
   static let rounds = Count.of("TIDEMARK_RECOVERY_GUESTS", normally: 0)
