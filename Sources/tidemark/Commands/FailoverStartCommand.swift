@@ -15,8 +15,10 @@ struct FailoverStartCommand: RecoveryCommand {
 
       Only with --yes it goes on without a relay that is silent, with a point whose disks are of different
       moments, and with one of which something is damaged, as far as its index and what was stored last tell:
-      of 'latest' it then takes the newest point that is whole, and another point as it is. Whoever stops
-      waiting stops nothing: 'tidemark failover cancel' does.
+      of 'latest' it then takes the newest point that is whole, and one that is named by its id or label as it
+      is. A log that has lost its end is made anew of what is left only with --yes, too.
+
+      Whoever stops waiting stops nothing: 'tidemark failover cancel' does.
       """,
       examples: [
         "tidemark failover start web01 --point latest",

@@ -8,8 +8,14 @@ struct MachineDisableCommand: ParsableCommand {
     commandName: "disable",
     abstract: "End the protection of a machine, and remove its recovery points.",
     discussion: discussion(
-      "The machine stays enrolled, unless it was revoked, and can be enabled again, which copies everything "
-        + "anew. Without --yes the name has to be typed again.",
+      """
+      The machine stays enrolled, unless it was revoked, and can be enabled again, which copies everything anew. \
+      It is refused during a drill.
+
+      Of a machine that is failed over the disks stay, with what they are made of, and are the only copy then: a \
+      failover that was not committed is final by this. 'tidemark failover discard' removes them; until then the \
+      machine can't be enabled. Without --yes the name has to be typed again.
+      """,
       examples: ["tidemark machine disable old01 --yes"],
       ends: [.noVault, .locked, .unknown, .refused, .unwritable]))
 

@@ -8,7 +8,9 @@ struct MachineRemoveCommand: ParsableCommand {
     commandName: "remove", abstract: "Remove a machine from a vault, with all its recovery points.",
     discussion: discussion(
       "This cannot be undone. The machine's own disks are not touched. It is refused while somebody "
-        + "reads a disk of it, also in a mount, and during a drill. Without --yes the name has to be typed again.",
+        + "reads a disk of it, also in a mount, during a drill, and of a machine that is failed over: 'tidemark "
+        + "machine disable' and 'tidemark failover discard' end that. Without --yes the name has to be typed "
+        + "again.",
       examples: ["tidemark machine remove old01", "tidemark machine remove old01 --yes"],
       ends: [.noVault, .locked, .unknown, .refused, .unwritable]))
 
