@@ -51,7 +51,13 @@ private final class DrilledMachine {
     }
   }
 
-  func startDrill() throws { try tool.require("test-failover", "start", Self.name) }
+  func startDrill() throws {
+    try tool.require("test-failover", "start", Self.name, "--expires", "8h")
+    let drill = try tool.json("test-failover", "report", Self.name)
+    #expect(drill["expires"] is String, "\(drill)")
+    let misspelt = try tool.run("test-failover", "start", Self.name, "--expires", "soon")
+    #expect(misspelt.status == 64 && misspelt.errors.contains("--expires"), "\(misspelt.report)")
+  }
 
   /// Has the drill's disk written to, all over, in order and durably.
   func writeInDrill() throws {
