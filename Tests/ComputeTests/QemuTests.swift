@@ -1,7 +1,9 @@
 import Bytes
 import Compute
+import Dispatch
 import FileIO
 import Support
+import Synchronization
 import Testing
 
 /// Goal: a machine is what was asked for, outlives who started it, is found again, and ends as it is told to.
@@ -195,6 +197,56 @@ import Testing
     #expect(FileSystem.system.exists(kept + "/console.log"))
     try qemu.end(in: plan.directory)
     #expect(!FileSystem.system.exists(kept) && !FileSystem.system.exists(plan.directory))
+  }
+
+  @Test(
+    "whoever looks at a machine while it is started does not make it forgotten that it is to run",
+    .enabled(if: hasQemu))
+  func lookedAt() throws {
+    let home = try TemporaryDirectory("qemu", in: "/tmp")
+    let plan = try Self.emptyPlan(home)
+    let slow = QemuCompute(
+      program: try impostor(home, "sleep 2\nexec qemu-system-x86_64 \"$@\"\n"))
+    let group = DispatchGroup()
+    let failure = Mutex<String?>(nil)
+    DispatchQueue.global().async(group: group) {
+      do { try slow.start(plan) } catch { failure.withLock { $0 = "\(error)" } }
+    }
+    let qemu = QemuCompute()
+    defer { #expect(throws: Never.self) { try qemu.end(in: plan.directory) } }
+    while group.wait(timeout: .now() + .milliseconds(20)) == .timedOut {
+      // It may be there, and not answer yet.
+      _ = try? qemu.observe(in: plan.directory)
+    }
+    #expect(failure.withLock { $0 } == nil)
+    #expect(FileSystem.system.exists(plan.directory + "/powered-on"))
+    #expect(try qemu.observe(in: plan.directory)?.power == .on)
+  }
+
+  @Test(
+    "a machine that is to run stays so where a start fails, and where a signal ends QEMU",
+    .enabled(if: hasQemu))
+  func failedRestart() throws {
+    let home = try TemporaryDirectory("qemu", in: "/tmp")
+    let plan = try Self.emptyPlan(home)
+    let qemu = QemuCompute(keepingIn: home.file("kept"))
+    try qemu.start(plan)
+    defer { #expect(throws: Never.self) { try qemu.end(in: plan.directory) } }
+    let process = try #require(try qemu.observe(in: plan.directory)?.process)
+    try Program.require("kill", "-TERM", "\(process)")
+    #expect(Program.poll(seconds: 20) { ProcessHandle(process)?.isRunning != true })
+    #expect(try qemu.observe(in: plan.directory)?.power == .died)
+    try Program.require("rm", "-rf", plan.directory)
+    let dying = QemuCompute(
+      program: try impostor(home, "echo 'no room for it' >&2; exit 1\n"),
+      keepingIn: home.file("kept"))
+    #expect(throws: ComputeError.self) { try dying.start(plan) }
+    let seen = try #require(try qemu.observe(in: plan.directory))
+    #expect(seen.power == .died && "\(seen.notes)".contains("no room for it"))
+    #expect(throws: ComputeError.self) { try dying.startAgain(in: plan.directory) }
+    #expect(try qemu.observe(in: plan.directory)?.power == .died)
+    try qemu.startAgain(in: plan.directory)
+    #expect(try qemu.observe(in: plan.directory)?.power == .on)
   }
 
   @Test("QEMU that is missing, dies at once or says nothing is told of, and nothing of it stays")

@@ -54,8 +54,11 @@ public struct QemuCompute: ComputeProvider {
     let files = files(plan.directory)
     if let process = files.found() {
       try resume(files, process)
+      try files.noteBegun()
       return try files.notePower()
     }
+    // Until somebody stops it, it is to run, however often that fails.
+    let wasToRun = [.died, .lost].contains(files.end())
     let check = QemuCheck(program, plan)
     if let finding = check.planFindings().first(where: { $0.verdict == .failed }) {
       throw ComputeError(
@@ -85,14 +88,17 @@ public struct QemuCompute: ComputeProvider {
         return try ProcessHandle.start(
           program, [program] + arguments, environment: Self.environment, log: files.log)
       }
-      do throws(ComputeError) { try resume(files, process) } catch {
+      do throws(ComputeError) {
+        try resume(files, process)
+        try files.noteBegun()
+      } catch {
         process.kill()
         _ = process.hasEnded(until: .now + Self.patience)
         throw error
       }
     } catch {
       try? FileSystem.system.remove(files.process)
-      try? files.forgetPower()
+      if !wasToRun { try? files.forgetPower() }
       throw error
     }
   }
@@ -137,7 +143,10 @@ public struct QemuCompute: ComputeProvider {
     files.trimLogs()
     if let process = files.running() {
       do throws(ConversationError) {
-        return try QemuObserver(plan: plan, files: files).observe(process.identifier)
+        let seen = try QemuObserver(plan: plan, files: files).observe(process.identifier)
+        // Also for one that who started it did not live to see.
+        try? files.noteBegun()
+        return seen
       } catch {
         guard process.hasEnded(until: .now + .milliseconds(100)) else {
           throw ComputeError(
@@ -150,12 +159,13 @@ public struct QemuCompute: ComputeProvider {
     let end = files.end()
     // It may have been started just now.
     if files.running() != nil { return try observe(in: directory) }
-    var observation = MachineObservation(end == .off ? .off : .died)
+    var observation = MachineObservation([.off, .starting].contains(end) ? .off : .died)
     observation.wasForced = FileSystem.system.exists(files.cutOff)
     observation.name = plan.name
     switch end {
     // Its guest powered it down, if nobody else did.
     case .off: try? files.forgetPower()
+    case .starting: observation.notes = ["It is being started."]
     case .died:
       observation.notes = [
         "QEMU ended without being told to. The last it said: \(files.lastWords())"
@@ -171,13 +181,11 @@ public struct QemuCompute: ComputeProvider {
     in directory: String, within limit: Duration, force: Bool, isCancelled: @Sendable () -> Bool
   ) throws(ComputeError) -> MachineStop {
     let files = files(directory)
-    guard let process = files.running() else {
-      guard files.end() != .off else {
-        try files.forgetPower()
-        return .wasOff
-      }
-      try files.noteCutOff()
+    guard let process = files.found() else {
+      let wasOff = files.end() == .off
       try files.forgetPower()
+      guard !wasOff else { return .wasOff }
+      try? files.noteCutOff()
       return .died
     }
     let deadline = ContinuousClock.now + limit
@@ -199,8 +207,8 @@ public struct QemuCompute: ComputeProvider {
       if process.hasEnded(until: soon) {
         // QEMU removes the file in an orderly end.
         let hasDied = FileSystem.system.exists(files.process)
-        if hasDied { try files.noteCutOff() }
         try files.forgetPower()
+        if hasDied { try? files.noteCutOff() }
         return hasDied ? .died : .clean
       }
     }
@@ -215,9 +223,9 @@ public struct QemuCompute: ComputeProvider {
     }
     _ = try? Self.ask("quit", files)
     if !process.hasEnded(until: .now + Self.patience) { try kill(process, files) }
-    // It did not die: it was stopped.
-    try files.noteCutOff()
+    // It did not die: it was stopped. That counts even where a full vault keeps no word of how.
     try files.forgetPower()
+    try? files.noteCutOff()
     try inFiles { () throws(IOError) in try files.removeIfThere(files.process) }
     return .forced
   }

@@ -7,6 +7,7 @@ internal import FoundationEssentials
 /// | Name | What it holds |
 /// |---|---|
 /// | `qemu.pid` | the process; QEMU writes it, and removes it when it ends in an orderly way |
+/// | `begun` | there once its monitor has answered, until it is started again |
 /// | `monitor`, `serial`, `display` | sockets, which only work while it runs |
 /// | `qemu.log` | what QEMU said |
 /// | `address-N` | the address that adapter N was last seen with |
@@ -21,7 +22,8 @@ internal import FoundationEssentials
 ///
 /// Plan and `powered-on` are durable before the process is started, and the second is removed once the machine was
 /// stopped, or is seen to have powered itself down. So after a loss of power, or a restart of the host, nothing
-/// runs, and `powered-on` says whether something should.
+/// runs, and `powered-on` says whether something should. A process that has no `qemu.pid` ended in an orderly way only
+/// if it had `begun`: before that QEMU has not written the file yet.
 struct QemuFiles: Sendable {
   /// Bytes of a console log, or of QEMU's own, before its older part is put away or dropped.
   static let logLimit: UInt64 = 4 << 20
@@ -47,6 +49,7 @@ struct QemuFiles: Sendable {
   var plan: String { kept + "/plan.json" }
   var poweredOn: String { kept + "/powered-on" }
   var process: String { directory + "/qemu.pid" }
+  var begun: String { directory + "/begun" }
   var monitor: String { directory + "/monitor" }
   var serial: String { directory + "/serial" }
   var display: String { directory + "/display" }
@@ -71,7 +74,7 @@ struct QemuFiles: Sendable {
       // Not one that somebody else has put there beforehand.
       _ = try FileSystem.ownerOfOwnDirectory(directory)
       let addresses = try system.list(directory).filter { $0.hasPrefix("address-") }
-      for path in [process, monitor, serial, display, cutOff]
+      for path in [process, begun, monitor, serial, display, cutOff]
         + addresses.map({ directory + "/" + $0 })
       {
         try removeIfThere(path)
@@ -126,8 +129,24 @@ struct QemuFiles: Sendable {
   func end() -> QemuEnd {
     guard let boot = try? system.readFile(poweredOn, limit: 128) else { return .off }
     guard boot == (try? Self.boot()), system.exists(directory) else { return .lost }
-    // QEMU removes the file in an orderly end.
-    return system.exists(process) ? .died : .off
+    // QEMU removes the file in an orderly end, and writes it some time behind its start.
+    guard !system.exists(process) else { return .died }
+    guard system.exists(begun) else { return found() == nil ? .died : .starting }
+    return wasTerminated() ? .died : .off
+  }
+
+  /// Keeps that QEMU has come to life: who finds it gone knows by its number's file how it ended.
+  func noteBegun() throws(ComputeError) {
+    try inFiles { () throws(IOError) in
+      guard !system.exists(begun) else { return }
+      try system.replaceFile(begun, with: [], permissions: 0o600)
+    }
+  }
+
+  /// Whether a signal ended it, as where a host goes down, which QEMU says in its log. That is an orderly end
+  /// of QEMU, and none of its guest.
+  private func wasTerminated() -> Bool {
+    lastWords().contains("terminating on signal")
   }
 
   /// Which run of the host's kernel this is (random(4)).
@@ -229,7 +248,9 @@ struct QemuFiles: Sendable {
 enum QemuEnd {
   /// It was powered down, by its guest or by an operator.
   case off
-  /// Its process ended without being told to.
+  /// It is being started at this moment, and its process can't be asked yet.
+  case starting
+  /// Its process ended without being told to, or its start came to nothing.
   case died
   /// It ran when the host, or what the host keeps of processes, went down.
   case lost

@@ -83,7 +83,7 @@ extension RecoveryDesk {
     case .notServed, .unknown: break
     }
     let seen = (try? parts.provider(of: record).observe(in: parts.directory(branch))) ?? nil
-    if let seen, [.paused, .died].contains(seen.power),
+    if let seen, [.paused, .died].contains(seen.power), !isPowered(record.name),
       let objection = MachineComparison.objection(seen)
     {
       findings.append(HealthFinding(.machineHalted, .critical, objection))
@@ -91,7 +91,8 @@ extension RecoveryDesk {
     health.update(record.name, HealthCode.ofRecoveredDisks, to: findings, at: now)
   }
 
-  /// Whether a job starts or stops a machine at this moment, which may serve its disks anew.
+  /// Whether a job starts or stops a machine at this moment, which may serve its disks anew, and has it halted
+  /// until it has begun.
   private func isPowered(_ name: String) -> Bool {
     VaultService.PowerAction.allCases.contains { action in
       let known = (try? catalog.unendedJobs(of: action.rawValue)) ?? []
