@@ -72,7 +72,7 @@ public struct MachineObservation: Codable, Hashable, Sendable {
   public var notes: [String] = []
 
   /// An observation of a machine that is not there any more, or not yet.
-  init(_ power: Power) { self.power = power }
+  public init(_ power: Power) { self.power = power }
 }
 
 /// How to reach a machine that runs.

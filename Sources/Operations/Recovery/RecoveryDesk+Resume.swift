@@ -195,7 +195,10 @@ extension RecoveryDesk {
     self.parts.withLock { $0 = parts }
     let records = try inCatalog { () throws(CatalogError) in try catalog.recoveries() }
     for record in records {
-      if !record.isOccupied, serveAgain(record, with: parts) { powerAgain(record, with: parts) }
+      // What takes no disks away may take hours, or serves none: its machine does not wait for that.
+      if let branch = record.branch, record.leaves(branch), serveAgain(record, with: parts) {
+        powerAgain(record, with: parts)
+      }
       if record.running != nil { try resume(record) }
     }
     for machine in try inVault({ () throws(VaultError) in try vault.machines() }) {

@@ -3,6 +3,7 @@ internal import Catalog
 internal import Compute
 internal import Dispatch
 internal import FileIO
+internal import Synchronization
 internal import Vault
 
 /// From disks to a machine that runs, and back to what was asked for.
@@ -21,12 +22,14 @@ extension RecoveryRun {
       disks: Dictionary(served.disks.map { (Int($0.number), $0.path) }) { first, _ in first })
   }
 
+  /// The disks, which are served again if that ended with this host behind the step that began it.
   private var served: ServedBranch {
     get throws(OperationError) {
-      guard let branch = try record.branch, let served = try parts.servers.served(branch) else {
-        throw OperationError(.failed, "The disks of '\(name)' are not served.")
+      guard let branch = try record.branch else {
+        throw OperationError(.failed, "It is not known what the disks of '\(name)' are.")
       }
-      return served
+      if let served = try parts.servers.served(branch) { return served }
+      return try parts.servers.serve(branch)
     }
   }
 
@@ -34,6 +37,21 @@ extension RecoveryRun {
   func boot() throws(OperationError) {
     let plan = try machinePlan(on: try served)
     try inCompute { () throws(ComputeError) in try parts.provider.start(plan) }
+    hasBooted.withLock { $0 = true }
+  }
+
+  /// Powers the machine up again that an earlier process of the service had, and that went down with this host;
+  /// one that goes down by itself stays down, for that is to be told of.
+  private func bootAgain() throws(OperationError) {
+    let directory = parts.directory(try record.branch ?? machine)
+    guard !hasBooted.withLock({ $0 }),
+      let seen = (try? parts.provider.observe(in: directory)) ?? nil, seen.power == .died
+    else { return }
+    desk.note(
+      .warning, "machine-started-again", name,
+      (["'\(name)' was powered on, and does not run. It is started again."] + seen.notes)
+        .joined(separator: " "))
+    try boot()
   }
 
   /// Takes the power of what runs on a branch, and ends what serves it, so that both can be started again.
@@ -77,6 +95,7 @@ extension RecoveryRun {
     var failures = found.filter { $0.isSame == false }
       .map { "\($0.name) is \($0.found), and \($0.asked) was asked for." }
     if try record.request?.boots == true {
+      try bootAgain()
       let plan = try machinePlan(on: served)
       let seen = try observe(plan)
       found += MachineComparison(plan, seen).all()

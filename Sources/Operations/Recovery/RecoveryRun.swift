@@ -15,6 +15,8 @@ final class RecoveryRun: Sendable {
   let parts: RecoveryParts
   /// The recovery point that was looked at in this process.
   let checked = Mutex<CheckedPoint?>(nil)
+  /// Whether the machine was powered up in this process.
+  let hasBooted = Mutex(false)
 
   init(
     _ desk: RecoveryDesk, _ job: Job, _ action: RecoveryAction, of record: RecoveryRecord

@@ -23,8 +23,7 @@ extension VaultService {
   ) throws(OperationError) -> JobRecord {
     let machine = try recovered(name, isTest: isTest)
     return try recovery.powerTurn.withLock { _ throws(OperationError) in
-      // A copy of the disks goes on beside whatever runs on them.
-      if let running = machine.standing.running, running != .flatten {
+      if let running = machine.standing.running, !running.leavesDisks {
         throw OperationError(
           .refused,
           "\(running.name) of '\(name)' runs. 'tidemark jobs' tells how far it is; try again when it has "
@@ -281,8 +280,13 @@ extension RecoveryRecord {
   /// Whether nothing takes the disks away that this branch is.
   func leaves(_ branch: Identifier) -> Bool {
     let runs = running.flatMap(RecoveryAction.init)
-    return self.branch == branch && [nil, .commit, .completeMigration, .flatten].contains(runs)
+    return self.branch == branch && runs?.leavesDisks != false
   }
+}
+
+extension RecoveryAction {
+  /// Whether the disks stay what they are, so that a machine may be started and stopped beside it.
+  var leavesDisks: Bool { [.commit, .completeMigration, .flatten].contains(self) }
 }
 
 extension MachineStop {
