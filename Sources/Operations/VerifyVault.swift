@@ -41,8 +41,8 @@ public struct VerifyVault: Sendable {
     }
   }
 
-  /// Checks machines, and the branches that stand on them; needs no lock, and branches may be in use. Damage is in
-  /// the findings, it is no error.
+  /// Checks machines, and the branches that stand on them; needs no lock, and branches may be in use, or be removed
+  /// meanwhile. Damage is in the findings, it is no error.
   ///
   /// `progress` hears what is checked, how many bytes are done, and how many there are.
   public func run(
@@ -61,7 +61,7 @@ public struct VerifyVault: Sendable {
       findings.append(
         try check(machine.name, nil) { () throws(VaultError) in
           var cuts: [Identifier: BranchCut] = [:]
-          for id in standing { cuts[id] = try? vault.readBranch(id) }
+          for id in standing { cuts[id] = try? vault.readBranch(id, isGlance: true) }
           return try MachineCheck(
             machine, branches: cuts, progress: { progress(name, $0, $1) }, cancelled: cancelled
           ).run()

@@ -14,7 +14,7 @@ public protocol RecoveryBranches: Sendable {
 
   /// Removes a branch with all that was written to it; nothing if there is none.
   ///
-  /// - Throws: `.locked` while a process serves it.
+  /// - Throws: `.locked` while a process serves it, or reads it.
   func remove(_ branch: Identifier) throws(OperationError)
 
   /// All branches that are whole.

@@ -126,6 +126,10 @@ extension RecoveryRun {
     }
     var found = [record.branch, record.formerBranch].compactMap { $0 }
     for pin in pinned where !found.contains(pin.branch) { found.append(pin.branch) }
+    guard pinned.contains(where: { $0.purpose == .failover }) else { return found }
+    // What a change of point left, as somebody read it.
+    for branch in try desk.unpinnedBranches(of: machine, try pins().map(\.branch))
+    where !found.contains(branch) { found.append(branch) }
     return found
   }
 
@@ -149,7 +153,8 @@ extension RecoveryRun {
     }
   }
 
-  /// Removes the branches that another one takes the place of: their pins were released with that.
+  /// Removes the branches that another one takes the place of: their pins were released with that. One that
+  /// somebody still reads is left to a later start of the service, for nothing waits for it.
   private func removeFormerBranch() throws(OperationError) {
     let former = try record.formerBranch
     let pinned = try pins().map(\.branch)
@@ -157,7 +162,13 @@ extension RecoveryRun {
     if let former, !left.contains(former), !pinned.contains(former) { left.append(former) }
     for branch in left {
       try stop(branch)
-      try parts.branches.remove(branch)
+      do throws(OperationError) { try parts.branches.remove(branch) } catch {
+        guard error.code == .locked else { throw error }
+        desk.note(
+          .warning, "disks-left", name,
+          "The disks that others have taken the place of stay until the service is started again: "
+            + error.message)
+      }
     }
   }
 

@@ -30,12 +30,15 @@ public struct VaultBranches: RecoveryBranches {
     }
   }
 
-  /// Removes a branch with all that was written to it.
+  /// Removes a branch with all that was written to it; `.locked` while it is served, or read.
   public func remove(_ branch: Identifier) throws(OperationError) {
     guard try identifiers().contains(branch) else { return }
     try writable.changingList { () throws(OperationError) in
-      try inVault { () throws(VaultError) in
+      do throws(VaultError) {
         try writable.vault.removeBranch(branch, lock: writable.lock)
+      } catch {
+        guard error.code == .inUse else { throw OperationError(error) }
+        throw OperationError(.locked, error.message)
       }
     }
   }

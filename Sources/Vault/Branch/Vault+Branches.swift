@@ -211,7 +211,7 @@ extension Vault {
 
   private func checkIsUnread(_ directory: String, _ id: Identifier) throws(VaultError) {
     guard try ReaderLease.isTaken(0..<1 << 62, directory: directory, on: system) else { return }
-    throw VaultError(.inUse, "Branch \(id) is being read, by an export or a check. End that first.")
+    throw VaultError(.inUse, "Branch \(id) is being read, as by an export. End that first.")
   }
 
   func lockBranch(_ directory: String, _ id: Identifier) throws(VaultError) -> FileLock {

@@ -77,16 +77,18 @@ extension Vault {
   /// - Parameters:
   ///   - id: the branch.
   ///   - isLive: whether somebody may be writing to it.
+  ///   - isGlance: whether nobody is to be kept from removing it, after which it may not be readable any more.
   /// - Returns: its disks.
   /// - Throws: as `openBranch` does, but for `.inUse`; `.invalid` for a flattened branch that may be written to
   ///   meanwhile and can't be taken as it is at one moment.
   public func readBranch(
-    _ id: Identifier, isLive: Bool = false
+    _ id: Identifier, isLive: Bool = false, isGlance: Bool = false
   ) throws(VaultError) -> BranchCut {
     for _ in 0..<100 {
       let (description, manifest, place) = try branchFiles(id)
       let lease = ReaderLease(
-        directory: place.directory, generation: manifest.state.generation, on: system)
+        directory: place.directory, generation: manifest.state.generation, isGlance: isGlance,
+        on: system)
       if description.isFlat {
         let files =
           try isLive

@@ -5,7 +5,8 @@ internal import FileIO
 /// how that begins, its log and the log's index, and that the machine's log keeps the cut it stands on.
 ///
 /// Takes no lock and writes nothing; a lease keeps the files of the branch, as they were when this was made, from
-/// being removed. What lies in the directory and is no part of the log is nobody's damage.
+/// being retired. Nobody is kept from removing the branch itself: what is found behind that is of no use. What lies
+/// in the directory and is no part of the log is nobody's damage.
 public final class BranchCheck {
   /// What the branch is.
   public let description: BranchDescription
@@ -30,7 +31,7 @@ public final class BranchCheck {
     let (description, manifest, place) = (description, manifest, place)
     var cut: BranchCut?
     var problem: VaultError?
-    do throws(VaultError) { cut = try vault.readBranch(id) } catch {
+    do throws(VaultError) { cut = try vault.readBranch(id, isGlance: true) } catch {
       guard Self.isDamage(error) else { throw error }
       problem = error
     }
@@ -56,7 +57,8 @@ public final class BranchCheck {
     for _ in 0..<100 {
       let (description, manifest, place) = try vault.branchFiles(id)
       let lease = ReaderLease(
-        directory: place.directory, generation: manifest.state.generation, on: vault.system)
+        directory: place.directory, generation: manifest.state.generation, isGlance: true,
+        on: vault.system)
       let size = try translated { () throws(IOError) in
         try vault.system.status(place.manifestPath).size
       }

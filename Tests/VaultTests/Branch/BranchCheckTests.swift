@@ -174,6 +174,29 @@ struct BranchCheckTests {
     #expect(hurting > 0)
   }
 
+  @Test("what is read is not removed, though it is checked as well")
+  func removedWhileRead() throws {
+    let site = try Site()
+    let check = try BranchCheck(Self.id, in: site.site.vault)
+    let cut = try site.site.vault.readBranch(Self.id)
+    let refused = #expect(throws: VaultError.self) {
+      try site.site.vault.removeBranch(Self.id, lock: site.site.lock)
+    }
+    #expect(refused?.code == .inUse)
+    withExtendedLifetime(cut) {}
+    _ = try check.run()
+  }
+
+  @Test("what is only checked can be removed")
+  func removedBesideCheck() throws {
+    let site = try Site()
+    let check = try BranchCheck(Self.id, in: site.site.vault)
+    let glance = try site.site.vault.readBranch(Self.id, isGlance: true)
+    try site.site.vault.removeBranch(Self.id, lock: site.site.lock)
+    #expect(try site.site.vault.branchIdentifiers().isEmpty)
+    withExtendedLifetime((check, glance)) {}
+  }
+
   @Test("a lost file of a branch, and a log that does not keep what it stands on, are named")
   func losses() throws {
     let site = try Site()

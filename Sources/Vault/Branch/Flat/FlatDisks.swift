@@ -138,9 +138,10 @@ extension LogPlace {
     }
     let log = names.compactMap(LogFileName.init)
     guard !log.isEmpty else { return true }
-    guard try !ReaderLease.isTaken(0..<1 << 62, directory: directory, on: system) else {
-      return false
-    }
+    let all: Range<UInt64> = 0..<1 << 62
+    let isRead = try ReaderLease.isTaken(all, directory: directory, on: system)
+    let isSeen = try ReaderLease.isLookedAt(all, directory: directory, on: system)
+    guard !isRead, !isSeen else { return false }
     for name in log {
       files.forget(name)
       try translated { () throws(IOError) in try system.remove(files.path(name)) }

@@ -1,0 +1,67 @@
+import Bytes
+import Catalog
+import FileIO
+import Support
+import Testing
+import Vault
+
+@testable import Operations
+
+/// Goal: whoever reads recovered disks, as a check of the vault at night does, leaves no recovery half done.
+/// Method: real vaults and branches, which are held as such readers do.
+@Suite struct RecoveryReadersTests {
+  @Test("a drill is cleaned up while the vault is checked")
+  func removed() throws {
+    let site = try RecoverySite()
+    #expect(try site.drill().state == .succeeded)
+    let branch = try #require(try site.branches.first)
+    let check = try BranchCheck(branch, in: site.site.vault)
+    let cleanup = try site.end(
+      try site.service.cleanUpTestFailover("web01", notes: nil, by: nil))
+    #expect(cleanup.state == .succeeded, "\(cleanup)")
+    #expect(try site.branches.isEmpty)
+    withExtendedLifetime(check) {}
+  }
+
+  @Test("another point is chosen while the former disks are exported, which go at the next start")
+  func changedPoint() throws {
+    let site = try RecoverySite()
+    #expect(try site.failover("p2").state == .succeeded)
+    let former = try #require(try site.branches.first)
+    do {
+      let cut = try site.site.vault.readBranch(former)
+      let change = try site.end(
+        try site.service.changeRecoveryPoint(
+          "web01", site.request("p1", confirmed: true), by: nil))
+      #expect(change.state == .succeeded, "\(change)")
+      #expect(try site.standing.state == .failedOver)
+      #expect(try site.branches.contains(former) && site.branches.count == 2)
+      withExtendedLifetime(cut) {}
+    }
+    try site.restart()
+    #expect(try !site.branches.contains(former) && site.branches.count == 1)
+    #expect(try site.standing.state == .failedOver)
+  }
+
+  @Test("disks that a change of point left as they were exported go with the failover")
+  func discarded() throws {
+    let site = try RecoverySite()
+    #expect(try site.failover("p2").state == .succeeded)
+    let former = try #require(try site.branches.first)
+    do {
+      let cut = try site.site.vault.readBranch(former)
+      let change = try site.end(
+        try site.service.changeRecoveryPoint(
+          "web01", site.request("p1", confirmed: true), by: nil))
+      #expect(change.state == .succeeded && change.error == nil, "\(change)")
+      withExtendedLifetime(cut) {}
+    }
+    #expect(try site.branches.count == 2)
+    let commit = try site.end(
+      try site.service.commitFailover("web01", completesMigration: true, by: nil))
+    #expect(commit.state == .succeeded, "\(commit)")
+    let discard = try site.end(try site.service.discardFailedOver("web01", by: nil))
+    #expect(discard.state == .succeeded, "\(discard)")
+    #expect(try site.branches.isEmpty)
+  }
+}
