@@ -19,10 +19,18 @@ extension RecoveryRun {
 
   /// Pins the point of a drill; the source is not interrupted by that.
   func pin() throws(OperationError) {
-    if try !isPinned() {
-      try desk.agents.noting(in: try log) { log throws(OperationError) in
-        let pin = try newPin(.drill)
-        try inVault { () throws(VaultError) in try log.pin(pin) }
+    var attempts = 3
+    while try !isPinned() {
+      // Looking at the point may take minutes, and a session of the source waits for its log.
+      let pin = try newPin(.drill)
+      attempts -= 1
+      do throws(OperationError) {
+        try desk.agents.noting(in: try log) { log throws(OperationError) in
+          try inVault { () throws(VaultError) in try log.pin(pin) }
+        }
+      } catch {
+        // The point was removed meanwhile, as its time was over: there may be a later one.
+        guard error.code == .unknown, attempts > 0 else { throw error }
       }
     }
     try keepPoint()
