@@ -26,10 +26,17 @@ public struct VerifyVault: Sendable {
     /// Whether nothing at all was found.
     public var isIntact: Bool { report?.isIntact ?? false }
 
-    /// What is wrong with disks of a drill or a failover, as a sentence; nil if this says nothing of the kind.
-    public var brokenDisks: String? {
-      if branch != nil, let problem { return problem.message }
-      guard let damage = report?.damages.first(where: { !$0.branches.isEmpty }) else { return nil }
+    /// Whether something is wrong with disks of a drill or a failover.
+    public var hasBrokenDisks: Bool {
+      branch != nil && problem != nil || report?.damages.contains { !$0.branches.isEmpty } == true
+    }
+
+    /// What is wrong with the disks that a branch is, as a sentence; nil if this says nothing of them.
+    public func brokenDisks(of id: Identifier) -> String? {
+      if branch == id, let problem { return problem.message }
+      guard let damage = report?.damages.first(where: { $0.branches.contains(id) }) else {
+        return nil
+      }
       let place =
         damage.disk.map { disk in
           let bytes = damage.range.map { ", bytes \($0.lowerBound) to \($0.upperBound - 1)" } ?? ""

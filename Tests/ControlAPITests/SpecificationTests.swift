@@ -33,6 +33,7 @@ import Vault
     if operation.id.hasPrefix("enrol") {
       return (operation.path, try JSON.encode(try enrolment(site)))
     }
+    let checked = (try? site.service.recovery(of: "noteCheckedDisks"))?.record?.branch
     let bodies = [
       "enableMachine": #"{"exclude":[7],"cycleSeconds":60,"address":"10.0.0.7"}"#,
       "planMachine": #"{"exclude":[7],"rpoSeconds":900,"skipPreflight":true}"#,
@@ -42,7 +43,8 @@ import Vault
       "resyncWindow":"22:00-06:00","address":"8.8.8.8","operatingSystem":"windows"}
       """#,
       "requireResynchronisation": #"{"reason":"It is damaged."}"#,
-      "noteCheckedDisks": #"{"damage":"It is damaged."}"#,
+      "noteCheckedDisks":
+        #"{"branch":"\#(checked.map { "\($0)" } ?? "")","damage":"It is damaged."}"#,
       "addMachine": #"{"name":"new","disks":["\#(site.directory.file("spare.img"))"]}"#,
       "replicate": #"{"label":"by the API"}"#,
       "startTestFailover":

@@ -7,12 +7,14 @@ extension ControlClient {
     try get("/v1/machines/\(Self.part(name))/recovery")
   }
 
-  /// Tells what reading all of the disks of a drill or a failover found: what is damaged, or nil.
+  /// Tells what reading all of the disks of a drill or a failover found, which are that branch: what is damaged,
+  /// or nil.
   public func noteChecked(
-    _ name: String, damage: String?
+    _ name: String, branch: String, damage: String?
   ) throws(OperationError) -> RecoveryDocument {
     try post(
-      "/v1/machines/\(Self.part(name))/recovery/checked", CheckedDisksDocument(damage: damage))
+      "/v1/machines/\(Self.part(name))/recovery/checked",
+      CheckedDisksDocument(branch: branch, damage: damage))
   }
 
   /// The newest `limit` drills, of one machine or of all, the newest first.

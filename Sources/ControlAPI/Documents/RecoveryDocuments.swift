@@ -50,11 +50,13 @@ public struct CleanupDocument: Codable, Sendable {
 
 /// What reading all of the disks of a drill or a failover found, as JSON.
 public struct CheckedDisksDocument: Codable, Sendable {
+  /// The identifier of the branch that the disks are.
+  public let branch: String
   /// What is damaged, in sentences; nil if nothing is.
   public let damage: String?
 
-  /// Tells of this damage, or that there is none.
-  public init(damage: String?) { self.damage = damage }
+  /// Tells of this damage of a branch, or that there is none.
+  public init(branch: String, damage: String?) { (self.branch, self.damage) = (branch, damage) }
 }
 
 /// How a failover is made final, as JSON.

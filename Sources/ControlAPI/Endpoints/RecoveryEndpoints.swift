@@ -11,7 +11,7 @@ extension Endpoint {
     .post("/v1/machines/{name}/recovery/checked", .operator) {
       (call: Call, body: CheckedDisksDocument) in
       let name = call.parameter("name")
-      try call.service.noteChecked(name, damage: body.damage)
+      try call.service.noteChecked(name, branch: body.branch, damage: body.damage)
       return RecoveryDocument(try call.service.recovery(of: name), of: name)
     },
     .get("/v1/test-failovers", .reader) { call in

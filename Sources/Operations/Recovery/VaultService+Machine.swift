@@ -36,20 +36,28 @@ extension VaultService {
     }
   }
 
-  /// Keeps what reading all of the disks of a drill or a failover found: what is damaged, in up to 2000
-  /// characters, or nothing.
+  /// Keeps what reading all of the disks of a drill or a failover found, which are a branch of this identifier:
+  /// what is damaged, in up to 2000 bytes of UTF-8, or nothing.
   ///
-  /// - Throws: `.unknown`; `.refused` if the machine has no such disks.
-  public func noteChecked(_ name: String, damage: String?) throws(OperationError) {
+  /// - Throws: `.unknown`; `.refused` if those are not the disks that the machine has by now.
+  public func noteChecked(
+    _ name: String, branch: String, damage: String?
+  ) throws(OperationError) {
     let subject = try recovery.subject(named: name)
-    guard try recovery.standing(of: subject).record?.branch != nil else {
+    guard let known = try recovery.standing(of: subject).record?.branch,
+      known.description == branch
+    else {
       throw OperationError(
-        .refused, "There are no disks of a test failover, or a failover, of '\(name)'.")
+        .refused,
+        "What was checked are not the disks of a test failover, or a failover, that '\(name)' has now."
+      )
     }
     guard let damage else { return health.clear(name, .disksDamaged, at: .now()) }
-    guard (1...2000).contains(damage.count) else {
-      throw OperationError(.refused, "What is damaged is said in up to 2000 characters.")
+    guard (1...2000).contains(damage.utf8.count) else {
+      throw OperationError(.refused, "What is damaged is said in up to 2000 bytes.")
     }
-    health.raise(HealthFinding(.disksDamaged, .critical, damage), of: name, at: .now())
+    // Whoever says so, it reaches terminals.
+    let words = GuestText.readable(damage)
+    health.raise(HealthFinding(.disksDamaged, .critical, words), of: name, at: .now())
   }
 }

@@ -37,14 +37,19 @@ struct VerifyCommand: ParsableCommand {
     if !report.isIntact { throw ExitStatus.damaged.code }
   }
 
+  /// As much of a text as a service takes.
+  private static func shortened(_ text: String) -> String {
+    String(decoding: text.utf8.prefix(1990), as: UTF8.self)
+  }
+
   /// Has the machines resynchronised whose newest recovery point is hurt, and tells the service of recovered
   /// disks that are, or are not any more.
   private func mend(_ findings: [VerifyVault.Finding], _ vault: Vault) {
     let hurt = findings.compactMap { finding in
       finding.report?.newestDamage.map { (finding.machine, $0) }
     }
-    let recovered = Set(findings.filter { $0.branch != nil }.map(\.machine)).sorted()
-    let isBroken = findings.contains { $0.brokenDisks != nil }
+    let recovered = findings.filter { $0.branch != nil }
+    let isBroken = findings.contains(where: \.hasBrokenDisks)
     guard !hurt.isEmpty || !recovered.isEmpty else { return }
     guard let service = ServiceAccess.running(for: vault) else {
       guard !hurt.isEmpty || isBroken else { return }
@@ -53,12 +58,16 @@ struct VerifyCommand: ParsableCommand {
           + "newest recovery point is hurt are resynchronised then, and the health of others tells of it."
       )
     }
-    for name in recovered {
-      let broken = findings.lazy.filter { $0.machine == name }.compactMap(\.brokenDisks).first
+    for finding in recovered {
+      guard let branch = finding.branch else { continue }
+      let name = finding.machine
+      let broken = findings.compactMap { $0.brokenDisks(of: branch) }.first
       do throws(OperationError) {
-        _ = try service.noteChecked(name, damage: broken.map { String($0.prefix(2000)) })
+        _ = try service.noteChecked(
+          name, branch: "\(branch)", damage: broken.map(Self.shortened))
       } catch {
-        guard broken != nil else { continue }
+        // What is left of an earlier failover is nobody's health.
+        guard broken != nil, error.code != .refused else { continue }
         Console.note("tidemark: the health of '\(name)' does not tell of it. \(error.message)")
       }
     }

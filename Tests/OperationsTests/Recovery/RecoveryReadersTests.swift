@@ -23,6 +23,33 @@ import Vault
     withExtendedLifetime(check) {}
   }
 
+  @Test("what a check found counts for the disks that a machine has, and not for former ones")
+  func checked() throws {
+    let site = try RecoverySite()
+    #expect(try site.failover("p2").state == .succeeded)
+    let former = try #require(try site.branches.first).description
+    func damage() -> String? {
+      site.service.health.current.first { error in
+        error.subject == "web01" && error.code == HealthCode.disksDamaged.rawValue
+      }?.message
+    }
+    try site.service.noteChecked("web01", branch: former, damage: "\u{1b}[2JIt is broken.")
+    #expect(damage() == "[2JIt is broken.")
+    let change = try site.end(
+      try site.service.changeRecoveryPoint("web01", site.request("p1", confirmed: true), by: nil))
+    #expect(change.state == .succeeded && damage() == nil, "\(change)")
+    for text in ["It is broken.", nil] {
+      _ = try site.refusal {
+        try site.service.noteChecked("web01", branch: former, damage: text)
+      }
+    }
+    #expect(damage() == nil)
+    let now = try #require(try site.branches.first).description
+    try site.service.noteChecked("web01", branch: now, damage: "It is broken.")
+    try site.service.noteChecked("web01", branch: now, damage: nil)
+    #expect(damage() == nil)
+  }
+
   @Test("another point is chosen while the former disks are exported, which go at the next start")
   func changedPoint() throws {
     let site = try RecoverySite()
