@@ -68,7 +68,7 @@ public struct MachineObservation: Codable, Hashable, Sendable {
   public var adapters: [Adapter] = []
   /// Whether it is off because its power was taken.
   public var wasForced = false
-  /// What a person should know: why it died, errors of disks.
+  /// What a person should know: why it died, or is off though it was to run; errors of disks.
   public var notes: [String] = []
 
   /// An observation of a machine that is not there any more, or not yet.

@@ -249,6 +249,34 @@ import Testing
     #expect(try qemu.observe(in: plan.directory)?.power == .on)
   }
 
+  @Test(
+    "what was copied from another host is started by nobody but who asks for it",
+    .enabled(if: hasQemu))
+  func elsewhere() throws {
+    let home = try TemporaryDirectory("qemu", in: "/tmp")
+    let plan = try Self.emptyPlan(home)
+    let qemu = QemuCompute(keepingIn: home.file("kept"))
+    try qemu.start(plan)
+    defer { #expect(throws: Never.self) { try qemu.end(in: plan.directory) } }
+    let process = try #require(try qemu.observe(in: plan.directory)?.process)
+    try Program.require("kill", "-9", "\(process)")
+    #expect(Program.poll(seconds: 10) { ProcessHandle(process)?.isRunning != true })
+    let path = home.file("kept/run, 1/powered-on")
+    let lines = try FileSystem.system.readFile(path, limit: 256).split(separator: 10)
+    guard lines.count == 2 else {
+      #expect(!FileSystem.system.exists("/etc/machine-id"))
+      return
+    }
+    let other = Array(lines[0]) + Array("\nanother\n".utf8)
+    try FileSystem.system.replaceFile(path, with: other, permissions: 0o600)
+    for _ in 0..<2 {
+      let seen = try #require(try qemu.observe(in: plan.directory))
+      #expect(seen.power == .off && seen.notes.count == 1, "\(seen)")
+    }
+    try qemu.start(plan)
+    #expect(try qemu.observe(in: plan.directory)?.power == .on)
+  }
+
   @Test("QEMU that is missing, dies at once or says nothing is told of, and nothing of it stays")
   func failures() throws {
     let home = try TemporaryDirectory("qemu", in: "/tmp")

@@ -159,13 +159,17 @@ public struct QemuCompute: ComputeProvider {
     let end = files.end()
     // It may have been started just now.
     if files.running() != nil { return try observe(in: directory) }
-    var observation = MachineObservation([.off, .starting].contains(end) ? .off : .died)
+    var observation = MachineObservation([.died, .lost].contains(end) ? .died : .off)
     observation.wasForced = FileSystem.system.exists(files.cutOff)
     observation.name = plan.name
     switch end {
     // Its guest powered it down, if nobody else did.
     case .off: try? files.forgetPower()
-    case .starting: observation.notes = ["It is being started."]
+    case .starting: break
+    case .elsewhere:
+      observation.notes = [
+        "It was powered on on another host, where it may run yet: nothing starts it here by itself."
+      ]
     case .died:
       observation.notes = [
         "QEMU ended without being told to. The last it said: \(files.lastWords())"
@@ -182,7 +186,7 @@ public struct QemuCompute: ComputeProvider {
   ) throws(ComputeError) -> MachineStop {
     let files = files(directory)
     guard let process = files.found() else {
-      let wasOff = files.end() == .off
+      let wasOff = [.off, .elsewhere].contains(files.end())
       try files.forgetPower()
       guard !wasOff else { return .wasOff }
       try? files.noteCutOff()

@@ -15,7 +15,7 @@ internal import FoundationEssentials
 /// | Kept | What it holds |
 /// |---|---|
 /// | `plan.json` | what was asked for; there from before the first start until `end` |
-/// | `powered-on` | the boot of the host that it was started in; there while it is to run |
+/// | `powered-on` | the boot of the host that it was started in, and the host; there while it is to run |
 /// | `console.log`, `console.log.1` | what came from the serial console last, and before |
 /// | `cut-off` | there from when its power was taken, or it had died and was stopped, until it is started again |
 /// | `uefi-variables.fd` | what the firmware keeps; QEMU syncs it when the guest's firmware does |
@@ -105,7 +105,8 @@ struct QemuFiles: Sendable {
   /// Keeps that it is to run from now on.
   func notePower() throws(ComputeError) {
     try inFiles { () throws(IOError) in
-      try system.replaceFile(poweredOn, with: Self.boot(), permissions: 0o600)
+      try system.replaceFile(
+        poweredOn, with: Self.boot() + [10] + (host() ?? []), permissions: 0o600)
     }
   }
 
@@ -127,8 +128,12 @@ struct QemuFiles: Sendable {
 
   /// What became of a machine that has no process.
   func end() -> QemuEnd {
-    guard let boot = try? system.readFile(poweredOn, limit: 128) else { return .off }
-    guard boot == (try? Self.boot()), system.exists(directory) else { return .lost }
+    guard let noted = try? system.readFile(poweredOn, limit: 256) else { return .off }
+    let lines = noted.split(separator: 10).map { Array($0) }
+    if lines.count > 1, let host = host(), lines[1] != host { return .elsewhere }
+    guard let boot = try? Self.boot(), lines.first == boot, system.exists(directory) else {
+      return .lost
+    }
     // QEMU removes the file in an orderly end, and writes it some time behind its start.
     guard !system.exists(process) else { return .died }
     guard system.exists(begun) else { return found() == nil ? .died : .starting }
@@ -139,7 +144,10 @@ struct QemuFiles: Sendable {
   func noteBegun() throws(ComputeError) {
     try inFiles { () throws(IOError) in
       guard !system.exists(begun) else { return }
-      try system.replaceFile(begun, with: [], permissions: 0o600)
+      do throws(IOError) { _ = try File(begun, .creating(permissions: 0o600)) } catch {
+        // Whoever looked at it just now was faster.
+        guard system.exists(begun) else { throw error }
+      }
     }
   }
 
@@ -152,7 +160,15 @@ struct QemuFiles: Sendable {
   /// Which run of the host's kernel this is (random(4)).
   private static func boot() throws(IOError) -> [UInt8] {
     // (The kernel gives files of /proc no size.)
-    try File("/proc/sys/kernel/random/boot_id", .reading).read(at: 0, count: 64)
+    let text = try File("/proc/sys/kernel/random/boot_id", .reading).read(at: 0, count: 64)
+    return Array(text.prefix { $0 != 10 })
+  }
+
+  /// Which host this is (machine-id(5)); nil where that is not known.
+  private func host() -> [UInt8]? {
+    let text = (try? system.readFile("/etc/machine-id", limit: 128)) ?? []
+    let line = Array(text.prefix { $0 != 10 })
+    return line.isEmpty ? nil : line
   }
 
   /// The process that runs here; nil if there is none.
@@ -252,6 +268,8 @@ enum QemuEnd {
   case starting
   /// Its process ended without being told to, or its start came to nothing.
   case died
+  /// It was to run on another host: this is a copy of what that keeps, or was moved here.
+  case elsewhere
   /// It ran when the host, or what the host keeps of processes, went down.
   case lost
 }

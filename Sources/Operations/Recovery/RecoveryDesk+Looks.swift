@@ -88,6 +88,10 @@ extension RecoveryDesk {
     {
       findings.append(HealthFinding(.machineHalted, .critical, objection))
     }
+    if let seen, seen.power == .off, !seen.notes.isEmpty {
+      let words = (["The machine is off."] + seen.notes).joined(separator: " ")
+      findings.append(HealthFinding(.machineHalted, .warning, words))
+    }
     health.update(record.name, HealthCode.ofRecoveredDisks, to: findings, at: now)
   }
 

@@ -251,12 +251,18 @@ extension RecoveryDesk {
   }
 
   /// Starts a machine again that ran when its process ended, as with its host; one that was stopped, that powered
-  /// itself down, or whose drill is over stays as it is.
+  /// itself down, that ran on another host, or whose drill is over stays as it is.
   private func powerAgain(_ record: RecoveryRecord, with parts: RecoveryParts) {
     guard let branch = record.branch,
-      let seen = (try? parts.provider.observe(in: parts.directory(branch))) ?? nil,
-      seen.power == .died
+      let seen = (try? parts.provider.observe(in: parts.directory(branch))) ?? nil
     else { return }
+    if seen.power == .off, !seen.notes.isEmpty {
+      note(
+        .warning, "machine-not-started", record.name,
+        "'\(record.name)' stays off. \(seen.notes.joined(separator: " ")) 'tidemark machine start "
+          + "\(record.name)' starts it.")
+    }
+    guard seen.power == .died else { return }
     let isTest = record.state == RecoveryState.testActive.rawValue
     if isTest, let expires = record.request?.expires, expires <= clock() { return }
     note(
