@@ -143,6 +143,21 @@ struct DiskTreeTests {
     #expect(!next.isInUse && next.inherited.isEmpty)
   }
 
+  @Test("what a predecessor left open and somebody uses is known to be open")
+  func used() throws {
+    let file = try inode("disk0.raw")
+    let used = try tree.open(file, writes: true, request: 1)
+    let idle = try tree.open(file, writes: false, request: 2)
+    let next = try DiskTree([0: disk], memory: memory.bytes)
+    #expect(Set(next.inherited) == [used.handle, idle.handle])
+    let text: [UInt8] = [1]
+    _ = try text.withUnsafeBytes { try next.write(used.handle, $0, at: 0) }
+    #expect(next.inherited == [idle.handle])
+    var bytes: [UInt8] = [0]
+    _ = try bytes.withUnsafeMutableBytes { try next.read(idle.handle, into: $0, at: 0) }
+    #expect(next.inherited.isEmpty && next.isInUse)
+  }
+
   @Test("an open partition stays what it was, for a successor too, whatever becomes of the table")
   func window() throws {
     let part = try tree.open(try inode("disk0.part2.raw"), writes: true, request: 1)

@@ -7,19 +7,22 @@ internal import RecoveryTree
 extension DiskSession {
   /// Between two looks whether the disks are still there, and two tries to end.
   private static let pause = Duration.seconds(1)
+  /// Looks one behind the other that have to find nobody who uses what a predecessor left open.
+  private static let neededLooks = 10
 
   /// Ends the mount if the disks are removed from under it; whoever has them open loses them. Also has the log
   /// tell of what an operator should know, once, and settles who still has a disk open.
   func watchDisks() {
     // Without numbers, which change.
     var told: Set<String> = []
+    var quietLooks = 0
     while !served.health().isRemoved {
       let warnings = served.usage().warnings
       for warning in warnings where !told.contains(warning.filter(\.isLetter)) {
         logToSystem("'\(disks.directory.path)': \(warning)")
       }
       told = Set(warnings.map { $0.filter(\.isLetter) })
-      settleInherited()
+      settleInherited(&quietLooks)
       ProcessSignals.sleep(Self.pause)
     }
     logToSystem("The disks of '\(disks.directory.path)' were removed: they are served no more.")
@@ -30,13 +33,20 @@ extension DiskSession {
 
   /// Gives up what was open in a predecessor's time if the kernel says that nobody uses the mount: the word of
   /// that was lost with the predecessor. Only root is told.
-  private func settleInherited() {
-    let handles = tree.inherited
-    guard !handles.isEmpty, getuid() == 0, !estate.isEnding else { return }
-    guard let device = MountTable.top(at: disks.directory.mountPoint)?.device,
+  ///
+  /// Of a mount that was detached, or is of a namespace without processes, the kernel's tables tell nothing. Who has
+  /// a file open by such a one is known by what he reads and writes, for which there is some time.
+  private func settleInherited(_ quietLooks: inout Int) {
+    guard !tree.inherited.isEmpty, getuid() == 0, !estate.isEnding,
+      let device = MountTable.top(at: disks.directory.mountPoint)?.device,
       MountTable.isUnused(device)
-    else { return }
-    for handle in handles { tree.close(handle) }
+    else {
+      quietLooks = 0
+      return
+    }
+    quietLooks += 1
+    guard quietLooks >= Self.neededLooks else { return }
+    for handle in tree.inherited { tree.close(handle) }
   }
 
   /// A thread that ends the mount on SIGTERM once nobody has the disks open. All that was written before the

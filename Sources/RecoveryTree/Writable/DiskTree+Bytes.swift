@@ -93,10 +93,19 @@ extension DiskTree {
     guard let window = table.window(of: handle), let file = handle.file,
       let disk = disks[file.disk], window.upperBound <= disk.content.size
     else { throw .notOpen }
+    if isInheriting.load(ordering: .relaxed) { noteUse(handle) }
     let size = window.upperBound - window.lowerBound
     let start = min(offset, size)
     let end = start + min(UInt64(count), size - start)
     return (disk, window.lowerBound + start..<window.lowerBound + end)
+  }
+
+  /// Notes that a file of a predecessor's time is open for sure, whatever the kernel's tables of mounts tell.
+  private func noteUse(_ handle: DiskHandle) {
+    state.withLock { state in
+      state.inherited.remove(handle)
+      isInheriting.store(!state.inherited.isEmpty, ordering: .releasing)
+    }
   }
 
   @inline(__always)

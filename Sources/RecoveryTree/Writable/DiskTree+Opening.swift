@@ -100,7 +100,7 @@ extension DiskTree {
     if let handle = state.withLock({ $0.table.handle(of: request) }) { withdraw(handle.rawValue) }
   }
 
-  /// What is open since a predecessor's time, as far as is known here.
+  /// What may be open since a predecessor's time, and was not used since.
   public var inherited: [UInt64] { state.withLock { $0.inherited.map(\.rawValue) } }
 
   /// The other files that share bytes with one.

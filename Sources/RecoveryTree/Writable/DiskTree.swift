@@ -37,6 +37,8 @@ public final class DiskTree: Sendable {
   let state: Mutex<State>
   /// The same table as in `state`, for what may be looked at without its lock.
   let table: OpenTable
+  /// Whether there is any `inherited` file that nobody was seen to use.
+  let isInheriting = Atomic(false)
 
   /// What is open, and whose cache may be out of date.
   struct State: Sendable {
@@ -44,7 +46,7 @@ public final class DiskTree: Sendable {
     /// Files whose bytes may have changed around the kernel's cache since it cached any of them.
     var stale: Set<DiskFile>
     /// Open files of a predecessor's time: if its end fell between the kernel's word and its own, nobody has
-    /// them open any more, and the kernel does not say so again.
+    /// them open any more, and the kernel does not say so again. Without those that were used since.
     var inherited: Set<DiskHandle>
 
     /// Whether a file is read by way of the cache, and written to around that or through another file.
@@ -78,6 +80,7 @@ public final class DiskTree: Sendable {
       uniqueKeysWithValues: disks.map { ($0.key, Disk($0.key, $0.value)) })
     self.table = table
     state = Mutex(State(table: table, stale: [], inherited: Set(table.handles)))
+    isInheriting.store(!table.handles.isEmpty, ordering: .releasing)
     for disk in self.disks.values {
       let found = Self.partitions(of: disk)
       // What is open is what it was, whatever its writer has made of the table since.
