@@ -9,12 +9,24 @@ extension RecoveryRun {
   ///
   /// - Throws: `.refused` with everything that stands in the way.
   func checkPrerequisites() throws(OperationError) {
-    var checks: [RecoveryReport.Check] = try checkLog().map { [$0] } ?? []
-    checks += try checkPoint()
-    checks.append(try checkRoom())
+    let damage = try damageOfLog()
+    var checks = [try checkRoom()]
     if let relay = try checkRelay() { checks.append(relay) }
-    checks += machineChecks()
+    // What a log tells of the machine that can't be read at all is looked at behind its mending.
+    let isReadable = damage == nil || (try? log.snapshot()) != nil
+    if isReadable { checks += machineChecks() }
     if action != .changePoint { checks.append(checkReplication()) }
+    if damage != nil, let missing = try missingPoint() { checks.insert(missing, at: 0) }
+    // What can't be taken back comes only where nothing else stands in the way.
+    let isFree = !checks.contains { $0.verdict == .failed }
+    let mended = try damage.map { damage throws(OperationError) in
+      try mend(damage, isFree: isFree)
+    }
+    if mended?.verdict != .failed {
+      checks = try checkPoint() + checks
+      if !isReadable { checks += machineChecks() }
+    }
+    if let mended { checks.insert(mended, at: 0) }
     let found = checks
     try report { $0.checks = found }
     noteWarnings(checks)
@@ -29,31 +41,67 @@ extension RecoveryRun {
     }
   }
 
-  /// Whether the log can be gone on with; nil if so. One that can't, for it is damaged, is made anew of what is
-  /// whole in it if the operator has said that a failover is to go on: the newest points may be lost by that.
-  private func checkLog() throws(OperationError) -> RecoveryReport.Check? {
-    let (title, machine) = ("log of the machine", try log)
+  /// Why the log can't be gone on with; nil if it can. Of some damage only a writer hears.
+  private func damageOfLog() throws(OperationError) -> VaultError? {
+    let machine = try log
     do throws(VaultError) {
       if let shortfall = try machine.snapshot().shortfall { throw shortfall }
-      return nil
     } catch {
-      guard error.code == .damaged || error.cause?.isMissing == true else {
-        throw OperationError(error)
-      }
-      guard action == .failover, try record.request?.isConfirmed == true else {
-        let advice = action == .failover ? " To fail over to what is left, add --yes." : ""
-        return RecoveryReport.Check(title, .failed, error.message + advice)
-      }
-      let made = try desk.agents.keepingOut(self.machine, isWriting: true) {
-        () throws(OperationError) in
-        try inVault { () throws(VaultError) in
-          try Rebuild.run(machine, in: desk.vault, lock: desk.writable.lock)
-        }
-      }
-      let words =
-        ["\(error.message) It was made anew, with \(made.points) recovery points."] + made.warnings
-      return RecoveryReport.Check(title, .warning, words.joined(separator: " "))
+      guard Self.isDamage(error) else { throw OperationError(error) }
+      return error
     }
+    guard action != .testFailover else { return nil }
+    do throws(VaultError) { try desk.agents.tryLog(of: machine) } catch {
+      // What else keeps a writer out, as a full vault does, is another check's, or is told by who writes.
+      return Self.isDamage(error) ? error : nil
+    }
+    return nil
+  }
+
+  private static func isDamage(_ error: VaultError) -> Bool {
+    error.code == .damaged || error.cause?.isMissing == true
+  }
+
+  /// What is said of a point that a damaged log does not have; nil if it has one that was asked for, or does not
+  /// tell its points.
+  private func missingPoint() throws(OperationError) -> RecoveryReport.Check? {
+    guard let snapshot = try? log.snapshot() else { return nil }
+    do throws(OperationError) { _ = try choose(snapshot) } catch {
+      guard error.code == .unknown else { throw error }
+      return RecoveryReport.Check("recovery point", .failed, error.message)
+    }
+    return nil
+  }
+
+  /// Makes a damaged log anew of what is whole in it if the operator has said that a failover is to go on, and
+  /// nothing else stands in the way: the newest points may be lost by that, and all that are left are locked.
+  private func mend(
+    _ damage: VaultError, isFree: Bool
+  ) throws(OperationError) -> RecoveryReport.Check {
+    let (title, machine) = ("log of the machine", try log)
+    guard action == .failover, try record.request?.isConfirmed == true else {
+      let advice =
+        action == .failover
+        ? " To fail over to what is left, for which the log is made anew, add --yes." : ""
+      return RecoveryReport.Check(title, .failed, damage.message + advice)
+    }
+    guard isFree else {
+      return RecoveryReport.Check(
+        title, .failed, damage.message + " It is made anew once nothing else stands in the way.")
+    }
+    // Whoever goes on with this job behind a kill finds it whole, and has nothing to tell.
+    desk.note(
+      .warning, "log-made-anew", name,
+      "The log of '\(name)' is made anew for its failover: \(damage.message)")
+    let made = try desk.agents.keepingOut(self.machine, isWriting: true) {
+      () throws(OperationError) in
+      try inVault { () throws(VaultError) in
+        try Rebuild.run(machine, in: desk.vault, lock: desk.writable.lock)
+      }
+    }
+    let words =
+      ["\(damage.message) It was made anew, with \(made.points) recovery points."] + made.warnings
+    return RecoveryReport.Check(title, .warning, words.joined(separator: " "))
   }
 
   private func checkPoint() throws(OperationError) -> [RecoveryReport.Check] {

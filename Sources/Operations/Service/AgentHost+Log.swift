@@ -34,6 +34,14 @@ extension AgentHost {
     return try body()
   }
 
+  /// Opens a machine's log as its writer does, and closes it; nothing happens while somebody writes to it, who has
+  /// opened it.
+  func tryLog(of machine: Machine) throws(VaultError) {
+    guard writable.begin(machine.id) else { return }
+    defer { writable.end(machine.id) }
+    try MachineWriter(machine: machine, in: vault, lock: writable.lock).close()
+  }
+
   /// Seconds that a session may take to let go of its log.
   private static let turnSeconds = 10.0
 

@@ -34,7 +34,11 @@ struct FailoverStartCommand: RecoveryCommand {
   @Flag(help: "Ask the source to stop first.")
   var shutdownSource = false
 
-  @Flag(help: "Do not ask, and go on where something only warns.")
+  @Flag(
+    help: """
+      Do not ask, and go on where something only warns, or the log is damaged: it is made anew of what \
+      is whole in it then, without the newest recovery points, and all others are locked.
+      """)
   var yes = false
 
   @OptionGroup var wait: WaitOption

@@ -164,6 +164,54 @@ private struct SlowBranches: RecoveryBranches {
     #expect(unconfirmed.contains("each disk is of another moment"), "\(unconfirmed)")
   }
 
+  @Test("a damaged log is left as it is while anything else stands in the way of a failover")
+  func cutShortAndRefused() throws {
+    let site = try RecoverySite()
+    let directory = try directory(site)
+    let name = try #require(
+      try FileSystem.system.list(directory).filter { $0.hasSuffix(".seg") }.max())
+    let newest = try #require(try site.snapshot.points.last)
+    let segment = try File("\(directory)/\(name)", .writing)
+    while try site.snapshot.points.count == 3 {
+      try segment.truncate(to: try segment.status().size - 64)
+    }
+    let manifest = try FileSystem.system.readFile(directory + "/MANIFEST", limit: 1 << 24)
+    site.provider = QemuCompute(program: "/nowhere/qemu")
+    try site.service.useForRecovery(site.parts)
+    var request = site.request(confirmed: true)
+    request.boots = true
+    // Where QEMU is missing, and where the point is what was lost.
+    for request in [request, site.request(newest.id, confirmed: true)] {
+      let job = try site.end(try site.service.startFailover("web01", request, by: nil))
+      #expect(try job.state == .failed && error(job).contains("once nothing else"), "\(job)")
+    }
+    #expect(try site.standing == RecoveryStanding(.protected))
+    #expect(try FileSystem.system.readFile(directory + "/MANIFEST", limit: 1 << 24) == manifest)
+    let events = try site.service.events(after: 0, limit: 50)
+    #expect(!events.contains { $0.code == "log-made-anew" })
+  }
+
+  @Test(
+    "damage that only a writer of the log hears of is found before a failover begins, and mended")
+  func unknownSegment() throws {
+    let site = try RecoverySite()
+    let (points, directory) = (try site.snapshot.points.map(\.id), try directory(site))
+    let name = try #require(
+      try FileSystem.system.list(directory).filter { $0.hasSuffix(".seg") }.max())
+    let bytes = try FileSystem.system.readFile("\(directory)/\(name)", limit: 1 << 26)
+    try File(directory + "/95.seg", .creating(permissions: 0o600)).write(bytes, at: 0)
+    #expect(try site.snapshot.shortfall == nil)
+    #expect(try error(site.failover()).contains("add --yes"))
+    #expect(try site.standing == RecoveryStanding(.protected))
+    #expect(try site.snapshot.epoch == 0)
+    let job = try site.end(
+      try site.service.startFailover("web01", site.request(confirmed: true), by: nil))
+    #expect(job.state == .succeeded, "\(job)")
+    #expect(try site.standing.state == .failedOver && site.snapshot.points.map(\.id) == points)
+    let events = try site.service.events(after: 0, limit: 50)
+    #expect(events.contains { $0.code == "log-made-anew" })
+  }
+
   @Test(
     "disks of a failover whose machine has lost its MANIFEST stay, and it is committed once mended")
   func lostManifest() throws {
