@@ -249,9 +249,10 @@ public final class AgentHost: ReplicationHost {
     }
     let opened = SessionLog(log)
     let disks = log.configuration.disks.map(\.number)
-    // In one step: a revocation finds the session, or is found here.
-    let isRevoked = state.withLock { state in
-      guard !state.revoked.contains(peer.serial) else { return true }
+    // In one step: a revocation, or whoever keeps agents out, finds the session, or is found here.
+    let (isRevoked, isBarred) = state.withLock { state -> (Bool, Bool) in
+      let isBarred = state.barred.contains(machine.id)
+      guard !isBarred, !state.revoked.contains(peer.serial) else { return (!isBarred, isBarred) }
       (state.sessions[machine.id], state.certificates[machine.id]) = (connection, peer)
       state.logs[machine.id] = opened
       state.disks[machine.id] = disks
@@ -260,7 +261,10 @@ public final class AgentHost: ReplicationHost {
       } else {
         state.newcomers[machine.id] = (false, false)
       }
-      return false
+      return (false, false)
+    }
+    guard !isBarred else {
+      throw OperationError(.refused, "The protection of the machine is being changed.")
     }
     guard !isRevoked else {
       throw OperationError(.refused, "The certificate of \(peer) was revoked.")
@@ -268,6 +272,8 @@ public final class AgentHost: ReplicationHost {
     // Only now: what is ordered from here on is told behind the welcome.
     let assigned: Assignment
     do throws(OperationError) { assigned = try assignment(of: machine.id, disks) } catch {
+      // Somebody may have found its log meanwhile, which another writer is about to open.
+      opened.turn.last {}
       forgetSession(of: machine.id)
       throw error
     }

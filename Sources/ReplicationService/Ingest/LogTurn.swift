@@ -19,8 +19,8 @@ public final class LogTurn: Sendable {
     return try body()
   }
 
-  /// Runs the last step of the session.
-  func last(_ body: () -> Void) {
+  /// Runs the last step of the session: behind it nobody borrows the log.
+  public func last(_ body: () -> Void) {
     step {
       body()
       isOver.withLock { $0 = true }
