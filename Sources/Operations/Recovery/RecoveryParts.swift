@@ -125,6 +125,8 @@ public struct ServedBranch: Hashable, Sendable {
   public var isFrozen: Bool
   /// How its disk server is.
   public var server = Server.answers
+  /// Whether that has told who has its disks open, and whether writes are refused.
+  public var isKnown = true
 
   /// What is wrong with its disk server, as a sentence; nil for nothing.
   var trouble: String? {

@@ -57,7 +57,7 @@ public struct VaultDiskServers: RecoveryDiskServers {
       directory: running.client.directory.mountPoint, numbers: disks.map(\.number),
       writtenBytes: status?.usedBytes ?? 0, budgetBytes: status?.budgetBytes,
       openCount: status?.users ?? 0, isFrozen: status?.isFrozen ?? false)
-    served.server = server
+    (served.server, served.isKnown) = (server, status != nil)
     return served
   }
 

@@ -237,7 +237,8 @@ extension VaultService {
     until deadline: ContinuousClock.Instant
   ) throws(OperationError) {
     let (servers, branch) = (machine.parts.servers, machine.branch)
-    let isFrozen = try servers.serveFrozen(branch).isFrozen
+    let before = try servers.serveFrozen(branch)
+    let isFrozen = before.isKnown ? before.isFrozen : machine.record.stopped == branch
     while true {
       let left = (deadline - ContinuousClock.now) / .seconds(1)
       do throws(OperationError) {
