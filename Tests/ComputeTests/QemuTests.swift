@@ -250,6 +250,31 @@ import Testing
   }
 
   @Test(
+    "a machine is not to run any more while its guest powers down, and is again where that does not",
+    .enabled(if: hasQemu))
+  func stopping() throws {
+    let home = try TemporaryDirectory("qemu", in: "/tmp")
+    let plan = try Self.emptyPlan(home)
+    let qemu = QemuCompute()
+    try qemu.start(plan)
+    defer { #expect(throws: Never.self) { try qemu.end(in: plan.directory) } }
+    let path = plan.directory + "/powered-on"
+    // Called off once it is seen; and then waited for in vain.
+    let error = #expect(throws: ComputeError.self) {
+      try qemu.stop(
+        in: plan.directory, within: .seconds(300), force: false,
+        isCancelled: { !FileSystem.system.exists(path) })
+    }
+    #expect(error?.code == .cancelled)
+    #expect(FileSystem.system.exists(path))
+    #expect(throws: ComputeError.self) {
+      try qemu.stop(in: plan.directory, within: .seconds(1), force: false)
+    }
+    #expect(FileSystem.system.exists(path))
+    #expect(try qemu.observe(in: plan.directory)?.power == .on)
+  }
+
+  @Test(
     "what was copied from another host is started by nobody but who asks for it",
     .enabled(if: hasQemu))
   func elsewhere() throws {

@@ -200,11 +200,17 @@ public struct QemuCompute: ComputeProvider {
     if let halted, !force { throw Self.halted(halted) }
     while halted == nil, ContinuousClock.now < deadline {
       if isCancelled() {
+        if isAsked { try? files.notePower() }
         throw ComputeError(
           .cancelled, "The machine was asked to power down, and is not waited for.")
       }
       if ContinuousClock.now >= next {
-        if (try? Self.ask("system_powerdown", files)) != nil { isAsked = true }
+        if (try? Self.ask("system_powerdown", files)) != nil {
+          // A host that goes down while its guest does starts it no more. Where that can't be kept, it is stopped
+          // all the same.
+          if !isAsked { try? files.forgetPower() }
+          isAsked = true
+        }
         next = .now + .seconds(10)
       }
       let soon = min(deadline, .now + .milliseconds(200))
@@ -217,6 +223,7 @@ public struct QemuCompute: ComputeProvider {
       }
     }
     guard force else {
+      if isAsked { try? files.notePower() }
       throw ComputeError(
         .timeout,
         isAsked

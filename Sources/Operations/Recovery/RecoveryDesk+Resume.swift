@@ -262,6 +262,8 @@ extension RecoveryDesk {
         "'\(record.name)' stays off. \(seen.notes.joined(separator: " ")) 'tidemark machine start "
           + "\(record.name)' starts it.")
     }
+    // A stop that the last process of the service did not live to see is not waited for any more.
+    if seen.power == .on { try? parts.provider.startAgain(in: parts.directory(branch)) }
     guard seen.power == .died else { return }
     let isTest = record.state == RecoveryState.testActive.rawValue
     if isTest, let expires = record.request?.expires, expires <= clock() { return }

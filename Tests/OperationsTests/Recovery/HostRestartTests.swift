@@ -14,11 +14,18 @@ private final class LostMachines: ComputeProvider {
   private struct State {
     var running: Set<String> = []
     var poweredOn: Set<String> = []
+    /// Those that the end of the host would have started again.
+    var wanted: Set<String> = []
   }
 
   private let state = Mutex(State())
   var kind: ComputeKind { .qemu }
   var running: Set<String> { state.withLock { $0.running } }
+
+  var wanted: Set<String> { state.withLock { $0.wanted } }
+
+  /// What the beginning of a stop does.
+  func beginStop() { state.withLock { $0.wanted = [] } }
 
   /// What the end of the host does.
   func endHost() { state.withLock { $0.running = [] } }
@@ -29,6 +36,7 @@ private final class LostMachines: ComputeProvider {
     state.withLock { state in
       state.running.insert(directory)
       state.poweredOn.insert(directory)
+      state.wanted.insert(directory)
     }
   }
   func observe(in directory: String) -> MachineObservation? {
@@ -127,5 +135,18 @@ private final class LostMachines: ComputeProvider {
     #expect(machines.running == [directory])
     let report = try #require(RecoveryReport(json: job.result))
     #expect(report.comparisons.contains { $0.name == "power" && $0.isSame == true }, "\(report)")
+  }
+
+  @Test("a machine whose stop ended with the service, and not with its host, is to run again")
+  func stopCutShort() throws {
+    let machines = LostMachines()
+    let site = try site(machines)
+    let failover = try site.end(
+      try site.service.startFailover("web01", booting(site), by: nil))
+    #expect(failover.state == .succeeded, "\(failover)")
+    machines.beginStop()
+    try site.restart()
+    let directory = site.parts.directory(try #require(try site.branches.first))
+    #expect(machines.running == [directory] && machines.wanted == [directory])
   }
 }
