@@ -16,10 +16,10 @@ extension RecoveryDesk {
     guard let parts = parts.withLock({ $0 }), let records = try? catalog.recoveries() else {
       return
     }
-    let servers = Self.servers(of: records, parts)
+    let found = seen(of: records, parts)
     letGoOfFlat(records)
     for record in records {
-      lookAtDisks(of: record, servers[record.machine] ?? .unknown, parts, now)
+      lookAtDisks(of: record, found[record.machine] ?? Seen(), parts, now)
       guard record.state == RecoveryState.testActive.rawValue else { continue }
       expire(record, now)
     }
@@ -36,11 +36,19 @@ extension RecoveryDesk {
     }
   }
 
-  /// What was found of a machine's disks.
-  private enum Seen: Sendable { case served(ServedBranch), notServed, unknown }
+  /// What was found of a machine's disks, and of what runs on them.
+  private struct Seen: Sendable {
+    enum Disks: Sendable { case served(ServedBranch), notServed, unknown }
 
-  /// Looks at the disk servers of all at the same time, so that those that hang take no longer than one.
-  private static func servers(
+    /// Whether a job started or stopped the machine before it was looked at.
+    var wasPowered = false
+    var disks = Disks.unknown
+    var machine: MachineObservation?
+  }
+
+  /// Looks at the disk servers and machines of all at the same time, so that those that hang take no longer than
+  /// one.
+  private func seen(
     of records: [RecoveryRecord], _ parts: RecoveryParts
   ) -> [Identifier: Seen] {
     let (group, found) = (DispatchGroup(), Found())
@@ -48,11 +56,14 @@ extension RecoveryDesk {
     for record in records where !record.isOccupied {
       guard let branch = record.branch else { continue }
       queue.async(group: group) {
-        let seen: Seen
+        var seen = Seen()
+        seen.wasPowered = self.isPowered(record.name)
         do throws(OperationError) {
-          seen = try parts.servers.served(branch).map { .served($0) } ?? .notServed
-        } catch { seen = .unknown }
-        found.machines.withLock { $0[record.machine] = seen }
+          seen.disks = try parts.servers.served(branch).map { .served($0) } ?? .notServed
+        } catch { seen.disks = .unknown }
+        seen.machine = (try? parts.provider(of: record).observe(in: parts.directory(branch))) ?? nil
+        let all = seen
+        found.machines.withLock { $0[record.machine] = all }
       }
     }
     group.wait()
@@ -66,11 +77,11 @@ extension RecoveryDesk {
   /// Says that disks are not served as they should be, that a budget is nearly used up, and that a machine does
   /// not run any more. Looking at it also keeps its console log within its limit.
   private func lookAtDisks(
-    of record: RecoveryRecord, _ disks: Seen, _ parts: RecoveryParts, _ now: Timestamp
+    of record: RecoveryRecord, _ found: Seen, _ parts: RecoveryParts, _ now: Timestamp
   ) {
     guard let branch = record.branch, !record.isOccupied else { return }
     var findings: [HealthFinding] = []
-    switch disks {
+    switch found.disks {
     case .served(let served):
       if let trouble = served.trouble {
         findings.append(HealthFinding(.diskServerHangs, .critical, trouble))
@@ -82,8 +93,8 @@ extension RecoveryDesk {
       findings.append(notServed(record, parts.servers.reason(of: branch)))
     case .notServed, .unknown: break
     }
-    let seen = (try? parts.provider(of: record).observe(in: parts.directory(branch))) ?? nil
-    if let seen, [.paused, .died].contains(seen.power), !isPowered(record.name),
+    let seen = found.machine
+    if let seen, [.paused, .died].contains(seen.power), !found.wasPowered, !isPowered(record.name),
       let objection = MachineComparison.objection(seen)
     {
       findings.append(HealthFinding(.machineHalted, .critical, objection))
