@@ -139,12 +139,15 @@ extension RecoveryRun {
     let (machine, record) = (try log, try record)
     let snapshot = try inVault { () throws(VaultError) in try machine.snapshot() }
     let point = snapshot.points.first { $0.sequence.rawValue == record.point?.cut }
+    // Opening a file whose server hangs may never end, and can't be called off.
+    let isAnswering = served.trouble == nil
     return (point?.disks ?? []).map { disk in
+      let (title, asked) = ("disk \(disk.number)", "\(disk.size) bytes")
+      guard isAnswering else { return RecoveryReport.Comparison(title, asked: asked, found: nil) }
       let path = served.disks.first { $0.number == disk.number }?.path
       let size = path.flatMap { try? File($0, .reading).status().size }
       return RecoveryReport.Comparison(
-        "disk \(disk.number)", asked: "\(disk.size) bytes",
-        found: size.map { "\($0) bytes" } ?? "not there")
+        title, asked: asked, found: size.map { "\($0) bytes" } ?? "not there")
     }
   }
 
