@@ -23,12 +23,26 @@ extension AgentHost {
     case .failoverInProgress, .failoverFailed:
       return Rejection(.busy, "\(reason) Nothing is taken from its source meanwhile.")
     case .replicationStopped:
+      // Of a failover that lost what was known of it, and that nobody cancelled: its source stays fenced.
+      guard try !hasFailedOverDisks(machine) else {
+        return Self.fenced(
+          "The vault holds disks that '\(record.name)' was failed over to, which its log does not name any more."
+        )
+      }
       return Rejection(
         .ended,
         "Replication is stopped: the failover of '\(record.name)' was cancelled. To replicate it again, end its "
           + "protection at the service ('tidemark machine disable \(record.name)') and enable it anew "
           + "('tidemark machine enable \(record.name)'), which copies everything.")
     default: return Self.fenced(reason)
+    }
+  }
+
+  /// Whether there are disks of a failover of a machine, be it that they can't be read.
+  private func hasFailedOverDisks(_ machine: Identifier) throws(OperationError) -> Bool {
+    let branches = try inVault { () throws(VaultError) in try vault.branchIdentifiers() }
+    return branches.contains { id in
+      vault.machine(ofBranch: id) == machine && (try? vault.branch(id))?.purpose != .drill
     }
   }
 

@@ -120,6 +120,26 @@ private struct LastingServers: RecoveryDiskServers {
   }
 
   @Test(
+    "the source of disks that their log does not name any more stays fenced without a catalog, and that of a cancelled failover does not"
+  )
+  func unnamedDisks() throws {
+    let site = try RecoverySite()
+    #expect(try site.failover().state == .succeeded)
+    let branch = try #require(try site.branches.first)
+    try site.change { log throws(VaultError) in try log.release(branch) }
+    try site.restart(without: true)
+    #expect(try site.standing.state == .replicationStopped && site.branches == [branch])
+    let refusal = try #require(try site.service.agentHost.sourceRefusal(of: site.machine))
+    #expect("\(refusal)".contains("must not serve anybody: fence it"), "\(refusal)")
+
+    let other = try RecoverySite()
+    try other.leaveUnfinished(.failover)
+    #expect(try other.cancelFailover().state == .cancelled)
+    let lifted = try #require(try other.service.agentHost.sourceRefusal(of: other.machine))
+    #expect("\(lifted)".contains("was cancelled"), "\(lifted)")
+  }
+
+  @Test(
     "a machine that was stopped for another point in vain runs again, and one that was off does not",
     arguments: [true, false])
   func startedAgain(isOn: Bool) throws {
