@@ -120,7 +120,13 @@ extension LogPlace {
     var sizes: [UInt32: UInt64] = [:]
     for segment in segments.reversed() {
       let path = files.path(LogFileName(.segment, segment.number))
-      sizes[segment.number] = try translated { () throws(IOError) in try system.status(path).size }
+      do throws(IOError) { sizes[segment.number] = try system.status(path).size } catch {
+        guard error.isMissing else { throw VaultError(error) }
+        throw VaultError(
+          .damaged,
+          "'\(path)' is missing, and with it what was written last. Run 'tidemark vault rebuild'.",
+          cause: error)
+      }
     }
     return sizes
   }
