@@ -134,7 +134,16 @@ extension Vault {
     }
     let path = directory + "/" + Manifest.fileName
     let identity = try identity(ofManifest: path)
+    // Before the MANIFEST, which says so first: the branch may be flattened at this moment.
+    let first = try? Manifest.read(
+      directory + "/" + Manifest.firstName, identity: identity, on: system)
     let manifest = try Manifest.read(path, identity: identity, on: system)
+    guard first?.state.flattened == nil || manifest.state.flattened != nil else {
+      throw VaultError(
+        .damaged,
+        "'\(path)' has lost that the branch is plain files. Run 'tidemark vault rebuild' to make it anew."
+      )
+    }
     guard var description = manifest.state.branch, description.id == id,
       description.machine == identity.machine
     else { throw VaultError(.damaged, "'\(path)' is not the MANIFEST of branch \(id).") }

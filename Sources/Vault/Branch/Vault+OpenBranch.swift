@@ -25,7 +25,6 @@ extension Vault {
     }
     let base = try base(of: description)
     let manifest = try ManifestWriter(place.manifestPath, identity: place.identity, on: system)
-    if !place.wantsFlat { try place.removeFlat(description.disks) }
     let recovery = try BranchRecovery(description, at: place, manifest: manifest)
     // The numbers that the log has lost are given to other writes, which a copy must not take for done.
     if let known = place.flatteningCheckpoint(of: description),
@@ -36,6 +35,8 @@ extension Vault {
     let state = manifest.manifest.state
     var runs: [FileRun] = []
     for set in state.runs { runs.append(try place.open(set)) }
+    // Only now, for the log is whole, and so no plain file is what the branch is.
+    if !place.wantsFlat { try place.removeFlat(description.disks) }
     let views = BranchViews(
       description.disks, above: base, at: place, runs: runs, generation: state.generation)
     let log = BranchLog(

@@ -112,8 +112,7 @@ public final class BranchCheck {
       var known = first.state.branch
       // The branch may be flattened at this moment.
       known?.isFlat = description.isFlat
-      let isAhead = try isAhead(first)
-      guard known != description || !first.repaired.isEmpty || isAhead else { return }
+      guard known != description || !first.repaired.isEmpty else { return }
     } catch {
       guard Self.isDamage(error) else { throw error }
     }
@@ -123,13 +122,6 @@ public final class BranchCheck {
         what:
           "the copy of the MANIFEST's beginning is damaged; only 'tidemark vault rebuild' needs it")
     )
-  }
-
-  /// Whether the copy says that the branch was flattened, and the MANIFEST does not, which says so before it.
-  private func isAhead(_ first: Manifest) throws(VaultError) -> Bool {
-    guard first.state.flattened != nil else { return false }
-    let now = try Manifest.read(place.manifestPath, identity: place.identity, on: place.system)
-    return now.state.flattened == nil
   }
 
   /// Whether nothing stands for it any more: a service that starts clears it away.

@@ -257,4 +257,53 @@ struct BranchSafetyTests {
       #expect(bytes == Self.content(round), "write \(round)")
     }
   }
+
+  @Test(
+    "a flattened branch whose MANIFEST lost that it is keeps its plain files, and is made anew by them",
+    arguments: [true, false])
+  func lostFlattening(isWritten: Bool) throws {
+    let site = try Site(on: SimulatedDisk(seed: 20).fileSystem)
+    _ = try site.failOver()
+    let directory = "/vault/branches/\(Site.id)"
+    let bytes = [UInt8](repeating: 7, count: 4096)
+    do {
+      let branch = try site.open(pace: .within)
+      let disk = branch.disks[0]
+      if isWritten { try bytes.withUnsafeBytes { try disk.write($0, at: 8192) } }
+      try branch.flatten(FlattenControl())
+      try bytes.withUnsafeBytes { try disk.write($0, at: 40960) }
+      try branch.close()
+    }
+    let manifest = try File(directory + "/MANIFEST", .writing, on: site.bench.system)
+    try manifest.truncate(to: manifest.status().size - 8)
+    #expect(code { _ = try site.open() } == .damaged)
+    #expect(code { _ = try site.vault.readBranch(Site.id) } == .damaged)
+    #expect(site.bench.system.exists(directory + "/disk0.raw"))
+    site.bench.lock = nil
+    _ = try Rebuild.run(at: site.bench.path, on: site.bench.system)
+    let branch = try site.open()
+    #expect(branch.isFlat)
+    var found = [UInt8](repeating: 0, count: 4096)
+    try found.withUnsafeMutableBytes { try branch.disks[0].read(into: $0, at: 40960) }
+    #expect(found == bytes)
+  }
+
+  @Test("a branch whose newest segment is missing does not keep the vault from being made anew")
+  func missingSegment() throws {
+    let site = try Site(on: SimulatedDisk(seed: 21).fileSystem)
+    _ = try site.failOver()
+    do {
+      let branch = try site.open()
+      let bytes = [UInt8](repeating: 7, count: 4096)
+      try bytes.withUnsafeBytes { try branch.disks[0].write($0, at: 8192) }
+      try branch.flush()
+    }
+    let (_, manifest, place) = try site.vault.branchFiles(Site.id)
+    let open = try #require(manifest.state.openSegments.first)
+    try site.bench.system.remove(place.files.path(LogFileName(.segment, open.number)))
+    #expect(code { _ = try site.open() } == .damaged)
+    site.bench.lock = nil
+    _ = try Rebuild.run(at: site.bench.path, on: site.bench.system)
+    #expect(try site.reads(site.open().disks[0], 2))
+  }
 }
