@@ -191,6 +191,8 @@ final class BranchWriter: @unchecked Sendable {
   private func cutBack(_ segment: BranchSegment) throws(VaultError) {
     do throws(IOError) {
       try segment.cut()
+      // The oldest first, as a flush does: what is known to be durable is a beginning of the log.
+      for other in older { try other.sync(upTo: other.end) }
       try segment.syncAll()
     } catch {
       log.endUnsynced(VaultError(error))
