@@ -184,7 +184,11 @@ final class BranchKeeper: @unchecked Sendable {
   }
 
   private func append(_ entries: [ManifestEntry]) throws(VaultError) {
-    try manifest.append(entries)
+    do throws(VaultError) { try manifest.append(entries) } catch {
+      // What of it the disk has is known once the branch is opened again.
+      if manifest.isBroken { log?.endUnsynced(error) }
+      throw error
+    }
     end.withLock { $0 = (manifest.manifest.length, manifest.manifest.checksum) }
   }
 

@@ -68,8 +68,8 @@ final class ManifestWriter {
 
   /// Appends one transaction. Durable when this returns.
   ///
-  /// - Throws: after a failure nothing of the transaction counts, and the writer can't be used any
-  ///   more; the next one starts from what is on disk.
+  /// - Throws: after a failure nothing of the transaction counts. Where there was no room for it the file is
+  ///   as it was; else the writer can't be used any more, and the next one starts from what is on disk.
   func append(_ entries: [ManifestEntry]) throws(VaultError) {
     guard !isBroken else {
       throw VaultError(.io, "'\(file.path)' could not be written before. Start again.")
@@ -86,7 +86,7 @@ final class ManifestWriter {
       entries, generation: generation, identity: identity, offset: manifest.length, to: &bytes)
     isBroken = true
     do throws(IOError) {
-      try file.write(bytes, at: manifest.length)
+      try write(bytes)
       try file.sync()
     } catch {
       throw VaultError(error)
@@ -96,5 +96,17 @@ final class ManifestWriter {
     manifest.state.generation = generation
     manifest.length += UInt64(bytes.count)
     manifest.checksum = bytes.withUnsafeBytes { Checksum.of($0, seed: manifest.checksum) }
+  }
+
+  /// Writes a transaction behind the others. What there was too little room for is cut off again; durable, so
+  /// that no part of it comes back behind a part of the next one.
+  private func write(_ bytes: [UInt8]) throws(IOError) {
+    do throws(IOError) { try file.write(bytes, at: manifest.length) } catch {
+      guard error.isFull else { throw error }
+      try file.truncate(to: manifest.length)
+      try file.sync()
+      isBroken = false
+      throw error
+    }
   }
 }

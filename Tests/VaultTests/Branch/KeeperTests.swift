@@ -46,12 +46,35 @@ struct KeeperTests {
       return keeper.trouble
     }
 
-    func checkAll() throws {
+    @discardableResult
+    func read(_ page: Int) throws -> [UInt8] {
       var bytes = [UInt8](repeating: 0, count: 4096)
+      try bytes.withUnsafeMutableBytes { try content.read(into: $0, at: UInt64(page) * 4096) }
+      return bytes
+    }
+
+    func checkAll() throws {
       for (page, value) in pages {
-        try bytes.withUnsafeMutableBytes { try content.read(into: $0, at: UInt64(page) * 4096) }
-        #expect(bytes == Self.bytes(page, value), "page \(page)")
+        #expect(try read(page) == Self.bytes(page, value), "page \(page)")
       }
+    }
+
+    /// Does something while the disk has no room left.
+    @discardableResult
+    func withoutRoom<Result, Failure>(
+      _ body: () throws(Failure) -> Result
+    ) throws(Failure) -> Result {
+      disk.setCapacity(1 << 40)
+      let free = (try? disk.fileSystem.space(at: "/").free) ?? 0
+      let used = (1 << 40) - free
+      disk.setCapacity(used)
+      defer { disk.setCapacity(nil) }
+      return try body()
+    }
+
+    /// How many segments are written to, or wait to be sealed.
+    func segments() throws -> Int {
+      try site.vault.branchFiles(BranchSite.id).manifest.state.openSegments.count
     }
 
     /// Ends the process, or the power, and opens the branch again.
@@ -156,12 +179,80 @@ struct KeeperTests {
   func flushOfFull() throws {
     let work = try Work(seed: 12)
     try work.write(0..<3, 1)
-    work.disk.setCapacity(1 << 40)
-    let used = (1 << 40) - (try work.disk.fileSystem.space(at: "/").free)
-    work.disk.setCapacity(used)
-    try work.content.flush()
-    work.disk.setCapacity(nil)
+    try work.withoutRoom { try work.content.flush() }
     try work.restart(.everything)
+    try work.checkAll()
+  }
+
+  @Test(
+    "behind a write that failed a loss of power takes the end of what was not flushed, and no more")
+  func failedWriteBehindAChange() throws {
+    for seed in 13..<40 {
+      let work = try Work(seed: UInt64(seed))
+      try work.write(0..<4, 1)
+      try work.content.flush()
+      let flushed = work.pages
+      try work.write(4..<26, 2)
+      #expect(try work.segments() > 1)
+      work.withoutRoom {
+        #expect(throws: VaultError.self) { try work.write(26..<40, 3) }
+      }
+      try work.write(27..<28, 4)
+      // Behind the record that tells what is durable, and before it is.
+      work.disk.cutPower(after: 1)
+      #expect(throws: VaultError.self) { try work.content.flush() }
+      work.pages = flushed
+      try work.restart(.scattered)
+      try work.checkAll()
+      for page in 4..<40 { #expect(throws: Never.self, "seed \(seed)") { try work.read(page) } }
+    }
+  }
+
+  @Test("a MANIFEST that there was no room for is as it was, and takes the next entry")
+  func fullManifest() throws {
+    let work = try Work(seed: 40)
+    try work.write(0..<4, 1)
+    try work.content.flush()
+    work.branch = nil
+    let (_, known, place) = try work.site.vault.branchFiles(BranchSite.id)
+    let writer = try ManifestWriter(
+      place.manifestPath, identity: place.identity, on: work.disk.fileSystem)
+    let segment = try #require(known.state.openSegments.first)
+    let entry = ManifestEntry.segmentVouched(
+      number: segment.number, end: UInt64(segment.headerLength))
+    var (appended, failed) = (UInt64(0), 0)
+    while failed < 2, appended < 3000 {
+      do throws(VaultError) {
+        try work.withoutRoom { () throws(VaultError) in try writer.append([entry, entry]) }
+      } catch {
+        #expect(error.cause?.isFull == true)
+        failed += 1
+        try writer.append([entry, entry])
+      }
+      appended += 1
+    }
+    #expect(failed == 2)
+    work.disk.crash(.scattered)
+    work.site.bench.lock = nil
+    let found = try work.site.vault.branchFiles(BranchSite.id).manifest
+    #expect(found.state.generation == known.state.generation + appended)
+    try work.restart()
+    try work.checkAll()
+  }
+
+  @Test("where the MANIFEST could not be made durable the branch is to be opened again")
+  func brokenManifest() throws {
+    let work = try Work(seed: 41)
+    try work.write(0..<30, 1)
+    try work.content.flush()
+    // The next segment and its name come first.
+    work.disk.failSyncs(after: 2)
+    #expect(try work.keep() != nil)
+    #expect(try #require(work.branch).hasEnded)
+    #expect(throws: VaultError.self) { try work.write(0..<1, 2) }
+    try work.restart(.everything)
+    try work.write(30..<60, 2)
+    #expect(try work.keep() == nil)
     try work.checkAll()
   }
 }
