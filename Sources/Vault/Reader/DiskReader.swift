@@ -224,10 +224,12 @@ public final class DiskReader: DiskContent, Sendable {
 
   /// The first byte at or after `offset` of a page that was written and not zeroed; nil if none follows.
   public func nextData(from offset: UInt64) throws -> UInt64? {
-    try nextDataPage(from: offset)
+    try nextData(from: offset, before: size)
   }
 
-  private func nextDataPage(from offset: UInt64) throws(VaultError) -> UInt64? {
+  /// The same, looked for in front of `limit` only: what was discarded there is gone through block by block.
+  func nextData(from offset: UInt64, before limit: UInt64) throws(VaultError) -> UInt64? {
+    let size = min(size, limit)
     var position = offset
     while position < size, let block = try nextBlock(from: position / UInt64(Layout.blockSize)) {
       position = max(position, block * UInt64(Layout.blockSize))

@@ -57,6 +57,24 @@ struct BranchTests {
     #expect(code { try site.vault.removeBranch(Self.id, lock: site.lock) } == .inUse)
   }
 
+  @Test("data is looked for as far as is asked for, and no further")
+  func bounds() throws {
+    let site = try Site(on: SimulatedDisk(seed: 6).fileSystem)
+    _ = try site.failOver()
+    let branch = try site.open()
+    let size = Layout.blockSize
+    try branch.disks[0].zero(0..<UInt64(20 * size))
+    try Self.write(branch.disks[0], 1, 5000, at: 12 * size + 8192)
+    let last = SequenceNumber(rawValue: branch.log.answered.load(ordering: .acquiring))
+    let layers = try #require(branch.log.views.freeze(at: last)).layers()
+    let disk = DiskReader(number: 0, size: branch.disks[0].size, layers: layers)
+    let start = UInt64(12 * size + 8192)
+    #expect(try disk.nextData(from: 0, before: start) == nil)
+    #expect(try disk.nextData(from: 0, before: start + 1) == start)
+    #expect(try disk.nextData(from: start + 100, before: start + 200) == start + 100)
+    #expect(try disk.nextData(from: 0) == start)
+  }
+
   @Test("a branch stays readable and writable when a commit has taken its point away")
   func committed() throws {
     let site = try Site(on: SimulatedDisk(seed: 6).fileSystem)

@@ -5,7 +5,8 @@ import Support
 
 /// Copying the branch of a round to plain files.
 extension BranchRound {
-  static let pieces = Flattening.Limits(piece: 16 << 10, checkpoint: 48 << 10, rest: 24 << 10)
+  static let pieces = Flattening.Limits(
+    piece: 16 << 10, checkpoint: 48 << 10, rest: 24 << 10, roomCheck: 32 << 10)
 
   /// Begins the copy, goes on with one that broke off, or does the next step of it.
   ///

@@ -26,6 +26,8 @@ final class Flattening {
     var checkpoint: UInt64 = 256 << 20
     /// So much may be left while writers are stopped.
     var rest: UInt64 = 4 << 20
+    /// So much is copied between two looks at the room in the vault.
+    var roomCheck: UInt64 = 64 << 20
   }
 
   /// A stretch of one of the disks.
@@ -47,6 +49,7 @@ final class Flattening {
   /// What is to be copied once more, the last first.
   private var again: [Stretch] = []
   private var copiedSince: UInt64 = 0
+  private var sinceRoomCheck: UInt64 = 0
   /// Rounds since the cursor was at the end.
   private var rounds = 0
   private let buffer = UnsafeMutableRawBufferPointer.allocate(
@@ -132,7 +135,7 @@ final class Flattening {
   private func copyNext() throws(VaultError) {
     let (disk, offset) = (checkpoint.cursor.disk, checkpoint.cursor.offset)
     let size = log.description.disks[disk].size
-    let data = try nextData(of: cut[disk], from: offset) ?? size
+    let data = try cut[disk].nextData(from: offset, before: size) ?? size
     // What is skipped is a hole of the plain file already.
     let start = max(offset, data / limits.piece * limits.piece)
     let end = min(size, start + limits.piece)
@@ -204,14 +207,15 @@ final class Flattening {
     let (source, target) = (disks[index], files.disks[index])
     var position = range.lowerBound
     while position < range.upperBound {
-      let data = min(
-        range.upperBound, try nextData(of: source, from: position) ?? range.upperBound)
+      let data =
+        try source.nextData(from: position, before: range.upperBound) ?? range.upperBound
       if !overZeros, data > position { try target.zero(position..<data) }
       guard data < range.upperBound else { break }
       let limit = min(range.upperBound, data + UInt64(buffer.count))
       let end = min(limit, try nextHole(of: source, from: data))
       let part = UnsafeMutableRawBufferPointer(rebasing: buffer[..<Int(end - data)])
       try source.readPages(into: part, at: data)
+      try checkRoom(for: end - data)
       try target.write(UnsafeRawBufferPointer(part), at: data)
       copiedSince += end - data
       position = end
@@ -219,8 +223,12 @@ final class Flattening {
     target.beginWriteback(range)
   }
 
-  private func nextData(of disk: DiskReader, from offset: UInt64) throws(VaultError) -> UInt64? {
-    do { return try disk.nextData(from: offset) } catch { throw Self.vaultError(error) }
+  /// Leaves the vault's reserve alone, however long a round is.
+  private func checkRoom(for count: UInt64) throws(VaultError) {
+    sinceRoomCheck += count
+    guard sinceRoomCheck >= limits.roomCheck else { return }
+    try log.place.checkRoom()
+    sinceRoomCheck = 0
   }
 
   private func nextHole(of disk: DiskReader, from offset: UInt64) throws(VaultError) -> UInt64 {
