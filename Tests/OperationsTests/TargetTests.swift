@@ -236,6 +236,9 @@ import Vault
     #expect(drill.adapters.map(\.network) == [.isolated, .isolated] && drill.disks.count == 1)
     #expect(drill.adapters[0].address == nil, "it is of another network")
     #expect(drill.adapters[0].hardware.description == "52:54:00:00:00:07")
+    #expect(
+      target.plan(disks: [:], in: "/", joining: nil, isDrill: true).adapters.isEmpty,
+      "a drill joins nothing that was not chosen for it")
     let beside = target.plan(disks: [:], in: "/run/x", joining: lan, isDrill: true)
     #expect(beside.adapters[0].address?.description == "192.168.7.20")
     #expect(beside.adapters[0].hardware.description != "52:54:00:00:00:07")

@@ -8,7 +8,9 @@ extension VaultService {
   /// What a compute provider is asked to run for a drill or a failover, with its disks, by their numbers, at
   /// these paths, and what belongs to the run in `directory`.
   ///
-  /// - Throws: `.unknown` if the machine, or a network that was chosen, is gone.
+  /// - Throws: `.unknown` if the machine, or a network that was chosen, is gone; `.refused` for a drill where
+  ///   none was chosen and none is isolated: what its adapters join for a failover may be where the machine
+  ///   itself is.
   func machinePlan(
     of record: RecoveryRecord, disks: [Int: String], in directory: String
   ) throws(OperationError) -> MachinePlan {
@@ -17,6 +19,13 @@ extension VaultService {
       try network(named: name).network
     }
     let usual = isDrill && chosen == nil ? try drillNetwork() : nil
+    guard !isDrill || chosen != nil || usual != nil else {
+      throw OperationError(
+        .refused,
+        "There is no isolated network for the drill of '\(record.name)' to join. Make one with 'tidemark "
+          + "network create \(NetworkRecord.usualName) --isolated', or begin the drill with --network."
+      )
+    }
     return try target(of: record.name).plan(
       disks: disks, in: directory, joining: chosen ?? usual, isDrill: isDrill)
   }

@@ -90,7 +90,8 @@ extension VaultService {
     let found = names.joined(separator: ", ")
     guard networks.contains(where: { $0.network.kind == .isolated }) else {
       return HostFinding(
-        "network", .warning, "\(found), but none that is isolated",
+        "network", .warning,
+        "\(found), but none that is isolated: no drill starts a machine without --network",
         advice: "Make one for drills with 'tidemark network create \(NetworkRecord.usualName) "
           + "--isolated'.")
     }

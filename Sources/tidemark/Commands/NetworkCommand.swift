@@ -137,7 +137,10 @@ struct NetworkDeleteCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "delete", abstract: "Delete a network that nothing uses.",
     discussion: discussion(
-      "A bridge of this host stays as it is.", examples: ["tidemark network delete drills"],
+      """
+      A bridge of this host stays as it is. Where no isolated network is left, a drill starts a machine only \
+      if --network says what it joins.
+      """, examples: ["tidemark network delete drills"],
       ends: [.noVault, .locked, .damaged, .unknown, .refused, .unwritable]))
 
   @Argument(help: "Its name.")

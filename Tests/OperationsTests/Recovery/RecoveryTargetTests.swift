@@ -1,11 +1,37 @@
 import Catalog
+import Compute
 import FileIO
 import ImageFormats
 import Support
+import Synchronization
 import Testing
 import Vault
 
 @testable import Operations
+
+/// Runs nothing, says that it does, and keeps what it was asked for.
+final class PaperMachines: ComputeProvider {
+  let plan = Mutex<MachinePlan?>(nil)
+  var kind: ComputeKind { .qemu }
+
+  func check(_ plan: MachinePlan?) -> [ComputeFinding] { [] }
+  func start(_ plan: MachinePlan) { self.plan.withLock { $0 = plan } }
+  func startAgain(in directory: String) {}
+  func observe(in directory: String) -> MachineObservation? {
+    plan.withLock { $0?.directory == directory } ? MachineObservation(.on) : nil
+  }
+  func stop(
+    in directory: String, within limit: Duration, force: Bool, isCancelled: @Sendable () -> Bool
+  ) -> MachineStop {
+    plan.withLock { plan in
+      defer { plan = nil }
+      return plan == nil ? .wasOff : .forced
+    }
+  }
+  func end(in directory: String) { plan.withLock { $0 = nil } }
+  func connections(in directory: String) -> MachineConnections? { nil }
+  func console(in directory: String, limit: Int) -> [UInt8] { [] }
+}
 
 /// Goal: what a recovered machine uses is kept for it, and what it could start by is known before. Method: a vault
 /// in service with drills, failovers and partitioned disks.
@@ -33,6 +59,37 @@ import Vault
     #expect(try users().isEmpty)
     try site.end(try service.startFailover(RecoverySite.name, request, by: nil))
     try expectKept(by: "the failed-over machine 'web01'")
+  }
+
+  @Test("where no network is isolated a drill starts no machine unless it is said what that joins")
+  func drillNetwork() throws {
+    let site = try RecoverySite()
+    let service = site.service
+    site.provider = PaperMachines()
+    try service.useForRecovery(site.parts)
+    _ = try service.createNetwork(NewNetwork(name: "lan", kind: .bridge, bridge: "br0"))
+    var adapter = TargetChanges.Adapter(number: 0)
+    adapter.network = "lan"
+    var changes = TargetChanges()
+    changes.adapters = [adapter]
+    _ = try service.changeTarget(of: RecoverySite.name, changes)
+    try service.deleteNetwork(named: "isolated")
+    var request = site.request()
+    request.boots = true
+    let refused = try site.end(
+      try service.startTestFailover(RecoverySite.name, request, by: nil))
+    let message = try #require(refused.error?.message, "\(refused)")
+    #expect(refused.state == .failed && message.contains("network create isolated --isolated"))
+    #expect(try site.standing == RecoveryStanding(.protected))
+    // Its disks alone need none; who starts a machine on them later is asked the same.
+    #expect(try site.drill().state == .succeeded)
+    let start = try site.end(
+      try service.startMachine(RecoverySite.name, isTest: true, boots: true, by: nil))
+    #expect(start.error?.message.contains("no isolated network") == true, "\(start)")
+    try site.end(try service.cleanUpTestFailover(RecoverySite.name, notes: nil, by: nil))
+    request.network = "lan"
+    let meant = try site.end(try service.startTestFailover(RecoverySite.name, request, by: nil))
+    #expect(meant.state == .succeeded, "\(meant)")
   }
 
   @Test(
