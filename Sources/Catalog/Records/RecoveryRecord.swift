@@ -34,8 +34,6 @@ public struct RecoveryRequest: Codable, Hashable, Sendable {
   public var network: String?
   /// Whether its machine is to be started.
   public var boots = false
-  /// Whether the machine was started whose recovery point is changed by this; nil if none is.
-  public var formerlyBoots: Bool?
   /// Whether the source is to be asked to stop.
   public var stopsSource = false
   /// Whether what only warns is known and meant.
@@ -52,6 +50,9 @@ public struct RecoveryRequest: Codable, Hashable, Sendable {
   public var epoch: UInt32?
   /// Whether the machine ran whose disks another recovery point was to take the place of.
   public var restarts: Bool?
+  /// What had been asked for before, if anything is kept of it; nil if this takes the place of nothing. A list,
+  /// for no structure holds one of its own kind.
+  public var former: [RecoveryRequest]?
 
   /// A request for this point.
   public init(point: String) { self.point = point }
@@ -100,6 +101,22 @@ public struct RecoveryRecord: Codable, Hashable, Sendable {
   /// A record of a machine that is in a state from now on.
   public init(machine: Identifier, name: String, state: String, since: Timestamp) {
     (self.machine, self.name, self.state, self.since) = (machine, name, state, since)
+  }
+}
+
+extension RecoveryRecord {
+  /// Has something else be asked for from now on.
+  public mutating func ask(for new: RecoveryRequest) {
+    var former = request
+    former?.former = nil
+    request = new
+    request?.former = [former].compactMap { $0 }
+  }
+
+  /// Has what had been asked for before count again.
+  public mutating func takeBackRequest() {
+    guard let former = request?.former else { return }
+    request = former.first
   }
 }
 

@@ -115,6 +115,7 @@ final class RecoveryRun: Sendable {
     }
     let isKept = try desk.settle(machine, .succeeded(action), while: action) { record in
       (record.formerBranch, record.job) = (nil, nil)
+      record.request?.former = nil
       if action == .completeMigration { record.isFenced = true }
     }
     guard isKept else {
@@ -188,8 +189,8 @@ final class RecoveryRun: Sendable {
     try fail(error, as: .failed(action, isUndone: isUndone)) { record in
       guard isUndone else { return }
       (record.branch, record.formerBranch) = (record.formerBranch, nil)
-      // What ran it is what runs it, whatever another point was to be run by.
-      if let boots = record.request?.formerlyBoots { record.request?.boots = boots }
+      // What it runs by, and what it joins, is what it was, whatever was asked for of another point.
+      record.takeBackRequest()
     }
   }
 

@@ -188,7 +188,8 @@ extension VaultService {
     let branch = Identifier.random()
     return try begin(.failover, name, request, by: `operator`) { record in
       (record.formerBranch, record.branch) = (record.branch, branch)
-      (record.request, record.point, record.drill) = (request, nil, nil)
+      (record.point, record.drill) = (nil, nil)
+      record.ask(for: request)
     }
   }
 
@@ -221,14 +222,13 @@ extension VaultService {
     let branch = Identifier.random()
     var request = request
     let former = record?.request
-    request.formerlyBoots = former?.boots
     request.boots = request.boots || former?.boots == true
     request.network = request.network ?? former?.network
     request.budget = request.budget ?? former?.budget
     let asked = request
     return try begin(.changePoint, name, asked, by: `operator`) { record in
       (record.formerBranch, record.branch) = (record.branch, branch)
-      record.request = asked
+      record.ask(for: asked)
     }
   }
 

@@ -234,12 +234,13 @@ private struct LastingServers: RecoveryDiskServers {
     let site = try RecoverySite()
     #expect(try site.failover("p1").state == .succeeded)
     let (branches, before) = (try site.branches, try site.record())
-    let job = try site.end(
-      try site.service.changeRecoveryPoint(
-        "web01", site.request("2001-01-01T00:00:00Z", confirmed: true), by: nil))
+    var request = site.request("2001-01-01T00:00:00Z", confirmed: true)
+    (request.network, request.budget, request.boots) = ("isolated", 64 << 20, true)
+    let job = try site.end(try site.service.changeRecoveryPoint("web01", request, by: nil))
     #expect(job.state == .failed, "\(job)")
     #expect(try site.standing.state == .failedOver && site.branches == branches)
     #expect(try site.record().branch == before.branch)
+    #expect(try site.record().request == before.request, "nothing joins what was asked for in vain")
   }
 
   @Test("branches that another one took the place of go; what may be the only copy stays")
