@@ -63,6 +63,8 @@ public struct RecoveryReport: Codable, Hashable, Sendable {
   public var directory: String?
   /// What became of asking the source to shut down, in sentences; nil if it was not.
   public var sourceShutdown: String?
+  /// Whether its agent said that it is down; nil if that was not asked to shut it down.
+  public var isSourceStopped: Bool?
   /// The last that the machine wrote to its serial console, when that was compared or the machine ended.
   public var console: String?
 

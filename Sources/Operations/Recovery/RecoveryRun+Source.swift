@@ -18,8 +18,25 @@ extension RecoveryRun {
       }, isCancelled: { job.isCancelled })
     let advice = " If it runs, it goes on serving until its agent is heard again: stop it."
     let words = end.message + (end.isStopped ? "" : advice)
-    try report { $0.sourceShutdown = words }
+    try report { report in
+      report.sourceShutdown = words
+      report.isSourceStopped = end.wasAsked ? end.isStopped : nil
+    }
     desk.note(end.isStopped ? .info : .warning, "source-shutdown", name, words)
+  }
+
+  /// What a failover ends with that was undone: with that its source was asked to shut down, which nothing takes
+  /// back, where it was.
+  func adviseOnSource(_ error: OperationError) -> OperationError {
+    guard let isStopped = RecoveryReport(json: job.record.result)?.isSourceStopped else {
+      return error
+    }
+    let words =
+      isStopped
+      ? "The source of '\(name)' was shut down for this, and stays so: start it again."
+      : "The source of '\(name)' was asked to shut down for this: look whether it runs, and start it again if not."
+    desk.note(.warning, "source-left-down", name, words)
+    return OperationError(error.code, "\(error.message) \(words)")
   }
 
   /// How long a relay may take to bring what it holds.

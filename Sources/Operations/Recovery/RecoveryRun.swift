@@ -133,8 +133,10 @@ final class RecoveryRun: Sendable {
     do throws(OperationError) {
       switch action {
       case .testFailover: try undoTestFailover(error, wasCancelled: wasCancelled)
-      case .failover where wasCancelled: try undoFailover()
-      default: try undoOther(error)
+      case .failover where wasCancelled:
+        try undoFailover()
+        error = adviseOnSource(error)
+      default: try undoOther(&error)
       }
     } catch let second {
       error = OperationError(error.code, "\(error.message) \(second.message)")
@@ -167,7 +169,7 @@ final class RecoveryRun: Sendable {
     }
   }
 
-  private func undoOther(_ error: OperationError) throws(OperationError) {
+  private func undoOther(_ error: inout OperationError) throws(OperationError) {
     if action == .flatten { return try fail(error, isUndone: false) }
     if action != .discard, try pins().contains(where: \.isCommitted) {
       // Whatever failed, the failover is final.
@@ -180,6 +182,7 @@ final class RecoveryRun: Sendable {
     if !isTouched, action == .changePoint, let former = try record.formerBranch {
       goOn(former)
     }
+    if !isTouched, action == .failover { error = adviseOnSource(error) }
     try fail(error, isUndone: !isTouched)
     if isTouched { try desk.change(machine) { $0.isFenced = true } }
   }

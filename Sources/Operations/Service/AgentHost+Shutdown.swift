@@ -7,6 +7,8 @@ internal import Synchronization
 
 /// What became of an attempt to shut a machine's source down.
 public struct SourceShutdown: Sendable {
+  /// Whether its agent was sent the order: it may go down even where nothing was heard of that.
+  public let wasAsked: Bool
   /// Whether its agent says that it is down.
   public let isStopped: Bool
   /// Whether the agent made a recovery point after that, which holds everything.
@@ -58,7 +60,7 @@ extension AgentHost {
         }
       } else if wait.wasSilent(for: .seconds(contactSeconds)) {
         return SourceShutdown(
-          isStopped: false, hasLastPoint: false,
+          wasAsked: false, isStopped: false, hasLastPoint: false,
           message: "Its agent is not connected, so the source was not asked to shut down.")
       }
       let pending = shutdowns.withLock { $0[machine] }
@@ -69,7 +71,7 @@ extension AgentHost {
       _ = DispatchSemaphore(value: 0).wait(timeout: .now() + .milliseconds(50))
     }
     return SourceShutdown(
-      isStopped: wait.last?.isStopped ?? false, hasLastPoint: false,
+      wasAsked: wait.wasAsked, isStopped: wait.last?.isStopped ?? false, hasLastPoint: false,
       message: "It was no longer waited for the source to shut down.")
   }
 
@@ -111,9 +113,12 @@ private struct ShutdownWait {
     return self.connection != ObjectIdentifier(connection)
   }
 
+  /// Whether the order was sent to anybody.
+  var wasAsked: Bool { connection != nil }
+
   /// Whether nobody was there to be asked for so long.
   func wasSilent(for time: Duration) -> Bool {
-    connection == nil && ContinuousClock.now - start >= time
+    !wasAsked && ContinuousClock.now - start >= time
   }
 
   /// Takes notice of what the agent tells; whether that is something else than before.
@@ -128,7 +133,8 @@ private struct ShutdownWait {
   func end() -> SourceShutdown? {
     if let last, last.phase == .over {
       return SourceShutdown(
-        isStopped: last.isStopped, hasLastPoint: last.hasLastPoint, message: last.text)
+        wasAsked: true, isStopped: last.isStopped, hasLastPoint: last.hasLastPoint,
+        message: last.text)
     }
     guard ContinuousClock.now >= deadline else { return nil }
     let isStopped = last?.isStopped ?? false
@@ -139,6 +145,7 @@ private struct ShutdownWait {
       case .lastCycle, .over:
         "The last recovery point was not made in time. \(last?.text ?? "")"
       }
-    return SourceShutdown(isStopped: isStopped, hasLastPoint: false, message: message)
+    return SourceShutdown(
+      wasAsked: wasAsked, isStopped: isStopped, hasLastPoint: false, message: message)
   }
 }

@@ -242,6 +242,7 @@ private struct SlowBranches: RecoveryBranches {
     let report = try #require(RecoveryReport(json: job.result))
     #expect(report.sourceShutdown?.contains("not connected") == true, "\(report)")
     #expect(report.sourceShutdown?.contains("goes on serving") == true)
+    #expect(report.isSourceStopped == nil)
   }
 
   @Test(

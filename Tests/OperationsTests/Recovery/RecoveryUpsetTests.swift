@@ -285,6 +285,31 @@ private struct LastingServers: RecoveryDiskServers {
     #expect(try site.service.catalog.unendedDrills().isEmpty)
   }
 
+  @Test(
+    "a failover that is undone behind the shutdown of its source says that it is down",
+    arguments: [false, true])
+  func sourceLeftDown(isCancelled: Bool) throws {
+    let site = try RecoverySite()
+    try site.leaveUnfinished(.failover)
+    var record = try site.record()
+    record.request?.point = "2001-01-01T00:00:00Z"
+    try site.keep(record)
+    let number = try #require(record.job)
+    var known = try #require(try site.service.catalog.job(number))
+    known.tasks[0].state = .succeeded
+    var report = RecoveryReport()
+    report.isSourceStopped = true
+    known.result = report.json
+    try site.service.catalog.update(known)
+    if isCancelled { _ = try site.cancelFailover() } else { try site.restart() }
+    let job = try site.end(known)
+    #expect(job.state == (isCancelled ? .cancelled : .failed), "\(job)")
+    #expect(job.error?.message.contains("was shut down for this") == true, "\(job)")
+    #expect(
+      try site.service.events(after: 0, limit: 50).contains { $0.code == "source-left-down" })
+    #expect(try site.standing.state == (isCancelled ? .replicationStopped : .protected))
+  }
+
   @Test("nothing is begun of a machine whose protection is being ended")
   func disabling() throws {
     let site = try RecoverySite()
