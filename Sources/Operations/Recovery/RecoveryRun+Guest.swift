@@ -31,17 +31,27 @@ extension RecoveryRun {
       for disk in point.disks { places[Int(disk.number)] = "/disk\(disk.number).raw" }
       let plan = try machinePlan(disks: places)
       let findings = parts.provider.check(plan) + (try guestFindings(plan, snapshot, point))
-      return findings.map(RecoveryReport.Check.init) + [checkNetwork(plan)]
+      return findings.map(RecoveryReport.Check.init) + [try checkNetwork(plan)]
     } catch { return [RecoveryReport.Check("machine", .failed, error.message)] }
   }
 
-  private func checkNetwork(_ plan: MachinePlan) -> RecoveryReport.Check {
-    plan.adapters.isEmpty
-      ? RecoveryReport.Check(
+  private func checkNetwork(_ plan: MachinePlan) throws(OperationError) -> RecoveryReport.Check {
+    guard !plan.adapters.isEmpty else {
+      return RecoveryReport.Check(
         "network", .warning,
         "No adapter of the machine has a network, so it has no adapter at all. Choose one with --network, or "
           + "with 'tidemark machine set \(name) --network'.")
-      : RecoveryReport.Check("network", .ok, "adapters with a network: \(plan.adapters.count)")
+    }
+    let found = "adapters with a network: \(plan.adapters.count)"
+    guard let chosen = try record.request?.network else {
+      return RecoveryReport.Check("network", .ok, found)
+    }
+    let own = Set(try desk.service().target(of: name).adapters.compactMap(\.network?.name))
+      .subtracting([chosen]).sorted().map { "'\($0)'" }
+    return RecoveryReport.Check(
+      "network", .ok,
+      "\(found), which join '\(chosen)', as was asked for"
+        + (own.isEmpty ? "" : ", and not what is set for them: \(own.joined(separator: ", "))"))
   }
 
   /// What the disks of the chosen point tell of the guest on them.

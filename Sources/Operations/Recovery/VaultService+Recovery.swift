@@ -97,7 +97,7 @@ extension VaultService {
     _ name: String, _ request: RecoveryRequest, by operator: String?
   ) throws(OperationError) -> JobRecord {
     let subject = try recovery.subject(named: name)
-    try check(request)
+    let request = try checked(request)
     _ = try recovery.tools()
     if let objection = try recovery.standing(of: subject).standing.objection(to: .testFailover) {
       throw objection.error(for: name)
@@ -126,8 +126,12 @@ extension VaultService {
   /// Bytes that a budget has at least: what a guest writes when it mounts its file systems needs that much.
   private static let leastBudget: UInt64 = 4 << 20
 
-  /// Whether the network exists that is asked for.
-  private func check(_ request: RecoveryRequest) throws(OperationError) {
+  /// What is asked for, with no network where the usual one is.
+  ///
+  /// - Throws: `.unknown` if there is no such network; `.refused`.
+  private func checked(_ request: RecoveryRequest) throws(OperationError) -> RecoveryRequest {
+    var request = request
+    if request.network == NewNetwork.usual { request.network = nil }
     if let network = request.network { _ = try self.network(named: network) }
     guard (1...200).contains(request.point.utf8.count) else {
       throw OperationError(.refused, "A recovery point is named by 1 to 200 bytes.")
@@ -136,6 +140,7 @@ extension VaultService {
       throw OperationError(
         .refused, "A budget for disks is at least \(Self.leastBudget >> 20) MiB.")
     }
+    return request
   }
 
   /// Cleans a test failover up; what was written in it is gone. A drill that is being begun is stopped.
@@ -183,7 +188,7 @@ extension VaultService {
   public func startFailover(
     _ name: String, _ request: RecoveryRequest, by operator: String?
   ) throws(OperationError) -> JobRecord {
-    try check(request)
+    let request = try checked(request)
     _ = try recovery.tools()
     let branch = Identifier.random()
     return try begin(.failover, name, request, by: `operator`) { record in
@@ -200,7 +205,7 @@ extension VaultService {
   public func changeRecoveryPoint(
     _ name: String, _ request: RecoveryRequest, by operator: String?
   ) throws(OperationError) -> JobRecord {
-    try check(request)
+    var asked = try checked(request)
     let tools = try recovery.tools()
     let subject = try recovery.subject(named: name)
     let (standing, record) = try recovery.standing(of: subject)
@@ -220,15 +225,14 @@ extension VaultService {
           + " If that is meant, add --yes.")
     }
     let branch = Identifier.random()
-    var request = request
     let former = record?.request
-    request.boots = request.boots || former?.boots == true
-    request.network = request.network ?? former?.network
-    request.budget = request.budget ?? former?.budget
-    let asked = request
-    return try begin(.changePoint, name, asked, by: `operator`) { record in
+    asked.boots = asked.boots || former?.boots == true
+    if request.network == nil { asked.network = former?.network }
+    asked.budget = asked.budget ?? former?.budget
+    let new = asked
+    return try begin(.changePoint, name, new, by: `operator`) { record in
       (record.formerBranch, record.branch) = (record.branch, branch)
-      record.ask(for: asked)
+      record.ask(for: new)
     }
   }
 

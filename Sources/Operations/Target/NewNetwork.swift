@@ -78,7 +78,10 @@ public struct NewNetwork: Hashable, Sendable {
   }
 
   /// Words that stand for no network where one is named.
-  static let reserved = ["none", "default"]
+  static let reserved = ["none", usual]
+
+  /// The word for what is joined where nobody has chosen a network.
+  static let usual = "default"
 
   private func checkBridge() throws(OperationError) {
     guard kind == .bridge else {

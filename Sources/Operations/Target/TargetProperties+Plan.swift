@@ -8,8 +8,8 @@ extension TargetProperties {
   /// - Parameters:
   ///   - disks: where each disk is, by its number; those that are missing are left out.
   ///   - directory: where what belongs to the run is kept.
-  ///   - network: the one that was chosen for this run: every adapter of a drill joins it, and no other
-  ///     one, and of a failover those that have none of their own. An adapter without any is left out.
+  ///   - network: the one that was chosen for this run, which every adapter joins; nil for none: an adapter of a
+  ///     failover joins its own then, and that of a drill nothing. An adapter without any is left out.
   ///   - isDrill: whether this is a test failover. Then an adapter that joins a bridge gets a hardware address
   ///     of its own, for the machine itself may be there too.
   /// - Returns: the plan, which a provider may still find fault with.
@@ -32,7 +32,7 @@ extension TargetProperties {
     of adapter: Adapter, joining chosen: NetworkRecord?, isDrill: Bool
   ) -> MachinePlan.Adapter? {
     let own = adapter.network
-    guard let network = isDrill ? chosen : own ?? chosen else { return nil }
+    guard let network = isDrill ? chosen : chosen ?? own else { return nil }
     let address = adapter.address.flatMap { IPv4Address($0) }
     // An address of another network means nothing in this one.
     let fits = network.addresses.map { subnet in

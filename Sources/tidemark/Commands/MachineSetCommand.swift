@@ -17,8 +17,8 @@ struct MachineSetCommand: ParsableCommand {
 
       What the recovered machine is to be can be said at any time before the failover; what nobody has \
       said follows from the machine itself, as far as its agent tells, or is 2 cores, 2 GiB and BIOS. An \
-      adapter without a network is configured later: a failover is told one, and a drill takes the isolated \
-      network. These settings need no agent.
+      adapter without a network is configured later: a failover is told one with --network, which all adapters \
+      join then, and a drill takes the isolated network. These settings need no agent.
       """,
       examples: [
         "tidemark machine set web01", "tidemark machine set web01 --interval 60",

@@ -11,7 +11,11 @@ struct RecoveryOptions: ParsableArguments {
         + "latest-app-consistent, an instant, an id or a label.", valueName: "point"))
   var point = "latest"
 
-  @Option(help: ArgumentHelp("The network that its machine joins.", valueName: "network"))
+  @Option(
+    help: ArgumentHelp(
+      "The network that all adapters of its machine join, whatever is set for them. Default: an isolated one "
+        + "in a drill, what is set for each adapter in a failover, and for another point what was asked for "
+        + "before, unless 'default' is said.", valueName: "network"))
   var network: String?
 
   @Flag(help: "Start its machine; the compute provider has to be able to.")

@@ -61,18 +61,23 @@ final class PaperMachines: ComputeProvider {
     try expectKept(by: "the failed-over machine 'web01'")
   }
 
+  /// Has the machine join a bridge when it is failed over.
+  private func setBridge(_ site: RecoverySite) throws {
+    _ = try site.service.createNetwork(NewNetwork(name: "lan", kind: .bridge, bridge: "br0"))
+    var adapter = TargetChanges.Adapter(number: 0)
+    adapter.network = "lan"
+    var changes = TargetChanges()
+    changes.adapters = [adapter]
+    _ = try site.service.changeTarget(of: RecoverySite.name, changes)
+  }
+
   @Test("where no network is isolated a drill starts no machine unless it is said what that joins")
   func drillNetwork() throws {
     let site = try RecoverySite()
     let service = site.service
     site.provider = PaperMachines()
     try service.useForRecovery(site.parts)
-    _ = try service.createNetwork(NewNetwork(name: "lan", kind: .bridge, bridge: "br0"))
-    var adapter = TargetChanges.Adapter(number: 0)
-    adapter.network = "lan"
-    var changes = TargetChanges()
-    changes.adapters = [adapter]
-    _ = try service.changeTarget(of: RecoverySite.name, changes)
+    try setBridge(site)
     try service.deleteNetwork(named: "isolated")
     var request = site.request()
     request.boots = true
@@ -90,6 +95,33 @@ final class PaperMachines: ComputeProvider {
     request.network = "lan"
     let meant = try site.end(try service.startTestFailover(RecoverySite.name, request, by: nil))
     #expect(meant.state == .succeeded, "\(meant)")
+  }
+
+  @Test("a failover joins the network that is said, and what is set for it again if that is said")
+  func chosenNetwork() throws {
+    let site = try RecoverySite()
+    let (service, machines) = (site.service, PaperMachines())
+    site.provider = machines
+    try service.useForRecovery(site.parts)
+    try setBridge(site)
+    var request = site.request()
+    (request.boots, request.network) = (true, "isolated")
+    func joined() -> [MachinePlan.Network]? {
+      machines.plan.withLock { $0?.adapters.map(\.network) }
+    }
+    let failover = try site.end(try service.startFailover(RecoverySite.name, request, by: nil))
+    #expect(failover.state == .succeeded && joined() == [.isolated], "\(failover)")
+    let check = RecoveryReport(json: failover.result)?.checks.first { $0.name == "network" }
+    #expect(check?.found.contains("not what is set for them: 'lan'") == true, "\(failover)")
+    for (word, network) in [
+      (nil, MachinePlan.Network.isolated), ("default", .bridge("br0")), (nil, .bridge("br0")),
+    ] {
+      var another = site.request("p1", confirmed: true)
+      another.network = word
+      let change = try site.end(
+        try service.changeRecoveryPoint(RecoverySite.name, another, by: nil))
+      #expect(change.state == .succeeded && joined() == [network], "\(change)")
+    }
   }
 
   @Test(
