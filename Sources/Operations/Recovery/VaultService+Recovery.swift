@@ -214,15 +214,11 @@ extension VaultService {
       let served = try record?.branch.flatMap { id throws(OperationError) in
         try tools.servers.served(id)
       }
-      let written = served.map { served in
-        "\(served.writtenBytes) bytes were written to them"
-          + (served.openCount > 0 ? ", and they are in use" : "")
-      }
+      let what = served.map { ": \(Self.use(of: $0, isFlat: standing.isFlat))" } ?? "."
       throw OperationError(
         .refused,
-        "This discards the disks of '\(name)' as they are now"
-          + (written.map { ": \($0)" } ?? "") + "." + (try perDiskWarning(subject, request))
-          + " If that is meant, add --yes.")
+        "This discards the disks of '\(name)' as they are now\(what)"
+          + (try perDiskWarning(subject, request)) + " If that is meant, add --yes.")
     }
     let branch = Identifier.random()
     let former = record?.request
@@ -234,6 +230,17 @@ extension VaultService {
       (record.formerBranch, record.branch) = (record.branch, branch)
       record.ask(for: new)
     }
+  }
+
+  /// What would be lost with disks, as the end of a sentence; what is not known is no nothing.
+  private static func use(of served: ServedBranch, isFlat: Bool) -> String {
+    guard served.isKnown else {
+      return "how much was written to them is not known."
+        + (served.trouble.map { " \($0)" } ?? "")
+    }
+    let bytes = served.writtenBytes
+    return (isFlat ? "\(bytes) bytes are stored in them" : "\(bytes) bytes were written to them")
+      + (served.openCount > 0 ? ", and they are in use." : ".")
   }
 
   /// Says that the point that is asked for is of several moments, if it is.

@@ -142,6 +142,10 @@ private final class DeadMachine: ComputeProvider {
     #expect(try site.failover("p2").state == .succeeded)
     #expect(try site.end(try site.service.flattenFailover("web01", by: nil)).state == .succeeded)
     let first = try #require(try site.branches.first)
+    let asked = try site.refusal {
+      _ = try site.service.changeRecoveryPoint("web01", site.request("p1"), by: nil)
+    }
+    #expect(asked.contains("4096 bytes are stored in them. If"), "what they hold: \(asked)")
     let changed = try site.end(
       try site.service.changeRecoveryPoint("web01", site.request("p1", confirmed: true), by: nil))
     #expect(changed.state == .succeeded, "\(changed)")

@@ -2,6 +2,7 @@ import Bytes
 import Catalog
 import FileIO
 import Support
+import Synchronization
 import Testing
 import Vault
 
@@ -68,6 +69,18 @@ import Vault
     try site.restart()
     #expect(try !site.branches.contains(former) && site.branches.count == 1)
     #expect(try site.standing.state == .failedOver)
+  }
+
+  @Test("who asks what another point discards is not told nothing of disks whose server hangs")
+  func unknownLoss() throws {
+    let site = try RecoverySite()
+    #expect(try site.failover("p2").state == .succeeded)
+    site.servers.state.withLock { $0.isSilent = true }
+    let asked = try site.refusal {
+      _ = try site.service.changeRecoveryPoint("web01", site.request("p1"), by: nil)
+    }
+    #expect(asked.contains("written to them is not known. The server"), "\(asked)")
+    #expect(asked.contains("(process 77) does not answer") && !asked.contains("bytes"), "\(asked)")
   }
 
   @Test("disks that a change of point left as they were exported go with the failover")

@@ -13,6 +13,8 @@ final class StillServers: RecoveryDiskServers {
     var served: Set<Identifier> = []
     var frozen: Set<Identifier> = []
     var isBroken = false
+    /// Whether no server tells how it is.
+    var isSilent = false
     /// Done once, at the next serving.
     var beforeServing: (@Sendable () -> Void)?
     /// Whether a copy to plain files does not come to an end, and which are not.
@@ -53,6 +55,11 @@ final class StillServers: RecoveryDiskServers {
 
   func served(_ branch: Identifier) throws(OperationError) -> ServedBranch? {
     guard state.withLock({ $0.served.contains(branch) }) else { return nil }
+    if state.withLock({ $0.isSilent }) {
+      var served = ServedBranch(directory: directory + "/\(branch)", numbers: [0])
+      (served.server, served.isKnown) = (.silent(77), false)
+      return served
+    }
     return ServedBranch(
       directory: directory + "/\(branch)", numbers: [0], writtenBytes: 4096,
       isFrozen: state.withLock { $0.frozen.contains(branch) })
