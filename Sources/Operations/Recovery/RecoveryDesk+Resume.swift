@@ -256,16 +256,16 @@ extension RecoveryDesk {
     guard let branch = record.branch,
       let seen = (try? parts.provider.observe(in: parts.directory(branch))) ?? nil
     else { return }
+    let isTest = record.state == RecoveryState.testActive.rawValue
     if seen.power == .off, !seen.notes.isEmpty {
       note(
         .warning, "machine-not-started", record.name,
         "'\(record.name)' stays off. \(seen.notes.joined(separator: " ")) 'tidemark machine start "
-          + "\(record.name)' starts it.")
+          + "\(record.name)\(isTest ? " --test" : "")' starts it.")
     }
     // A stop that the last process of the service did not live to see is not waited for any more.
     if seen.power == .on { try? parts.provider.startAgain(in: parts.directory(branch)) }
     guard seen.power == .died else { return }
-    let isTest = record.state == RecoveryState.testActive.rawValue
     if isTest, let expires = record.request?.expires, expires <= clock() { return }
     note(
       .warning, "machine-started-again", record.name,

@@ -16,6 +16,7 @@ private final class LostMachines: ComputeProvider {
     var poweredOn: Set<String> = []
     /// Those that the end of the host would have started again.
     var wanted: Set<String> = []
+    var isElsewhere = false
   }
 
   private let state = Mutex(State())
@@ -30,6 +31,9 @@ private final class LostMachines: ComputeProvider {
   /// What the end of the host does.
   func endHost() { state.withLock { $0.running = [] } }
 
+  /// What a copy of the vault on another host does.
+  func moveHost() { state.withLock { $0.isElsewhere = true } }
+
   func check(_ plan: MachinePlan?) -> [ComputeFinding] { [] }
   func start(_ plan: MachinePlan) { startAgain(in: plan.directory) }
   func startAgain(in directory: String) {
@@ -40,8 +44,13 @@ private final class LostMachines: ComputeProvider {
     }
   }
   func observe(in directory: String) -> MachineObservation? {
-    state.withLock { state in
+    state.withLock { state -> MachineObservation? in
       guard state.poweredOn.contains(directory) else { return nil }
+      if state.isElsewhere {
+        var seen = MachineObservation(.off)
+        seen.notes = ["It was on on another host."]
+        return seen
+      }
       return MachineObservation(state.running.contains(directory) ? .on : .died)
     }
   }
@@ -115,6 +124,27 @@ private final class LostMachines: ComputeProvider {
     #expect(Program.poll(seconds: 60) { machines.running == [directory] })
     let branch = try #require(try site.branches.first)
     #expect(try site.servers.served(branch) != nil)
+  }
+
+  @Test("what starts a machine that stays off is told as it is for a drill, and for a failover")
+  func advice() throws {
+    let machines = LostMachines()
+    let site = try site(machines)
+    let drill = try site.end(
+      try site.service.startTestFailover("web01", booting(site), by: nil))
+    #expect(drill.state == .succeeded, "\(drill)")
+    machines.moveHost()
+    try site.restart()
+    func advice() throws -> String {
+      let events = try site.service.events(after: 0, limit: 50)
+      return try #require(events.first { $0.code == "machine-not-started" }?.message)
+    }
+    #expect(try advice().contains("'tidemark machine start web01 --test' starts it"))
+    try site.end(try site.service.cleanUpTestFailover("web01", notes: nil, by: nil))
+    #expect(try site.failover().state == .succeeded)
+    machines.startAgain(in: site.parts.directory(try #require(try site.branches.first)))
+    try site.restart()
+    #expect(try advice().contains("'tidemark machine start web01' starts it"))
   }
 
   @Test(
