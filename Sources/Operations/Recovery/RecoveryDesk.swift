@@ -242,11 +242,11 @@ final class RecoveryDesk: Sendable {
 
   /// What drills and failovers are made with.
   ///
-  /// - Throws: `.refused` in a process that can't make any.
+  /// - Throws: `.refused` while the service begins: it listens before it knows.
   func tools() throws(OperationError) -> RecoveryParts {
     guard let parts = parts.withLock({ $0 }) else {
       throw OperationError(
-        .refused, "This process can't serve disks. Do it where 'tidemark serve' can run.")
+        .refused, "The service is beginning, and recovers no machines yet. Try again in a moment.")
     }
     return parts
   }

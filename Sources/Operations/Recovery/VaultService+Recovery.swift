@@ -285,6 +285,7 @@ extension VaultService {
   public func cancelFailover(
     _ name: String, isConfirmed: Bool, by operator: String?
   ) throws(OperationError) -> JobRecord {
+    _ = try recovery.tools()
     let subject = try recovery.subject(named: name)
     let standing = try recovery.standing(of: subject).standing
     if let objection = standing.objection(to: .cancel) { throw objection.error(for: name) }
@@ -321,6 +322,8 @@ extension VaultService {
     _ action: RecoveryAction, _ name: String, _ request: RecoveryRequest? = nil,
     by operator: String?, _ prepare: @escaping @Sendable (inout RecoveryRecord) -> Void
   ) throws(OperationError) -> JobRecord {
+    // A job that can't begin would leave its record as if it ran.
+    _ = try recovery.tools()
     let subject = try recovery.subject(named: name)
     let order = RecoveryDesk.Order(
       action: action, tasks: RecoveryRun.tasks(of: action, request), operator: `operator`,

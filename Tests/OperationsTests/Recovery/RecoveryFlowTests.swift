@@ -269,6 +269,29 @@ final class RecoverySite {
         == .unknown)
   }
 
+  @Test("while the service begins every action is refused, with what to do, and changes nothing")
+  func beginning() throws {
+    let site = try RecoverySite()
+    _ = try site.failover("p1")
+    let before = try site.standing
+    site.service.recovery.parts.withLock { $0 = nil }
+    let (service, name) = (site.service, RecoverySite.name)
+    let actions: [() throws -> Void] = [
+      { _ = try service.changeRecoveryPoint(name, site.request("p0", confirmed: true), by: nil) },
+      { _ = try service.commitFailover(name, completesMigration: false, by: nil) },
+      { _ = try service.cancelFailover(name, isConfirmed: true, by: nil) },
+      { _ = try service.flattenFailover(name, by: nil) },
+      { _ = try service.startTestFailover(name, site.request(), by: nil) },
+      { _ = try service.startFailover(name, site.request(), by: nil) },
+      { _ = try service.power(of: name, isTest: false) },
+    ]
+    for action in actions {
+      let refusal = try site.refusal(action)
+      #expect(refusal.contains("The service is beginning"), "\(refusal)")
+    }
+    #expect(try site.standing == before && site.snapshot.pins.map(\.isCommitted) == [false])
+  }
+
   @Test("a lost catalog loses no drill, no failed-over disk and no commit")
   func lostCatalog() throws {
     let site = try RecoverySite()
