@@ -7,9 +7,10 @@ internal import Vault
 
 /// The work of starting and stopping recovered machines.
 ///
-/// A clean-up, a change of point and a discard take a machine down whatever is done here: a start or stop that
-/// finds itself overtaken by one fails, and takes down what it brought up, so that nothing runs on disks that
-/// are gone. For two jobs of one machine the second is refused.
+/// A clean-up and a discard take a machine down whatever is done here: a start or stop that finds itself
+/// overtaken by one fails, and takes down what it brought up, so that nothing runs on disks that are gone. For
+/// two jobs of one machine the second is refused, and so is a change of point beside one: where that is undone
+/// the machine goes on, which a job that was overtaken by it could take for what is to be taken down.
 extension VaultService {
   /// What is done to a machine's power; the raw values are the kinds of the jobs.
   enum PowerAction: String, CaseIterable {
@@ -29,12 +30,7 @@ extension VaultService {
           "\(running.name) of '\(name)' runs. 'tidemark jobs' tells how far it is; try again when it has "
             + "ended.")
       }
-      if let job = try powerJob(of: name) {
-        throw OperationError(
-          .refused,
-          "Job \(job.id), '\(job.kind)', of '\(name)' runs. 'tidemark jobs \(job.id)' tells how far it is; "
-            + "try again when it has ended.")
-      }
+      try checkPower(of: name)
       // Nobody whose site is down waits for replications to end.
       return try jobs.start(action.rawValue, machine: name, isUrgent: true) {
         [self] job throws(OperationError) in
@@ -81,6 +77,26 @@ extension VaultService {
       .refused,
       "The disks that '\(name)' had when this was asked for are being taken away, or others have taken "
         + "their place. 'tidemark machine show \(name)' tells where it stands.")
+  }
+
+  /// Does something while nobody begins to start or stop a machine, and nobody is at that.
+  ///
+  /// - Throws: `.refused` if somebody is.
+  func besideNoPower<Result>(
+    of name: String, _ body: () throws(OperationError) -> Result
+  ) throws(OperationError) -> Result {
+    try recovery.powerTurn.withLock { _ throws(OperationError) in
+      try checkPower(of: name)
+      return try body()
+    }
+  }
+
+  private func checkPower(of name: String) throws(OperationError) {
+    guard let job = try powerJob(of: name) else { return }
+    throw OperationError(
+      .refused,
+      "Job \(job.id), '\(job.kind)', of '\(name)' runs. 'tidemark jobs \(job.id)' tells how far it is; "
+        + "try again when it has ended.")
   }
 
   /// The job that starts or stops a machine at this moment.

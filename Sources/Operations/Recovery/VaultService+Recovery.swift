@@ -226,9 +226,11 @@ extension VaultService {
     if request.network == nil { asked.network = former?.network }
     asked.budget = asked.budget ?? former?.budget
     let new = asked
-    return try begin(.changePoint, name, new, by: `operator`) { record in
-      (record.formerBranch, record.branch) = (record.branch, branch)
-      record.ask(for: new)
+    return try besideNoPower(of: name) { () throws(OperationError) in
+      try begin(.changePoint, name, new, by: `operator`) { record in
+        (record.formerBranch, record.branch) = (record.branch, branch)
+        record.ask(for: new)
+      }
     }
   }
 

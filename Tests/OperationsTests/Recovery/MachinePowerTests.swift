@@ -106,6 +106,29 @@ import Testing
     #expect(stop.state == .succeeded, "\(stop)")
   }
 
+  @Test("another point is not taken while a machine is started, which nothing takes down then")
+  func besidePoint() throws {
+    let site = try RecoverySite()
+    #expect(try site.failover("p1").state == .succeeded)
+    let branches = try site.branches
+    let (service, request) = (site.service, site.request("p0", confirmed: true))
+    let refusal = Mutex<String?>(nil)
+    site.servers.state.withLock { state in
+      state.beforeServing = {
+        do throws(OperationError) {
+          _ = try service.changeRecoveryPoint("web01", request, by: nil)
+        } catch { refusal.withLock { $0 = error.message } }
+      }
+    }
+    let start = try site.end(try service.startMachine("web01", isTest: false, by: nil))
+    #expect(start.state == .succeeded, "\(start)")
+    let told = refusal.withLock { $0 }
+    #expect(told?.contains("'Start machine', of 'web01' runs") == true, "\(told ?? "it began")")
+    #expect(try site.branches == branches && site.standing.running == nil)
+    let change = try site.end(try service.changeRecoveryPoint("web01", request, by: nil))
+    #expect(change.state == .succeeded, "\(change)")
+  }
+
   @Test(
     "a start or stop that something overtakes which takes the disks away leaves nothing, and says so"
   )
