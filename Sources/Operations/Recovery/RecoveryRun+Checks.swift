@@ -139,6 +139,12 @@ extension RecoveryRun {
         "room for writes", .failed,
         "\(found), and \(reserve >> 20) are kept to mend a full vault. Make room there.")
     }
+    if let budget = try record.request?.budget, budget > space.free - reserve {
+      return RecoveryReport.Check(
+        "room for writes", .warning,
+        "\(found), and \(reserve >> 20) are kept to mend a full vault. \(budget >> 20) MiB may be written as "
+          + "was asked for: writes fail before that, unless there is more room then.")
+    }
     return RecoveryReport.Check("room for writes", .ok, found)
   }
 

@@ -232,6 +232,22 @@ private struct SlowBranches: RecoveryBranches {
     #expect(try site.branches == branches)
   }
 
+  @Test("a budget for which the vault has no room is warned of, and nothing is refused for it")
+  func budgetAndRoom() throws {
+    let site = try RecoverySite()
+    func check(_ budget: UInt64) throws -> RecoveryReport.Check? {
+      var request = site.request()
+      request.budget = budget
+      let job = try site.end(try site.service.startTestFailover("web01", request, by: nil))
+      #expect(job.state == .succeeded, "\(job)")
+      _ = try site.end(try site.service.cleanUpTestFailover("web01", notes: nil, by: nil))
+      return RecoveryReport(json: job.result)?.checks.first { $0.name == "room for writes" }
+    }
+    let large = try check(1 << 60)
+    #expect(large?.verdict == .warning && large?.found.contains("1099511627776 MiB") == true)
+    #expect(try check(8 << 20)?.verdict == .ok)
+  }
+
   @Test("an agent that can't be reached is told of, and the failover goes on")
   func unreachable() throws {
     let site = try RecoverySite()
