@@ -52,12 +52,15 @@ public final class BranchFlattener: Sendable {
     let isNew = run.withLock { run in
       guard run.control == nil, !run.isEnding else { return false }
       (run.control, run.failure) = (control, nil)
+      // Whoever finds the control has something to wait for.
+      group.enter()
       return true
     }
     guard isNew else { return }
-    DispatchQueue(label: "tidemark.flatten", qos: .utility).async(group: group) { [self] in
+    DispatchQueue(label: "tidemark.flatten", qos: .utility).async { [self] in
       let failure = copy(control)
       run.withLock { ($0.control, $0.failure) = (nil, failure) }
+      group.leave()
     }
   }
 
