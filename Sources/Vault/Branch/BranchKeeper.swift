@@ -125,7 +125,7 @@ final class BranchKeeper: @unchecked Sendable {
     var failure: VaultError?
     queue.sync {
       do throws(VaultError) {
-        guard let log else { return }
+        guard let log else { throw VaultError(.io, "The branch is not open any more.") }
         try log.checkIsSynced()
         try append([.flattened(last)])
         (full, sealed, runs) = ([], [], [])

@@ -25,6 +25,7 @@ extension Vault {
     }
     let base = try base(of: description)
     let manifest = try ManifestWriter(place.manifestPath, identity: place.identity, on: system)
+    guard manifest.manifest.state.flattened == nil else { throw Self.unclear(description) }
     let recovery = try BranchRecovery(description, at: place, manifest: manifest)
     // The numbers that the log has lost are given to other writes, which a copy must not take for done.
     if let known = place.flatteningCheckpoint(of: description),
@@ -55,6 +56,7 @@ extension Vault {
     let (description, _, place) = try branchFiles(id)
     let manifest = try ManifestWriter(place.manifestPath, identity: place.identity, on: system)
     let state = manifest.manifest.state
+    guard state.flattened != nil else { throw Self.unclear(description) }
     let flat = try place.openFlat(description.disks, .writing)
     for disk in flat.disks { disk.forgetCached() }
     try place.tellFlattened(state)
@@ -70,6 +72,14 @@ extension Vault {
 
   /// Looks at a branch as it is now, whether a disk server has it open or not: everything that was answered
   /// before, and of what is written meanwhile a part from the beginning. Takes no lock and writes nothing.
+  /// After an entry that could not be made durable the kernel may first show it, and then what the disk has.
+  private static func unclear(_ branch: BranchDescription) -> VaultError {
+    VaultError(
+      .io,
+      "Whether the disks of '\(branch.name)' are plain files is told differently each time its MANIFEST is "
+        + "read. Look at the disk that the vault lies on, then try again.")
+  }
+
   ///
   /// Of a branch that was flattened the plain files are read, which show what is written meanwhile, too: unless
   /// its only disk is taken as it is at this moment, by a file that shares its bytes, where the file system can
