@@ -60,7 +60,9 @@ extension Vault {
     let flat = try place.openFlat(description.disks, .writing)
     for disk in flat.disks { disk.forgetCached() }
     try place.tellFlattened(state)
-    try place.removeFlattenedLog(state)
+    // Tried again later, too; the disks need none of it.
+    _ = try? place.removeFlattenedLog(state)
+    place.removeClones()
     var position = description.position
     position.sequence = max(position.sequence, state.flattened ?? .zero)
     let log = BranchLog(
@@ -70,8 +72,6 @@ extension Vault {
     return Branch(log, keeper, position: position)
   }
 
-  /// Looks at a branch as it is now, whether a disk server has it open or not: everything that was answered
-  /// before, and of what is written meanwhile a part from the beginning. Takes no lock and writes nothing.
   /// After an entry that could not be made durable the kernel may first show it, and then what the disk has.
   private static func unclear(_ branch: BranchDescription) -> VaultError {
     VaultError(
@@ -80,6 +80,8 @@ extension Vault {
         + "read. Look at the disk that the vault lies on, then try again.")
   }
 
+  /// Looks at a branch as it is now, whether a disk server has it open or not: everything that was answered
+  /// before, and of what is written meanwhile a part from the beginning. Takes no lock and writes nothing.
   ///
   /// Of a branch that was flattened the plain files are read, which show what is written meanwhile, too: unless
   /// its only disk is taken as it is at this moment, by a file that shares its bytes, where the file system can

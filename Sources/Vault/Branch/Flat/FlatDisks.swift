@@ -26,7 +26,6 @@ final class FlatDisks: Sendable {
 
   var unsyncedWrites: UInt64 { disks.reduce(0) { $0 + $1.unsyncedWrites } }
   var allocated: UInt64 { disks.reduce(0) { $0 + $1.allocated } }
-  var hasFailed: Bool { disks.contains(where: \.hasFailed) }
 }
 
 extension LogPlace {
@@ -51,6 +50,15 @@ extension LogPlace {
     return FlatDisks(opened)
   }
 
+  private static var clonePrefix: String { ".clone-" }
+
+  /// Takes the names of clones away whose makers were killed; one that is being made has no need of its name.
+  func removeClones() {
+    for name in (try? system.list(directory)) ?? [] where name.hasPrefix(Self.clonePrefix) {
+      try? system.remove(directory + "/" + name)
+    }
+  }
+
   /// The disk of a branch as it is at this moment, in a file without a name.
   ///
   /// - Throws: `.invalid` where there are several disks, which are no moment's, or the file system can't do it.
@@ -62,7 +70,7 @@ extension LogPlace {
       throw VaultError(
         .invalid, "\(reason), and several can't be taken as they are at one moment. \(advice)")
     }
-    let path = directory + "/.clone-\(Identifier.random())"
+    let path = directory + "/\(Self.clonePrefix)\(Identifier.random())"
     do throws(IOError) {
       let facts = branch.disks[0]
       let clone = try FlatDisk(facts, at: path, .creating(permissions: 0o600), on: system)
