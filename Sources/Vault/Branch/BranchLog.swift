@@ -58,7 +58,7 @@ final class BranchLog: Sendable {
     try file.zero(range)
   }
 
-  /// What lies over bytes that have their room is never refused, however full the vault is.
+  /// What lies over bytes that have their room is not refused, however full the vault is.
   private func admit(_ range: Range<UInt64>, to file: FlatDisk) throws(VaultError) {
     let count = range.upperBound - range.lowerBound
     let written = sinceRoomCheck.wrappingAdd(count, ordering: .relaxed).newValue
@@ -67,7 +67,7 @@ final class BranchLog: Sendable {
       try place.checkRoom()
       sinceRoomCheck.store(0, ordering: .relaxed)
     } catch {
-      guard try file.nextHole(from: range.lowerBound) >= range.upperBound else { throw error }
+      guard try file.hasRoom(for: range) else { throw error }
     }
   }
 

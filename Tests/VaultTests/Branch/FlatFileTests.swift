@@ -63,6 +63,28 @@ struct FlatFileTests {
   }
 
   @Test(
+    "in a full vault what lies over bytes that have their room is taken, and no more",
+    .enabled(if: Available.root && Available.programs("mkfs.xfs")))
+  func fills() throws {
+    let mount = try LoopMount(.xfs, size: 400 << 20)
+    defer { withExtendedLifetime(mount) {} }
+    let (site, branch) = try flattened(on: mount)
+    try branch.flush()
+    let space = try site.vault.space()
+    // The reserve has room for all that is written here.
+    let count = space.free - Vault.reserve(of: space.total) + (1 << 20)
+    try Program.require("fallocate", "-l", "\(count)", mount.path + "/others")
+    #expect(throws: VaultError.self) { try write(branch, block: 20) }
+    for _ in 0..<3 { try write(branch, block: 5) }
+    #expect(throws: VaultError.self) { try write(branch, block: 20) }
+    try branch.flush()
+    try FileSystem.system.remove(mount.path + "/others")
+    // The file system gives the room back in the background.
+    #expect(Program.poll(seconds: 60) { (try? write(branch, block: 20)) != nil })
+    try branch.close()
+  }
+
+  @Test(
     "plain files that are in use are taken as they are at one moment, where files can share bytes",
     .enabled(if: Available.root && Available.programs("mkfs.xfs")))
   func clones() throws {

@@ -38,7 +38,6 @@ final class FlatDisk: Sendable {
     get throws(VaultError) { try translated { () throws(IOError) in try file.status().modified } }
   }
   var unsyncedWrites: UInt64 { pending.load(ordering: .relaxed) }
-  var hasFailed: Bool { failure.withLock { $0 != nil } }
 
   func read(
     into buffer: UnsafeMutableRawBufferPointer, at offset: UInt64
@@ -106,6 +105,14 @@ final class FlatDisk: Sendable {
 
   func nextHole(from offset: UInt64) throws(VaultError) -> UInt64 {
     try translated { () throws(IOError) in try file.nextHole(from: offset) }
+  }
+
+  /// Whether all of these bytes have their room, so that writing them takes no more.
+  func hasRoom(for range: Range<UInt64>) throws(VaultError) -> Bool {
+    guard try nextHole(from: range.lowerBound) >= range.upperBound else { return false }
+    // A file system that knows of no holes tells of none in a sparse file either.
+    if allocated >= size { return true }
+    return try nextHole(from: 0) < size
   }
 
   /// Makes everything from `offset` on zeros again, which take no room.
