@@ -145,9 +145,24 @@ final class FlatRound {
   private func restart(crashing: Bool) throws {
     let mayLose = crashing || isDoubtful || round.disk.isOff
     let crashes = crashing || round.disk.isOff
+    try checkIsTold()
     try round.reopenFlat(crashing: crashes)
     isDoubtful = false
     try check(mayLose: mayLose, isDurable: crashes)
+  }
+
+  /// Once an fdatasync has failed, everybody who asks is told so, whatever the disk says by then.
+  private func checkIsTold() throws {
+    guard try branch.hasEnded, !round.disk.isOff else { return }
+    round.disk.failSyncs(0)
+    let isTold = try [
+      { try self.branch.flush() }, { try self.branch.close() },
+      { try self.branch.disks[0].zero(0..<512) },
+    ].allSatisfy { call in
+      do { try call() } catch is VaultError { return true }
+      return false
+    }
+    guard isTold else { throw ModelFailure("not everybody is told of a sync that failed") }
   }
 
   private func readSome() throws {
