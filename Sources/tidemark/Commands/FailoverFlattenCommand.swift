@@ -12,8 +12,12 @@ struct FailoverFlattenCommand: ParsableCommand {
       """
       Every disk becomes one sparse file in the vault, which takes as much room as the disk holds, and is read \
       and written there from then on: without the recovery point it was made from, without a budget, and without \
-      checksums. It stays at its place, and nothing that uses it notices. It is copied in the background, and a \
+      checksums; which bytes were written since the failover is not known any more. It stays at its place, and nothing that uses it notices. It is copied in the background, and a \
       copy that is cut off goes on by itself; with --cancel it is given up, as long as it has not ended.
+
+      Once only the vault's reserve is left (a 32nd of its file system, at most 2 GiB), a write that takes more \
+      room is refused. After a flush that failed nothing is written until the disks are served anew: look at \
+      the disk that the vault lies on first, for writes may be lost.
       """,
       examples: [
         "tidemark failover flatten web01", "tidemark failover flatten web01 --follow",
