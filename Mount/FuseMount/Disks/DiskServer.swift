@@ -43,15 +43,17 @@ public struct ServedDisks: Sendable {
     public var begin: @Sendable () -> Void
     /// Gives it up, unless it was done.
     public var cancel: @Sendable () -> Void
+    /// Ends it for this process, and begins it no more; whoever opens the disks next goes on.
+    public var end: @Sendable () -> Void
     /// Tells how far it is.
     public var state: @Sendable () -> DiskServerStatus.Copy
 
     /// A copy that is told so.
     public init(
       begin: @escaping @Sendable () -> Void, cancel: @escaping @Sendable () -> Void,
-      state: @escaping @Sendable () -> DiskServerStatus.Copy
+      end: @escaping @Sendable () -> Void, state: @escaping @Sendable () -> DiskServerStatus.Copy
     ) {
-      (self.begin, self.cancel, self.state) = (begin, cancel, state)
+      (self.begin, self.cancel, self.end, self.state) = (begin, cancel, end, state)
     }
   }
 

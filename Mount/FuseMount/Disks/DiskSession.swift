@@ -112,10 +112,11 @@ final class DiskSession: Sendable {
     let workers = Workers(
       session: session, connection: connection, count: disks.options.workers, screen: screen,
       times: times)
-    let ender = NativeThread { [stopper] in
+    let ender = NativeThread { [stopper, served] in
       stopper.await()
       // First, for it may take a while, and whoever uses the disks is served meanwhile.
       listener.end()
+      served.flattening?.end()
       workers.end()
     }
     PartnerWord.send(

@@ -86,12 +86,9 @@ struct DiskServerCommand: ParsableCommand {
     }
     let flattener = BranchFlattener(branch)
     served.flattening = ServedDisks.Flattening(
-      begin: { flattener.begin() }, cancel: { flattener.cancel() },
+      begin: { flattener.begin() }, cancel: { flattener.cancel() }, end: { flattener.end() },
       state: { copy(flattener.state) })
-    served.close = {
-      flattener.end()
-      try branch.close()
-    }
+    served.close = { try branch.close() }
     return served
   }
 
