@@ -93,7 +93,7 @@ struct FlattenModelTests {
     var step = 0
     while !round.isFlat {
       if step % 9 == 0, step < 60 {
-        guard try round.write(step % 2, round.bytes(9000), at: (step * 7000) % 90_000) else {
+        guard try round.write(step % 2, round.bytes(9000), at: (step * 7000) % 42_000) else {
           return false
         }
         if step % 2 == 0 {
