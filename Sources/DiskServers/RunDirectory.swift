@@ -154,7 +154,7 @@ public struct RunDirectory: Hashable, Sendable {
 
   /// Kills them (SIGKILL) and waits until they are gone, at most a second: of server and holder, who is left
   /// may start the other.
-  func killProcesses() {
+  public func killProcesses() {
     guard let owner else { return }
     for _ in 0..<100 {
       let processes = self.processes

@@ -36,6 +36,8 @@ struct DiskStarter {
           (estate.descriptor, as: DiskServer.Inherited.estate),
         ])
     } catch {
+      // Where the holder was killed its server may live, and would be taken for one that goes on.
+      directory.killProcesses()
       kernel.detach()
       directory.remove()
       throw error
