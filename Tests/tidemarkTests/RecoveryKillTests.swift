@@ -65,6 +65,8 @@ final class RecoveryKillSite {
   /// What was written and synced to the disks of the machine of this moment, by sector.
   private var stamps: [UInt64: [UInt8]] = [:]
   private(set) var kills = 0
+  /// What was killed last, and in which action.
+  private var lastKill = "nothing"
   /// How often which state was found after a kill.
   private(set) var ends: [String: Int] = [:]
 
@@ -216,8 +218,10 @@ final class RecoveryKillSite {
     }
     usleep(UInt32(moment))
     var isServiceKilled = victims < 3
+    lastKill = "\(action.name) of \(name) after \(moment) us: "
     if victims >= 2 {
       if let (process, _) = servers.randomElement(using: &random) {
+        lastKill += RunningProcess.arguments(of: process).joined(separator: " ")
         Glibc.kill(process, SIGKILL)
         kills += 1
       } else {
@@ -225,6 +229,7 @@ final class RecoveryKillSite {
       }
     }
     if isServiceKilled {
+      lastKill += ", the service"
       program?.killGroup()
       _ = program?.wait(seconds: 20)
       kills += 1
@@ -293,7 +298,10 @@ final class RecoveryKillSite {
       servers.map(\.branch).sorted() == (Array(expected) + Array(expected)).sorted()
         && mounts.count == expected.count
     }
-    #expect(isQuiet, "\(servers) \(mounts), and \(expected) are expected")
+    let events = try? client.events(after: 0, limit: 1000).events.prefix(6).map(\.message)
+    #expect(
+      isQuiet,
+      "\(servers) \(mounts), and \(expected) are expected; killed in \(lastKill); \(events ?? [])")
   }
 
   /// The processes that serve disks here, each with its branch.
