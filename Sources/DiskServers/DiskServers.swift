@@ -83,7 +83,11 @@ public struct DiskServers: Sendable {
     var words = [program] + arguments(directory, branch)
     if let group = options.group { words += ["--group", "\(group)"] }
     if options.isFrozen { words.append("--frozen") }
-    let (status, output) = try run(words, within: options.patience)
+    var (status, output) = try run(words, within: options.patience)
+    if status != nil, status != 0, try answering(branch) == nil {
+      // One of its processes may have been killed: then nothing keeps the next ones from it.
+      (status, output) = try run(words, within: options.patience)
+    }
     guard status == 0 else {
       // Killed for taking too long, it has left behind what it started.
       if status == nil { directory.killProcesses() }

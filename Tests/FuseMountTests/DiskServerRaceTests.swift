@@ -5,6 +5,7 @@ internal import Glibc
 internal import Support
 internal import Synchronization
 internal import Testing
+internal import Vault
 
 /// Goal: what is done to served disks at the same time does not do harm. Method: real servers, asked for several
 /// things at once.
@@ -48,6 +49,37 @@ struct DiskServerRaceTests {
     )
     #expect(try whole.read(at: 1 << 20, count: 1) == [32])
     #expect(try part.read(at: 0, count: 1) == [32])
+  }
+
+  @Test("a start whose processes are killed once is tried again")
+  func killedStart() throws {
+    let fixture = try VaultFixture("killed-start", disks: [8 << 20])
+    try fixture.mark()
+    let (branch, path) = (try fixture.branch().id, fixture.vault.path)
+    let servers = DiskServers(
+      vault: fixture.vault.description.id, in: fixture.directory.file("run"),
+      program: Product.tidemark
+    ) { run, branch in
+      ["disk-server", "--vault", path, "--branch", "\(branch)", "--run-directory", run.path]
+    }
+    let place = try servers.directory(of: branch)
+    for round in 0..<12 {
+      let group = DispatchGroup()
+      DispatchQueue.global().async(group: group) {
+        _ = Program.poll(seconds: 20) { !place.processes.isEmpty }
+        usleep(UInt32(round * 4000))
+        let server = place.server
+        for process in place.processes where process != server { kill(process, SIGKILL) }
+      }
+      let running = try servers.start(branch)
+      group.wait()
+      let isWhole = Program.poll(seconds: 30) {
+        (try? running.client.status())?.holder != nil && place.isMounted
+      }
+      #expect(isWhole, "round \(round)")
+      try File(running.path(of: 0), .writing).write([UInt8(round)], at: 4096)
+      try servers.end(branch, within: 0, force: true)
+    }
   }
 
   @Test(
