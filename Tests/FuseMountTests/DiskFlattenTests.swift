@@ -49,6 +49,9 @@ struct DiskFlattenTests {
         "--verify_backlog=256", "--fsync=64", "--time_based", "--runtime=\(seconds)",
       ], in: fixture.directory.path)
     try served.client.flatten()
+    // Before that nobody but who asked for it knows that a copy is wanted.
+    let begun = "\(fixture.vault.path)/branches/\(served.branch)/flatten.state"
+    #expect(Program.poll(seconds: 60) { isFlat(served) || FileSystem.system.exists(begun) })
     var whileCopied = 0
     for _ in 0..<count where job.isRunning {
       usleep(UInt32.random(in: 10_000...250_000, using: &generator))

@@ -55,7 +55,12 @@ final class ServedBranch: Sendable {
   /// Kills the server, or its holder, and gives its process.
   @discardableResult
   func kill(holder: Bool = false) throws -> Int32 {
-    let status = try client.status()
+    // Behind the kill of a holder it takes a moment until there is another one.
+    var status = try client.status()
+    _ = try Program.poll(seconds: 60) {
+      status = try client.status()
+      return !holder || status.holder != nil
+    }
     let process = holder ? try #require(status.holder) : status.server
     Glibc.kill(process, SIGKILL)
     return process
