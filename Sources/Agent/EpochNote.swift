@@ -7,7 +7,9 @@ internal import FoundationEssentials
 /// The epoch is durable before anything of it is sent. Once the service has refused the agent because the
 /// machine has failed over, that is durable before anything else is done about it; that the fence hook is run
 /// is, before it is: a crash leaves a hook that is not run again, rather than one that powers a machine off at
-/// each start. Enrolling anew removes the file last: after a crash the agent stays fenced, and enrols again.
+/// each start. One that has failed is run again at the next refusal. Where nothing can be noted, as on a full
+/// disk, the hook is run all the same, once by each process: a source must not go on beside the machine that has
+/// its place. Enrolling anew removes the file last: after a crash the agent stays fenced, and enrols again.
 struct EpochNote: Codable, Hashable {
   /// The machine.
   var machine: String
@@ -17,6 +19,8 @@ struct EpochNote: Codable, Hashable {
   var fenced: AgentCondition.Failure?
   /// When the fence hook was run, and how that went.
   var hook: AgentCondition.Failure?
+  /// Whether that hook has ended without doing what it should.
+  var hasHookFailed: Bool?
 }
 
 extension AgentDirectory {

@@ -100,6 +100,51 @@ import Vault
     #expect(try site.agent.currentStatus().fenced == nil)
   }
 
+  @Test("a hook that fails is run again, until it has done what it should")
+  func failingHook() throws {
+    let site = try ProtectedSite()
+    let (script, ran) = (site.directory.file("fence"), site.directory.file("ran"))
+    try SourceShutdownTests.script("echo x >> \(ran); test $(wc -l < \(ran)) -ge 3", at: script)
+    _ = try site.agent.change { configuration throws(AgentError) in
+      try configuration.setFence(SourceHook(.script, script))
+    }
+    try site.startAgent()
+    #expect(try site.hasPoints(1))
+    try Self.failOver(site.machine, of: site.service)
+    #expect(
+      site.waits {
+        (try? site.agent.currentStatus())?.fenceHook?.message.contains("was run") == true
+      })
+    _ = Program.poll(seconds: 1) { false }
+    #expect(lines(ran) == 3)
+    #expect(try site.agent.epochNote(of: site.machine).hasHookFailed == nil)
+  }
+
+  @Test("the hook is run though that can't be noted, and the agent ends then")
+  func unnoted() throws {
+    let site = try ProtectedSite()
+    let (script, ran) = (site.directory.file("fence"), site.directory.file("ran"))
+    try SourceShutdownTests.script("echo x >> \(ran)", at: script)
+    _ = try site.agent.change { configuration throws(AgentError) in
+      try configuration.setFence(SourceHook(.script, script))
+    }
+    try site.startAgent()
+    #expect(try site.hasPoints(1))
+    site.endAgent()
+    // Where the note is made before it takes the other one's place.
+    try FileSystem.system.makeDirectory(site.agent.path + "/epoch.json.new", permissions: 0o700)
+    try Self.failOver(site.machine, of: site.service)
+    let lock = try site.agent.lock()
+    let loop = AgentLoop(
+      site.agent, lock: lock, release: "test", cancellation: Cancellation()
+    ) { _ in }
+    do throws(AgentError) {
+      try loop.run()
+      Issue.record("it went on")
+    } catch { #expect(error.code == .state, "\(error)") }
+    #expect(lines(ran) == 1)
+  }
+
   @Test("a fence reaches an agent behind a relay")
   func relayed() throws {
     let site = try RelaySite()
