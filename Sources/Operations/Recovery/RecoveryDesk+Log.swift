@@ -53,7 +53,7 @@ extension RecoveryDesk {
     }
   }
 
-  /// Does something that takes no job, while nothing else is begun that changes where the machine stands;
+  /// Does something that takes no job (`takesNoJob`), while nothing else is begun that changes where the machine stands;
   /// unless that is required, also where this can't be noted.
   func alone<Result>(
     _ action: RecoveryAction, on subject: Subject, isNoteRequired: Bool = true,
@@ -77,4 +77,9 @@ extension RecoveryDesk {
       throw error
     }
   }
+}
+
+extension RecoveryAction {
+  /// Whether it is done by who asks for it, and ends with that process.
+  var takesNoJob: Bool { self == .disable }
 }

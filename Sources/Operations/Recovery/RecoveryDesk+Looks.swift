@@ -18,11 +18,29 @@ extension RecoveryDesk {
     }
     let found = seen(of: records, parts)
     letGoOfFlat(records)
+    for record in records { resumeForgotten(record, now) }
     for record in records {
       lookAtDisks(of: record, found[record.machine] ?? Seen(), parts, now)
       guard record.state == RecoveryState.testActive.rawValue else { continue }
       expire(record, now)
     }
+  }
+
+  /// Seconds behind which a job that does not run has ended, and is not just about to begin.
+  private static let beginSeconds: Int64 = 60
+
+  /// Goes on with what nobody works at any more, as its job ended and could not keep that: else the machine is said
+  /// to be busy until the service is started again.
+  private func resumeForgotten(_ record: RecoveryRecord, _ now: Timestamp) {
+    guard let running = record.running.flatMap(RecoveryAction.init), !running.takesNoJob,
+      let id = record.job, !jobs.isLive(id),
+      let job = (try? catalog.job(id)) ?? nil,
+      now.seconds - job.created.seconds >= Self.beginSeconds,
+      // A job ends behind its machine, so one that is seen to be over has noted that, if it could.
+      let known = (try? catalog.recovery(of: record.machine)) ?? nil,
+      known.running == record.running, known.job == id
+    else { return }
+    try? goOn(record.machine)
   }
 
   /// Lets go of what disks stand on that became plain files when no job waited for that any more.

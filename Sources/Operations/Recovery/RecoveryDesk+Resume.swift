@@ -84,7 +84,7 @@ extension RecoveryDesk {
         known -> RecoveryChange<RecoveryRefusal> in
         var known = known
         // What takes no job ended with its process.
-        if known?.running == RecoveryAction.disable.rawValue { known?.running = nil }
+        if known?.running.flatMap(RecoveryAction.init)?.takesNoJob == true { known?.running = nil }
         if let known, known.running != nil { return .keep(Self.fenced(known, snapshot)) }
         guard let pin = snapshot.pins.last(where: { $0.purpose == .failover }) ?? snapshot.pins.last
         else { return Self.unpinned(known, snapshot, machine.id, made, now) }
@@ -199,7 +199,8 @@ extension RecoveryDesk {
       if let branch = record.branch, record.leaves(branch), serveAgain(record, with: parts) {
         powerAgain(record, with: parts)
       }
-      if record.running != nil { try resume(record) }
+      // What can't begin now, as on a full disk, is begun at the next look.
+      if record.running != nil { try? resume(record) }
     }
     for machine in try inVault({ () throws(VaultError) in try vault.machines() }) {
       // What can't be removed now is in nobody's way but the disk's.

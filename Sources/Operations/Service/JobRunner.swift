@@ -78,16 +78,23 @@ public final class JobRunner: Sendable {
   /// Runs a job that is durable already, unless it runs; if this process ends first it stays unended, for
   /// the next one to go on with.
   func resume(_ record: JobRecord, work: @escaping Work) {
-    guard !record.state.isFinal, live(record.id) == nil else { return }
+    guard !record.state.isFinal else { return }
     run(Job(record, in: catalog, survives: true), work)
   }
 
+  /// Whether a job runs in this process, or waits for that.
+  func isLive(_ id: Int64) -> Bool { live(id) != nil }
+
+  /// Runs a job, unless it runs.
   private func run(_ job: Job, _ work: @escaping Work) {
     all.enter()
-    let isStopping = state.withLock { state in
+    let isStopping = state.withLock { state -> Bool? in
+      let isLive = state.running[job.id] != nil || state.waiting.contains { $0.job.id == job.id }
+      guard !isLive else { return nil }
       state.waiting.append((job, work))
       return state.isStopping
     }
+    guard let isStopping else { return all.leave() }
     if isStopping {
       job.cancel(because: "The service was stopped.")
       dropCancelled()
