@@ -182,7 +182,8 @@ extension Catalog {
           record.job = begun.id
           job = begun
         }
-        try Stored(record).upsert(database)
+        // What is as it was needs no room, which a full disk does not have.
+        if record != known { try Stored(record).upsert(database) }
         return .success((record, job))
       }
     }

@@ -16,19 +16,30 @@ extension RecoveryDesk {
     for machine in machines {
       // One whose MANIFEST can't be read is told of wherever it is needed.
       guard let snapshot = try? machine.snapshot() else { continue }
-      try reconcile(machine, snapshot)
+      try unlessFull { () throws(OperationError) in try reconcile(machine, snapshot) }
     }
     let records = try inCatalog { () throws(CatalogError) in try catalog.recoveries() }
     for record in records where !machines.contains(where: { $0.id == record.machine }) {
       // Its job removed it, and did not come to note that.
-      try forget(record.machine)
-      try noteDone(record)
+      try unlessFull { () throws(OperationError) in
+        try forget(record.machine)
+        try noteDone(record)
+      }
     }
     let left = try inCatalog { () throws(CatalogError) in try catalog.recoveries() }
-    try endDrills(besides: left.compactMap(\.drill))
+    try unlessFull { () throws(OperationError) in
+      try endDrills(besides: left.compactMap(\.drill))
+    }
     let going = Set(left.filter { $0.running != nil }.compactMap(\.job))
-    try settleJobs(besides: going)
+    try unlessFull { () throws(OperationError) in try settleJobs(besides: going) }
     return going
+  }
+
+  /// A full disk must not stand in the way of removing what fills it: what can't be noted is at the next start.
+  private func unlessFull(_ body: () throws(OperationError) -> Void) throws(OperationError) {
+    do throws(OperationError) { try body() } catch {
+      guard error.code == .unwritable else { throw error }
+    }
   }
 
   private func forget(_ machine: Identifier) throws(OperationError) {
