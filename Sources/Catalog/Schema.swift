@@ -59,6 +59,9 @@ enum Schema {
     migrator.registerMigration("7") { database in
       try database.execute(sql: "ALTER TABLE network ADD COLUMN forwards TEXT")
     }
+    migrator.registerMigration("8") { database in
+      try database.execute(sql: "ALTER TABLE recovery ADD COLUMN replaced TEXT")
+    }
     return migrator
   }
 

@@ -107,6 +107,30 @@ private struct HeldBranches: RecoveryBranches {
     #expect(note.fenced == nil)
   }
 
+  @Test("a failover that left no more than its epoch fences no source")
+  func brokenOff() throws {
+    let (site, hook) = try site()
+    defer { site.endAgent() }
+    try site.service.agentHost.writing(to: try site.vault.machine(named: "web01")) {
+      log throws(OperationError) in
+      _ = try inVault { () throws(VaultError) in try log.raiseEpoch() }
+    }
+    #expect(isTold(site, "was begun that came to nothing"))
+    let status = try site.agent.currentStatus()
+    #expect(status.fenced == nil && status.fenceHook == nil && !exists(hook))
+    // Nor where it is noted as one that failed half-way.
+    var record = RecoveryRecord(
+      machine: site.machine, name: "web01", state: RecoveryState.failoverFailed.rawValue,
+      since: .now())
+    record.failed = RecoveryAction.failover.rawValue
+    let kept = record
+    _ = try site.service.catalog.changeRecovery(of: site.machine, now: .now()) {
+      _ -> RecoveryChange<OperationError> in .keep(kept)
+    }
+    #expect(isTold(site, "is being changed"))
+    #expect(try site.agent.currentStatus().fenced == nil && !exists(hook))
+  }
+
   @Test("a source that was fenced before its failover was given up is not fenced any more")
   func unfenced() throws {
     let (site, hook) = try site()

@@ -34,6 +34,28 @@ import Testing
     try catalog.close()
   }
 
+  @Test("a recovery that is kept as it was takes no room")
+  func unchangedRecovery() throws {
+    let directory = try TemporaryDirectory("catalog")
+    let catalog = try Catalog(in: directory.path)
+    var record = RecoveryRecord(
+      machine: .random(), name: "web01", state: "failedOver", since: Self.now)
+    record.replaced = [.random(), .random()]
+    func keep(_ record: RecoveryRecord) throws -> UInt64 {
+      _ = try catalog.changeRecovery(of: record.machine, now: Self.now) {
+        _ -> RecoveryChange<CatalogError> in .keep(record)
+      }
+      return try FileSystem.system.status(directory.file(Catalog.fileName + "-wal")).size
+    }
+    let before = try keep(record)
+    #expect(try keep(record) == before)
+    #expect(try catalog.recovery(of: record.machine) == record)
+    record.replaced = nil
+    _ = try keep(record)
+    #expect(try catalog.recovery(of: record.machine) == record)
+    try catalog.close()
+  }
+
   @Test("everything that was kept reads the same after the file was opened anew")
   func roundTrip() throws {
     let directory = try TemporaryDirectory("catalog")

@@ -18,6 +18,19 @@ final class Site {
     vault = try Vault.create(at: directory.file("vault"), name: "site", codec: .zstd)
   }
 
+  /// A site whose logs are on a simulated disk; its catalog is not.
+  init(on disk: SimulatedDisk) throws {
+    directory = try TemporaryDirectory("site")
+    let path = directory.file("vault")
+    try FileSystem.system.makeDirectory(path, permissions: 0o700)
+    var parent = ""
+    for name in directory.path.split(separator: "/") {
+      parent += "/" + name
+      try disk.fileSystem.makeDirectory(parent)
+    }
+    vault = try Vault.create(at: path, name: "site", codec: .zstd, on: disk.fileSystem)
+  }
+
   /// Makes a disk's file.
   func disk(_ name: String, size: UInt64 = 1 << 20) throws -> String {
     let path = directory.file(name)

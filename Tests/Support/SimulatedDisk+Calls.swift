@@ -68,6 +68,11 @@ extension SimulatedDisk: FileSystemDouble {
       let file = try state.file(handle, for: "write")
       guard file.mayWrite else { throw IOError("write", file.path, code: EBADF) }
       guard !bytes.isEmpty else { return }
+      let failing = state.faults.failingWrites
+      if failing.count > 0, file.path.hasSuffix(failing.ending) {
+        state.faults.failingWrites.count -= 1
+        throw IOError("write", file.path, code: EIO)
+      }
       let losesPower = try state.startChange("write", file.path)
       guard let start = Int(exactly: offset) else { throw IOError("write", file.path, code: EFBIG) }
       let fitting = state.fitting(bytes.count, at: start, in: file.node)

@@ -64,6 +64,8 @@ public final class SimulatedDisk: Sendable {
       var unreadable: [(inode: UInt64, range: Range<Int>)] = []
       /// How many opens of names with this ending fail.
       var failingOpens = (ending: "", count: 0)
+      /// How many writes to files with this ending of their name fail.
+      var failingWrites = (ending: "", count: 0)
     }
   }
 }
@@ -103,6 +105,11 @@ extension SimulatedDisk {
   /// Makes the next `count` opens for reading of names that end so fail with EMFILE.
   public func failOpens(of ending: String, _ count: Int = 1) {
     state.withLock { $0.faults.failingOpens = (ending, count) }
+  }
+
+  /// Makes the next `count` writes to files whose names end so fail with EIO, of which nothing is written.
+  public func failWrites(of ending: String, _ count: Int = 1) {
+    state.withLock { $0.faults.failingWrites = (ending, count) }
   }
 
   /// Makes everything readable again.

@@ -83,6 +83,9 @@ public struct RecoveryRecord: Codable, Hashable, Sendable {
   public var branch: Identifier?
   /// The branch that a change of point replaces.
   public var formerBranch: Identifier?
+  /// Branches that others have taken the place of, and that somebody read when they were to be removed; nil if
+  /// there are none.
+  public var replaced: [Identifier]?
   /// The branch whose disks are to refuse writes, as its machine was stopped where none is run.
   public var stopped: Identifier?
   /// The recovery point that the branch is made of.

@@ -23,6 +23,8 @@ extension RecoveryDesk {
         try inVault { () throws(VaultError) in try log.commit(failover: branch) }
       }
     } catch {
+      // It may be durable in the log, and have failed to enter the MANIFEST: who opens the log next enters it.
+      if ![.refused, .locked].contains(error.code) { try? writing(to: machine) { _ in } }
       guard try pins(of: machine).contains(where: { $0.branch == branch && $0.isCommitted }) else {
         throw error
       }

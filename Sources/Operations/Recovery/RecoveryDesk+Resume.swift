@@ -97,7 +97,9 @@ extension RecoveryDesk {
         // What takes no job ended with its process.
         if known?.running.flatMap(RecoveryAction.init)?.takesNoJob == true { known?.running = nil }
         if let known, known.running != nil { return .keep(Self.fenced(known, snapshot)) }
-        guard let pin = snapshot.pins.last(where: { $0.purpose == .failover }) ?? snapshot.pins.last
+        // A drill without disks is none, whatever its log still says.
+        let pins = snapshot.pins.filter { $0.purpose != .drill || made.contains($0.branch) }
+        guard let pin = pins.last(where: { $0.purpose == .failover }) ?? pins.last
         else { return Self.unpinned(known, snapshot, machine.id, made, now) }
         var record =
           known ?? RecoveryRecord(machine: machine.id, name: name, state: "", since: now)

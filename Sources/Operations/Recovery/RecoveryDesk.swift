@@ -91,6 +91,7 @@ final class RecoveryDesk: Sendable {
     if let branch = record?.branch, let pins = (try? subject.machine?.snapshot())?.pins {
       standing.isFlat = pins.contains { $0.branch == branch && $0.isFlat }
     }
+    standing.hasUnnamedDisks = try hasUnnamedDisks(of: subject.id, record)
     return (standing, record)
   }
 
@@ -140,12 +141,15 @@ final class RecoveryDesk: Sendable {
     try jobs.checkRoom(isUrgent: true)
     let epoch = subject.machine.flatMap { try? $0.snapshot().epoch }
     let base = try standingByProtection(of: subject)
+    let record = try inCatalog { () throws(CatalogError) in try catalog.recovery(of: subject.id) }
+    let hasUnnamedDisks = try hasUnnamedDisks(of: subject.id, record)
     let now = clock()
     let decided = try inCatalog { () throws(CatalogError) in
       try catalog.changeRecovery(of: subject.id, now: now) {
         known -> RecoveryChange<RecoveryRefusal> in
-        let standing =
+        var standing =
           known.flatMap { RecoveryStanding($0, isPaused: base.isPaused) } ?? base
+        standing.hasUnnamedDisks = hasUnnamedDisks
         let next: RecoveryTransition
         do throws(RecoveryRefusal) { next = try standing.after(.asked(order.action)) } catch {
           return .refuse(error)

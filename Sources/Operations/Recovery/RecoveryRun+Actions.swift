@@ -51,7 +51,7 @@ extension RecoveryRun {
     try step(.drain) { () throws(OperationError) in try drain() }
     try step(.endReplication) { () throws(OperationError) in try endReplication() }
     try step(.createDisks) { () throws(OperationError) in
-      try removeFormerBranch()
+      try removeReplacedDisks()
       try makeBranch()
     }
     try bootAndCompare()
@@ -62,7 +62,7 @@ extension RecoveryRun {
     try step(.stopMachine) { () throws(OperationError) in try halt(try record.formerBranch) }
     try step(.changePoint) { () throws(OperationError) in try endReplication() }
     try step(.createDisks) { () throws(OperationError) in
-      try removeFormerBranch()
+      try removeReplacedDisks()
       try makeBranch()
     }
     try bootAndCompare()
@@ -107,7 +107,7 @@ extension RecoveryRun {
     if action == .cancel { try stopReplication() }
     try step(.removeDisks) { () throws(OperationError) in try removeDisks() }
     guard action == .cancel else { return }
-    try desk.change(machine) { ($0.branch, $0.formerBranch) = (nil, nil) }
+    try desk.change(machine) { ($0.branch, $0.formerBranch, $0.replaced) = (nil, nil, nil) }
   }
 
   /// The branches that this machine's record and MANIFEST know.
@@ -115,7 +115,7 @@ extension RecoveryRun {
   /// - Throws: `.refused` for disks that a commit made the only copy, unless they are discarded.
   private func branches() throws(OperationError) -> [Identifier] {
     let record = try record
-    let pinned = try pins().filter { pin in
+    let pinned = try pinsOfRecord().filter { pin in
       pin.purpose == .drill ? record.drill != nil : record.drill == nil
     }
     guard action == .discard || !pinned.contains(where: \.isCommitted) else {
@@ -124,13 +124,11 @@ extension RecoveryRun {
         "The failover of '\(name)' is committed, and its disks are the only copy. 'tidemark machine disable "
           + "\(name)', and then 'tidemark failover discard \(name)' remove them.")
     }
-    var found = [record.branch, record.formerBranch].compactMap { $0 }
-    for pin in pinned where !found.contains(pin.branch) { found.append(pin.branch) }
-    guard pinned.contains(where: { $0.purpose == .failover }) else { return found }
-    // What a change of point left, as somebody read it.
-    for branch in try desk.unpinnedBranches(of: machine, try pins().map(\.branch))
-    where !found.contains(branch) { found.append(branch) }
-    return found
+    var found = [record.branch].compactMap { $0 } + record.replacedDisks + pinned.map(\.branch)
+    // Who asked for this was told of them.
+    let isForAll = action == .discard || record.isForUnnamedDisks(action)
+    if isForAll { found += try desk.unnamedDisks(of: machine, record) }
+    return found.reduce(into: []) { if !$0.contains($1) { $0.append($1) } }
   }
 
   /// Removes what was made for this record, and then lets go of what it stood on.
@@ -140,36 +138,55 @@ extension RecoveryRun {
       try stop(branch)
       try parts.branches.remove(branch)
     }
-    let pinned = try pins().map(\.branch).filter { branches.contains($0) }
+    let pinned = try pinsOfRecord().map(\.branch).filter { branches.contains($0) }
     guard !pinned.isEmpty else { return }
     let release: (MachineWriter) throws(OperationError) -> Void = { log throws(OperationError) in
       try inVault { () throws(VaultError) in for branch in pinned { try log.release(branch) } }
     }
+    guard try record.drill != nil else { return try writing(release) }
     // The source of a machine that was only drilled is not interrupted.
-    if try record.drill != nil {
-      try desk.agents.noting(in: try log, release)
-    } else {
-      try writing(release)
+    do throws(OperationError) { try desk.agents.noting(in: try log, release) } catch {
+      guard let damage = try damageOfLog() else { throw error }
+      noteDrillPin(damage)
     }
   }
 
+  /// What the MANIFEST pins. That of a drill need not be readable: its disks go all the same, and a pin without
+  /// a branch is let go of by whoever mends the log, or at the next start.
+  private func pinsOfRecord() throws(OperationError) -> [BranchPin] {
+    let machine = try log
+    do throws(VaultError) { return try machine.snapshot().pins } catch {
+      guard Self.isDamage(error), try record.drill != nil else { throw OperationError(error) }
+      noteDrillPin(error)
+      return []
+    }
+  }
+
+  private func noteDrillPin(_ error: VaultError) {
+    desk.note(
+      .warning, "drill-pin-left", name,
+      "The recovery point that a drill of '\(name)' stood on could not be let go of: \(error.message)"
+    )
+  }
+
   /// Removes the branches that another one takes the place of: their pins were released with that. One that
-  /// somebody still reads is left to a later start of the service, for nothing waits for it.
-  private func removeFormerBranch() throws(OperationError) {
-    let former = try record.formerBranch
-    let pinned = try pins().map(\.branch)
-    var left = try desk.unpinnedBranches(of: machine, pinned)
-    if let former, !left.contains(former), !pinned.contains(former) { left.append(former) }
-    for branch in left {
+  /// somebody still reads is noted, and left to a later start of the service, for nothing waits for it.
+  private func removeReplacedDisks() throws(OperationError) {
+    let (record, pinned) = (try record, try pins().map(\.branch))
+    var left: [Identifier] = []
+    for branch in record.replacedDisks where !pinned.contains(branch) && branch != record.branch {
       try stop(branch)
       do throws(OperationError) { try parts.branches.remove(branch) } catch {
         guard error.code == .locked else { throw error }
+        left.append(branch)
         desk.note(
           .warning, "disks-left", name,
           "The disks that others have taken the place of stay until the service is started again: "
             + error.message)
       }
     }
+    let kept = left.isEmpty ? nil : left
+    try desk.change(machine) { $0.replaced = kept }
   }
 
   /// Runs `body` as the only writer of the machine's log.

@@ -12,6 +12,7 @@ extension RecoveryRun {
     let damage = try damageOfLog()
     var checks = [try checkRoom()]
     if let relay = try checkRelay() { checks.append(relay) }
+    if let disks = try checkUnnamedDisks() { checks.append(disks) }
     // What a log tells of the machine that can't be read at all is looked at behind its mending.
     let isReadable = damage == nil || (try? log.snapshot()) != nil
     if isReadable { checks += machineChecks() }
@@ -42,7 +43,7 @@ extension RecoveryRun {
   }
 
   /// Why the log can't be gone on with; nil if it can. Of some damage only a writer hears.
-  private func damageOfLog() throws(OperationError) -> VaultError? {
+  func damageOfLog() throws(OperationError) -> VaultError? {
     let machine = try log
     do throws(VaultError) {
       if let shortfall = try machine.snapshot().shortfall { throw shortfall }
@@ -58,7 +59,7 @@ extension RecoveryRun {
     return nil
   }
 
-  private static func isDamage(_ error: VaultError) -> Bool {
+  static func isDamage(_ error: VaultError) -> Bool {
     error.code == .damaged || error.cause?.isMissing == true
   }
 
@@ -146,6 +147,24 @@ extension RecoveryRun {
           + "was asked for: writes fail before that, unless there is more room then.")
     }
     return RecoveryReport.Check("room for writes", .ok, found)
+  }
+
+  /// What is said of disks of an earlier failover that nothing names: another epoch lets no log name them again.
+  private func checkUnnamedDisks() throws(OperationError) -> RecoveryReport.Check? {
+    guard action != .testFailover else { return nil }
+    let record = try record
+    let disks = try desk.unnamedDisks(of: machine, record)
+    guard !disks.isEmpty else { return nil }
+    let title = "disks of an earlier failover"
+    let found =
+      "The vault holds disks that '\(name)' was failed over to, and its log does not name them any more: "
+      + "\(desk.words(ofUnnamed: disks))."
+    guard record.request?.isConfirmed != true else {
+      return RecoveryReport.Check(title, .warning, found + " They are kept.")
+    }
+    return RecoveryReport.Check(
+      title, .failed,
+      found + " \(RecoveryDesk.unnamedAdvice) To fail over beside them, which are kept, add --yes.")
   }
 
   private func checkReplication() -> RecoveryReport.Check {

@@ -53,6 +53,7 @@ extension RecoveryRun {
   /// here on the log takes nothing of an older epoch, and the new epoch goes on from the chosen point.
   func endReplication() throws(OperationError) {
     try writing { log throws(OperationError) in
+      mayHaveRaised.withLock { $0 = true }
       if try !isPinned() {
         let pin = try newPin(.failover)
         let former = log.pins.first { $0.purpose == .failover }
@@ -94,10 +95,19 @@ extension RecoveryRun {
     try desk.change(machine) { $0.isFenced = true }
   }
 
-  /// Whether something was changed that can't be undone any more, as the MANIFEST says.
+  /// Whether something was changed that can't be undone any more, as the log says and its MANIFEST.
   func isTouched() throws(OperationError) -> Bool {
     let (machine, record) = (try log, try record)
+    if action == .failover, mayHaveRaised.withLock({ $0 }) {
+      // An epoch may be durable in the log that did not come to enter the MANIFEST: who opens it next enters it,
+      // and turns the source away. Where the log is somebody else's it was opened already.
+      do throws(OperationError) { try writing { _ in } } catch {
+        guard error.code == .locked else { return true }
+      }
+    }
     let snapshot = try inVault { () throws(VaultError) in try machine.snapshot() }
+    // A change of point leaves everything as it was while the former disks are pinned, whatever the epoch is.
+    guard action == .failover else { return snapshot.pins.contains { $0.branch == record.branch } }
     return record.hasEndedReplication(as: snapshot)
   }
 
@@ -183,6 +193,20 @@ extension RecoveryRun {
 }
 
 extension RecoveryRecord {
+  /// Lets another branch take the place of the one that the disks are now.
+  mutating func replaceDisks(by branch: Identifier) {
+    if let formerBranch { replaced = (replaced ?? []) + [formerBranch] }
+    (formerBranch, self.branch) = (self.branch, branch)
+  }
+
+  /// The branches that another one takes the place of, as was asked for.
+  var replacedDisks: [Identifier] { (replaced ?? []) + [formerBranch].compactMap { $0 } }
+
+  /// Whether an action is about the disks alone that nothing names any more: there is no failover to cancel.
+  func isForUnnamedDisks(_ action: RecoveryAction) -> Bool {
+    action == .cancel && state == RecoveryState.replicationStopped.rawValue
+  }
+
   /// Whether the failover or the change of point that is kept here has changed the MANIFEST, which says this.
   func hasEndedReplication(as snapshot: MachineSnapshot) -> Bool {
     snapshot.pins.contains { $0.branch == branch }

@@ -15,6 +15,8 @@ final class RecoveryRun: Sendable {
   let parts: RecoveryParts
   /// The recovery point that was looked at in this process.
   let checked = Mutex<CheckedPoint?>(nil)
+  /// Whether this job may have told the log of another epoch, in this process or an earlier one.
+  let mayHaveRaised: Mutex<Bool>
   /// Whether the machine was powered up in this process.
   let hasBooted = Mutex(false)
 
@@ -23,6 +25,10 @@ final class RecoveryRun: Sendable {
   ) throws(OperationError) {
     (self.desk, self.job, self.action) = (desk, job, action)
     (machine, name) = (record.machine, record.name)
+    mayHaveRaised = Mutex(
+      job.record.tasks.contains {
+        $0.name == RecoveryTask.endReplication.rawValue && $0.state != .notStarted
+      })
     parts = try desk.tools()
   }
 
@@ -151,6 +157,7 @@ final class RecoveryRun: Sendable {
     try removeDisks()
     try desk.settle(machine, .succeeded(.cancel)) { record in
       (record.branch, record.formerBranch, record.job) = (nil, nil, nil)
+      record.replaced = nil
     }
     desk.note(
       .warning, "replication-stopped", name,
@@ -171,9 +178,14 @@ final class RecoveryRun: Sendable {
 
   private func undoOther(_ error: inout OperationError) throws(OperationError) {
     if action == .flatten { return try fail(error, isUndone: false) }
-    if action != .discard, try pins().contains(where: \.isCommitted) {
-      // Whatever failed, the failover is final.
-      return try fail(error, as: .succeeded(.commit))
+    if action != .discard, let pin = try pins().last(where: \.isCommitted) {
+      // Whatever failed, the failover is final, and its disks are those that it was committed with.
+      let isChange = action == .changePoint
+      if isChange { goOn(pin.branch) }
+      return try fail(error, as: .succeeded(.commit)) { record in
+        (record.branch, record.formerBranch) = (pin.branch, nil)
+        if isChange { record.takeBackRequest() }
+      }
     }
     guard action == .failover || action == .changePoint else {
       return try fail(error, isUndone: false)

@@ -9,6 +9,9 @@ public struct RecoveryStanding: Hashable, Sendable {
   /// Whether its failed-over disks are plain files, and need no recovery point any more. Not kept: the MANIFEST
   /// tells it.
   public var isFlat = false
+  /// Whether the vault holds disks of a failover that nothing names any more. Not kept: the vault tells it, of
+  /// machines whose replication is stopped.
+  public var hasUnnamedDisks = false
   /// Whether a resynchronisation that is required does not run.
   public var awaitsResynchronisation = false
   /// What a job does about it now.
@@ -42,6 +45,8 @@ public struct RecoveryStanding: Hashable, Sendable {
         action, "Its disks are plain files already.",
         "They need no recovery point any more, and there is nothing to copy.")
     }
+    // There is no failover to cancel any more, but for its disks.
+    if action == .cancel, state == .replicationStopped, hasUnnamedDisks { return nil }
     if keepsDisks, state == .unprotected { return objectionWithDisks(to: action) }
     switch RecoveryTable.cell(action, in: state) {
     case .allowed: return nil

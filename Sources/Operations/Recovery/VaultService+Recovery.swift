@@ -192,7 +192,7 @@ extension VaultService {
     _ = try recovery.tools()
     let branch = Identifier.random()
     return try begin(.failover, name, request, by: `operator`) { record in
-      (record.formerBranch, record.branch) = (record.branch, branch)
+      record.replaceDisks(by: branch)
       (record.point, record.drill) = (nil, nil)
       record.ask(for: request)
     }
@@ -228,7 +228,7 @@ extension VaultService {
     let new = asked
     return try besideNoPower(of: name) { () throws(OperationError) in
       try begin(.changePoint, name, new, by: `operator`) { record in
-        (record.formerBranch, record.branch) = (record.branch, branch)
+        record.replaceDisks(by: branch)
         record.ask(for: new)
       }
     }
@@ -291,6 +291,9 @@ extension VaultService {
     let subject = try recovery.subject(named: name)
     let standing = try recovery.standing(of: subject).standing
     if let objection = standing.objection(to: .cancel) { throw objection.error(for: name) }
+    if standing.state == .replicationStopped {
+      return try removeUnnamedDisks(of: subject, isConfirmed: isConfirmed, by: `operator`)
+    }
     guard [.failoverInProgress, .failoverFailed].contains(standing.state) else {
       throw OperationError(
         .refused,
@@ -308,6 +311,24 @@ extension VaultService {
     let order = RecoveryDesk.Order(
       action: .cancel, tasks: RecoveryRun.tasks(of: .cancel, nil), operator: `operator`)
     return try stopped(order, subject)
+  }
+
+  /// Begins to remove the disks of a failover that nothing names any more.
+  private func removeUnnamedDisks(
+    of subject: RecoveryDesk.Subject, isConfirmed: Bool, by operator: String?
+  ) throws(OperationError) -> JobRecord {
+    _ = try recovery.tools()
+    let record = try recovery.standing(of: subject).record
+    let disks = try recovery.unnamedDisks(of: subject.id, record)
+    guard isConfirmed else {
+      throw OperationError(
+        .refused,
+        "The vault holds disks that '\(subject.name)' was failed over to, and its log does not name them any "
+          + "more: \(recovery.words(ofUnnamed: disks)). This removes them with all that was written to them, "
+          + "which may be the only copy. \(RecoveryDesk.unnamedAdvice) If removing them is meant, add --yes."
+      )
+    }
+    return try begin(.cancel, subject.name, by: `operator`) { _ in }
   }
 
   /// Begins to remove the disks that a failover left, and what they are made of.

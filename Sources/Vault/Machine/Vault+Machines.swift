@@ -86,7 +86,9 @@ extension Vault {
     let snapshot = try machine.snapshot()
     let name = snapshot.configuration.name
     let standing = try branchIdentifiers().filter { self.machine(ofBranch: $0) == machine.id }
-    guard let branch = snapshot.pins.last?.branch ?? standing.last else { return }
+    // A log that is damaged may still name a drill whose disks are gone.
+    let pins = snapshot.pins.filter { $0.purpose != .drill || standing.contains($0.branch) }
+    guard let branch = pins.last?.branch ?? standing.last else { return }
     let pin = snapshot.pins.first { $0.branch == branch }
     let what = try? self.branch(branch)
     let called = what.map { "'\($0.name)' (\(branch))" } ?? "\(branch)"
@@ -98,6 +100,10 @@ extension Vault {
       case .failover where pin?.isCommitted == true:
         "its failed-over disks, \(called), stand on them. Remove those with 'tidemark failover discard "
           + "\(name) --yes' first."
+      case .failover where pin == nil:
+        "disks that it was failed over to, \(called), are there, and its log does not name them any more. "
+          + "'tidemark vault rebuild' has it name them again; 'tidemark failover cancel \(name) --yes' removes "
+          + "them, with all that was written to them."
       case .failover:
         "its failed-over disks, \(called), stand on its recovery points. Give the failover up with "
           + "'tidemark failover cancel \(name) --yes' first."

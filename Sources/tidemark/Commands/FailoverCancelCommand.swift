@@ -12,6 +12,9 @@ struct FailoverCancelCommand: RecoveryCommand {
       Replication was stopped before the failover, and does not go on: the machine's protection has to be
       disabled and enabled anew, which copies everything. Its recovery points stay until then, and it can be
       failed over from them. Its source is told so, and is not fenced. Needs --yes.
+
+      Where replication is stopped already, it removes the disks of a failover that the machine's log does not name
+      any more, as behind a repair; without --yes it only says which those are.
       """,
       examples: [
         "tidemark failover cancel web01 --yes"

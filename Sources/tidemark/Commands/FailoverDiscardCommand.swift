@@ -9,7 +9,8 @@ struct FailoverDiscardCommand: RecoveryCommand {
     abstract: "Remove the disks that a failover left of a machine that is not protected any more.",
     discussion: discussion(
       """
-      Everything that was written to them is gone. Without --yes the name has to be typed again.
+      All disks of failovers of the machine go that the vault holds, those too that its log does not name, with
+      everything that was written to them. Without --yes the name has to be typed again.
       """,
       examples: [
         "tidemark failover discard web01 --yes"

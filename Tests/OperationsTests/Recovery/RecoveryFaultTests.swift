@@ -248,6 +248,35 @@ private struct SlowBranches: RecoveryBranches {
     #expect(try check(8 << 20)?.verdict == .ok)
   }
 
+  @Test("a drill whose log is damaged meanwhile is cleaned up, and keeps no failover out")
+  func damagedDrill() throws {
+    for isLost in [false, true] {
+      let site = try RecoverySite()
+      #expect(try site.drill().state == .succeeded)
+      let directory = try directory(site)
+      if isLost {
+        try FileSystem.system.remove(directory + "/MANIFEST")
+      } else {
+        let name = try #require(
+          try FileSystem.system.list(directory).filter { $0.hasSuffix(".seg") }.max())
+        let bytes = try FileSystem.system.readFile("\(directory)/\(name)", limit: 1 << 26)
+        try File(directory + "/95.seg", .creating(permissions: 0o600)).write(bytes, at: 0)
+      }
+      let job = try site.end(try site.service.cleanUpTestFailover("web01", notes: nil, by: nil))
+      #expect(try job.state == .succeeded && site.branches.isEmpty, "\(job)")
+      let events = try site.service.events(after: 0, limit: 50)
+      #expect(events.contains { $0.code == "drill-pin-left" })
+      guard !isLost else { continue }
+      #expect(try site.standing == RecoveryStanding(.protected))
+      try site.restart()
+      #expect(try site.standing == RecoveryStanding(.protected))
+      let failover = try site.end(
+        try site.service.startFailover("web01", site.request(confirmed: true), by: nil))
+      #expect(failover.state == .succeeded, "\(failover)")
+      #expect(try site.snapshot.pins.map(\.branch) == site.branches)
+    }
+  }
+
   @Test("an agent that can't be reached is told of, and the failover goes on")
   func unreachable() throws {
     let site = try RecoverySite()

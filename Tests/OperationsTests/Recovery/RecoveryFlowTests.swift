@@ -22,8 +22,10 @@ final class RecoverySite {
   private let spare = try? Site()
   static let name = "web01"
 
-  init(clock: @escaping @Sendable () -> Timestamp = { .now() }) throws {
-    site = try Site()
+  init(
+    clock: @escaping @Sendable () -> Timestamp = { .now() }, on simulated: SimulatedDisk? = nil
+  ) throws {
+    site = try simulated.map { try Site(on: $0) } ?? Site()
     let disk = try site.disk("a.img")
     _ = try site.add(Self.name, [disk])
     for number in 0..<3 {

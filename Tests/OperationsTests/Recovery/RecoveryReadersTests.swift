@@ -104,4 +104,83 @@ import Vault
     #expect(discard.state == .succeeded, "\(discard)")
     #expect(try site.branches.isEmpty)
   }
+
+  @Test("disks that were replaced while somebody read them fence no source, readable or not")
+  func replaced() throws {
+    let site = try RecoverySite()
+    #expect(try site.failover("p2").state == .succeeded)
+    let former = try #require(try site.branches.first)
+    do {
+      let cut = try site.site.vault.readBranch(former)
+      let change = try site.end(
+        try site.service.changeRecoveryPoint(
+          "web01", site.request("p1", confirmed: true), by: nil))
+      #expect(change.state == .succeeded, "\(change)")
+      withExtendedLifetime(cut) {}
+    }
+    #expect(try site.record().replaced == [former])
+    site.servers.state.withLock { $0.isBroken = true }
+    try FileSystem.system.remove("\(site.site.vault.path)/branches/\(former)/MANIFEST")
+    do {
+      let held = try FileLock(
+        "\(site.site.vault.path)/branches/\(former)/lock", patience: 1000)
+      let change = try site.end(
+        try site.service.changeRecoveryPoint("web01", site.request("p0", confirmed: true), by: nil))
+      #expect(change.state == .failed, "\(change)")
+      #expect(try site.record().replaced == [former])
+      held.release()
+    }
+    site.servers.state.withLock { $0.isBroken = false }
+    let cancel = try site.cancelFailover()
+    #expect(cancel.state == .succeeded, "\(cancel)")
+    #expect(try site.branches.isEmpty)
+    let told = try #require(try site.service.agentHost.sourceRefusal(of: site.machine))
+    #expect("\(told)".contains("was cancelled"), "\(told)")
+  }
+
+  /// A machine that was failed over, and of which only its disks tell that.
+  private func forgotten() throws -> (RecoverySite, Identifier) {
+    let site = try RecoverySite()
+    #expect(try site.failover("p1").state == .succeeded)
+    let branch = try #require(try site.branches.first)
+    try site.change { log throws(VaultError) in try log.release(branch) }
+    try site.restart(without: true)
+    #expect(try site.standing.state == .replicationStopped && site.branches == [branch])
+    return (site, branch)
+  }
+
+  @Test("disks that nothing names are named by a failover, which keeps them")
+  func unnamed() throws {
+    let (site, branch) = try forgotten()
+    let refused = try site.failover()
+    #expect(refused.error?.message.contains("branch \(branch) of") == true, "\(refused)")
+    #expect(try site.standing.state == .replicationStopped && site.branches == [branch])
+    let job = try site.end(
+      try site.service.startFailover("web01", site.request(confirmed: true), by: nil))
+    #expect(job.state == .succeeded, "\(job)")
+    #expect(try site.branches.contains(branch) && site.branches.count == 2)
+    try site.restart()
+    #expect(try site.branches.contains(branch) && site.branches.count == 2)
+    #expect(try site.standing.state == .failedOver)
+  }
+
+  @Test("disks that nothing names are removed by who was told of them, and end no protection else")
+  func unnamedRemoved() throws {
+    let (site, branch) = try forgotten()
+    let stuck = try site.refusal { _ = try site.service.disable("web01") }
+    #expect(stuck.contains("'tidemark failover cancel web01 --yes'"), "\(stuck)")
+    #expect(try site.standing.allowed.contains(.cancel))
+    let told = try site.refusal {
+      _ = try site.service.cancelFailover("web01", isConfirmed: false, by: nil)
+    }
+    #expect(told.contains("branch \(branch) of"), "\(told)")
+    #expect(try site.branches == [branch])
+    let job = try site.cancelFailover()
+    #expect(job.state == .succeeded, "\(job)")
+    #expect(try site.branches.isEmpty && site.standing.allowed == [.failover, .disable])
+    let refusal = try #require(try site.service.agentHost.sourceRefusal(of: site.machine))
+    #expect("\(refusal)".contains("was cancelled"), "\(refusal)")
+    _ = try site.service.disable("web01")
+    #expect(try site.site.vault.machines().isEmpty)
+  }
 }

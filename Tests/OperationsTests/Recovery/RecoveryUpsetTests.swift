@@ -183,6 +183,69 @@ private struct LastingServers: RecoveryDiskServers {
     #expect(try agents.sourceRefusal(of: machine) != nil)
   }
 
+  @Test("an epoch that is in the log and did not come to the MANIFEST is not told to be undone")
+  func raisedHalf() throws {
+    let disk = SimulatedDisk(seed: 1)
+    let site = try RecoverySite(on: disk)
+    let (machine, writable) = (try site.machine, site.service.writable)
+    #expect(writable.begin(machine))
+    let job = try site.service.startFailover("web01", site.request(), by: nil)
+    #expect(
+      try Program.poll(seconds: 10) {
+        try site.service.jobs.job(job.id).tasks.contains {
+          $0.name == RecoveryTask.endReplication.rawValue && $0.state == .inProgress
+        }
+      })
+    disk.failWrites(of: "/MANIFEST")
+    writable.end(machine)
+    #expect(try site.end(job).state == .failed)
+    #expect(try site.standing.state == .failoverFailed)
+    #expect(try site.snapshot.epoch == 1 && site.snapshot.pins.isEmpty)
+    let told = try #require(try site.service.agentHost.sourceRefusal(of: machine))
+    #expect("\(told)".contains("half-way"), "\(told)")
+    #expect(try site.failover().state == .succeeded)
+  }
+
+  @Test("a commit that is in the log and did not come to the MANIFEST leaves the disks it was of")
+  func committedHalf() throws {
+    for isTold in [true, false] {
+      let disk = SimulatedDisk(seed: 2)
+      let site = try RecoverySite(on: disk)
+      #expect(try site.failover("p1").state == .succeeded)
+      let branch = try #require(try site.branches.first)
+      disk.failWrites(of: "/MANIFEST")
+      if isTold {
+        let commit = try site.commit()
+        #expect(commit.state == .succeeded, "\(commit)")
+      } else {
+        // By one that could not look into the log behind that.
+        #expect(throws: OperationError.self) {
+          try site.change { log throws(VaultError) in try log.commit(failover: branch) }
+        }
+        #expect(try site.snapshot.points.count == 3)
+        let job = try site.end(
+          try site.service.changeRecoveryPoint(
+            "web01", site.request("p0", confirmed: true), by: nil))
+        #expect(job.state == .failed, "\(job)")
+      }
+      #expect(try site.standing.state == .committed && site.branches == [branch])
+      #expect(try site.snapshot.points.isEmpty)
+      #expect(try site.record().branch == branch && site.record().formerBranch == nil)
+    }
+  }
+
+  @Test("what no job works at any more is gone on with while the service runs")
+  func forgotten() throws {
+    let site = try RecoverySite()
+    try site.leaveUnfinished(.failover)
+    let now = Timestamp.now()
+    site.service.recovery.look(at: now)
+    #expect(try site.standing.running == .failover, "it may just have begun")
+    site.service.recovery.look(at: Timestamp(seconds: now.seconds + 3600))
+    #expect(try Program.poll(seconds: 60) { try site.standing.state == .failedOver })
+    #expect(try site.record().running == nil)
+  }
+
   @Test("no recovery point is deleted for disks that are not there, which can be made again")
   func withoutDisks() throws {
     let site = try RecoverySite()
