@@ -69,9 +69,14 @@ extension MachineOverview {
     case .paused: return .paused
     case .resynchronising: return .resynchronising
     case .resynchronisationRequired: return .resynchronisationRequired
-    case .unprotected, .initialReplication, .protected, .manual, .failedOver, .replicationStopped:
-      let newest = summary?.points.last?.size(of: DiskNumber(truncatingIfNeeded: disk))
-      return newest == nil ? .initialReplication : .replicated
+    case .unprotected, .initialReplication, .protected, .manual:
+      return hasPoint(of: disk) ? .replicated : .initialReplication
+    // Nothing is replicated any more, and a commit has removed the recovery points.
+    case .failedOver, .replicationStopped: return hasPoint(of: disk) ? .replicated : .unprotected
     }
+  }
+
+  private func hasPoint(of disk: Int) -> Bool {
+    summary?.points.last?.size(of: DiskNumber(truncatingIfNeeded: disk)) != nil
   }
 }

@@ -140,5 +140,10 @@ final class PaperMachines: ComputeProvider {
     try site.released { try site.site.replicate(RecoverySite.name) }
     let layout = try #require(try disk().bootLayout)
     #expect(layout.scheme == .gpt && layout.systemPartition == 1 && layout.loader == .none)
+    #expect(try site.failover().state == .succeeded)
+    #expect(try disk().replication == .replicated)
+    try site.end(
+      try site.service.commitFailover(RecoverySite.name, completesMigration: false, by: nil))
+    #expect(try disk().replication == .unprotected)
   }
 }
