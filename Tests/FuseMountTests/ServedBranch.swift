@@ -55,11 +55,11 @@ final class ServedBranch: Sendable {
   /// Kills the server, or its holder, and gives its process.
   @discardableResult
   func kill(holder: Bool = false) throws -> Int32 {
-    // Behind the kill of a holder it takes a moment until there is another one.
+    // Of both only one may be gone at a time, and behind the kill of one it takes a moment until it is back.
     var status = try client.status()
     _ = try Program.poll(seconds: 60) {
       status = try client.status()
-      return !holder || status.holder != nil
+      return status.holder != nil
     }
     let process = holder ? try #require(status.holder) : status.server
     Glibc.kill(process, SIGKILL)
