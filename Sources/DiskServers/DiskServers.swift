@@ -72,7 +72,8 @@ public struct DiskServers: Sendable {
     }
   }
 
-  /// Starts the server of a branch and waits until its disks answer; one that runs already is taken.
+  /// Starts the server of a branch and waits until its disks answer; one that runs already is taken. A start that
+  /// fails is tried once more, unless it took too long: it ends within twice the patience of `options`.
   ///
   /// - Throws: `.notStarted` with what kept the server from starting; nothing is left of it then.
   public func start(

@@ -55,8 +55,8 @@ extension RecoveryDesk {
     }
   }
 
-  /// Does something that takes no job (`takesNoJob`), while nothing else is begun that changes where the machine stands;
-  /// unless that is required, also where this can't be noted.
+  /// Does something that takes no job (`takesNoJob`), while nothing else is begun that changes where the machine
+  /// stands; unless that is required, also where this can't be noted.
   func alone<Result>(
     _ action: RecoveryAction, on subject: Subject, isNoteRequired: Bool = true,
     _ body: () throws(OperationError) -> Result
